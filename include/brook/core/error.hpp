@@ -1,0 +1,125 @@
+/// \file brook/core/error.hpp
+/// What can go wrong, by Kafka's names, and the one function that throws it.
+/// Floor 0, core. Source: Kafka's protocol errors (org.apache.kafka.common.protocol.Errors).
+#pragma once
+
+#include <string>
+#include <system_error>
+#include <utility>
+
+#include <brook/core/config.hpp>
+
+namespace brook::inline BROOK_ABI {
+
+/// Branch on these, not on the text. What the operating system refused keeps the system's own code instead:
+/// a full disk is `std::errc::no_space_on_device`.
+enum class errc {
+    closed = 1,                     ///< the broker, producer or consumer behind this handle has been closed
+    invalid_topic,                  ///< not 1-249 bytes of [A-Za-z0-9._-], or "." or ".."
+    unknown_topic_or_partition,     ///< no such topic, or its partitions end before this number
+    topic_already_exists,           ///< it exists with other options than the ones given
+    schema_mismatch,                ///< the topic was made with another key or value type
+    invalid_config,                 ///< options that contradict each other, or that this version cannot honour
+    record_too_large,               ///< larger than a segment of its topic can hold
+    offset_out_of_range,            ///< before the log start or past the log end, and no policy says where to go
+    corrupt_record,                 ///< bytes on disk are not what was written; the text names file and position
+    unsupported_version,            ///< written by a newer brook
+    not_a_brook_directory,          ///< the directory holds something else
+    directory_in_use,               ///< another broker, here or in another process, has it open
+    unsafe_filesystem,              ///< mapped writes are not promised there
+    partition_failed,               ///< a sync failed: the partition takes no more writes until it is opened again
+    unsupported_compression_type,   ///< this build has no such codec
+    group_max_size_reached,         ///< the group has a member already
+    illegal_generation,             ///< this consumer is no longer its group's member
+    claim_open,                     ///< this thread waits for records while it holds a claim in front of them
+    no_value,                       ///< the record is a tombstone
+    no_offset,                      ///< a position was asked for before one was known
+    schema_read,                    ///< a record's bytes end before its type does
+    forked,                         ///< the broker belongs to the parent process
+    illegal_state,                  ///< the call does not fit what the object is doing
+};
+
+}  // namespace brook::inline BROOK_ABI
+
+/// Lets `error.code() == brook::errc::closed` compile. Stands before the first use that would instantiate it.
+template <>
+struct std::is_error_code_enum<brook::errc> : std::true_type {};
+
+namespace brook::inline BROOK_ABI {
+
+namespace detail {
+
+class error_category final : public std::error_category {
+public:
+    const char* name() const noexcept override { return "brook"; }
+
+    std::string message(int code) const override {
+        switch (static_cast<errc>(code)) {
+            case errc::closed: return "closed";
+            case errc::invalid_topic: return "invalid topic";
+            case errc::unknown_topic_or_partition: return "unknown topic or partition";
+            case errc::topic_already_exists: return "topic already exists";
+            case errc::schema_mismatch: return "schema mismatch";
+            case errc::invalid_config: return "invalid config";
+            case errc::record_too_large: return "record too large";
+            case errc::offset_out_of_range: return "offset out of range";
+            case errc::corrupt_record: return "corrupt record";
+            case errc::unsupported_version: return "unsupported version";
+            case errc::not_a_brook_directory: return "not a brook directory";
+            case errc::directory_in_use: return "directory in use";
+            case errc::unsafe_filesystem: return "unsafe filesystem";
+            case errc::partition_failed: return "partition failed";
+            case errc::unsupported_compression_type: return "unsupported compression type";
+            case errc::group_max_size_reached: return "group max size reached";
+            case errc::illegal_generation: return "illegal generation";
+            case errc::claim_open: return "claim open";
+            case errc::no_value: return "no value";
+            case errc::no_offset: return "no offset";
+            case errc::schema_read: return "record does not match its schema";
+            case errc::forked: return "forked";
+            case errc::illegal_state: return "illegal state";
+        }
+        return "unknown brook error";
+    }
+};
+
+}  // namespace detail
+
+inline const std::error_category& brook_category() noexcept {
+    static const detail::error_category category;
+    return category;
+}
+
+inline std::error_code make_error_code(errc code) noexcept { return {static_cast<int>(code), brook_category()}; }
+
+/// Every failure of brook. `what()` names topic, partition, offset and file as far as they are known, and what to do.
+class error : public std::system_error {
+public:
+    error(std::error_code code, const std::string& text) : std::system_error{code, text} {}
+    error(errc code, const std::string& text) : std::system_error{make_error_code(code), text} {}
+};
+
+/// Every throw of brook passes here, so that throwing costs its callers one call and a debugger one breakpoint.
+[[noreturn]] inline void throw_error(std::error_code code, const std::string& text) { throw error{code, text}; }
+[[noreturn]] inline void throw_error(errc code, const std::string& text) { throw error{code, text}; }
+
+/// The system's own code, untranslated, with what was tried and on which path.
+[[noreturn]] inline void throw_system_error(int number, const std::string& what) {
+    throw error{std::error_code{number, std::system_category()}, what};
+}
+
+/// An error that is kept rather than thrown: the code, and the text that `error::what` would have given.
+/// Default-constructed: success.
+struct failure {
+    std::error_code code;
+    std::string text;
+
+    failure() = default;
+    failure(std::error_code why, std::string what) : code{why}, text{std::move(what)} {}
+    failure(errc why, std::string what) : code{make_error_code(why)}, text{std::move(what)} {}
+
+    explicit operator bool() const noexcept { return static_cast<bool>(code); }
+    void raise() const { throw_error(code, text); }
+};
+
+}  // namespace brook::inline BROOK_ABI

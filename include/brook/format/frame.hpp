@@ -1,0 +1,178 @@
+/// \file brook/format/frame.hpp
+/// The frame: what stands between two positions of a segment. A record batch, or one of the log's own marks.
+/// Floor 1, format. The byte layout of everything brook writes is told in brook/format/README.md; this table is its source.
+#pragma once
+
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+#include <brook/core/bytes.hpp>
+#include <brook/core/config.hpp>
+#include <brook/core/types.hpp>
+
+namespace brook::inline BROOK_ABI::format {
+
+/// What a frame is. Kept in bits 3-5 of its attributes.
+enum class frame_kind : std::uint16_t {
+    data = 0,      ///< a record batch
+    filler = 1,    ///< offsets that were claimed and never published: consumed, not delivered
+    seal = 2,      ///< the segment ends here; its base offset is the next segment's
+    evidence = 3,  ///< no records: everything below the offset in its timestamp field was on disk when it was written
+    control = 4,   ///< a batch for the log's readers, not for users (transaction markers)
+};
+
+/// Bits of `frame_header::attributes`.
+namespace attribute {
+inline constexpr std::uint16_t codec_mask = 0x0007;     ///< 0: not compressed
+inline constexpr unsigned kind_shift = 3;               ///< frame_kind
+inline constexpr std::uint16_t kind_mask = 0x0038;
+inline constexpr std::uint16_t transactional = 0x0040;
+inline constexpr std::uint16_t append_time = 0x0080;    ///< timestamps were given by the log, not by the producer
+inline constexpr std::uint16_t lone = 0x0100;           ///< one record; `count` is its key's size
+inline constexpr std::uint16_t null_value = 0x0200;     ///< lone: a tombstone
+inline constexpr std::uint16_t headers = 0x0400;        ///< lone: the body ends with headers and their size
+inline constexpr std::uint16_t known = 0x07ff;
+}  // namespace attribute
+
+/// Bits of `frame_header::extension`: each adds 16 bytes between header and body, in this order.
+namespace extension {
+inline constexpr std::uint16_t producer = 0x0001;  ///< producer id i64, epoch i16, two zero bytes, sequence i32
+inline constexpr std::uint16_t detail = 0x0002;    ///< last offset delta u32, zero u32, largest time delta i64; a detail a record
+inline constexpr std::uint16_t known = 0x0003;
+inline constexpr std::uint32_t bytes_each = 16;
+}  // namespace extension
+
+/// A frame as it lies in the log: this header, then extensions, then the body, then zeros up to 8-byte alignment.
+///
+///   at  size  field           meaning
+///    0    4   size            0 nothing here yet; < 0 claimed, minus the bytes claimed; > 0 published: the exact bytes
+///                             of header, extensions and body, without the padding
+///    4    2   attributes      see namespace attribute
+///    6    2   extension       see namespace extension
+///    8    8   checksum        XXH3-64(extensions and body) ^ binding(seed, position, every other field of this header)
+///   16    8   base_offset     offset of the first record (data, control, filler), of what follows (seal, evidence)
+///   24    8   base_timestamp  ns since 1970-01-01 UTC of the first record; evidence: the durable offset
+///   32    4   leader_epoch    leadership, or local history, under which it was appended
+///   36    4   count           records in a batch, offsets in a filler; a lone record keeps its key's size here (-1: null)
+///
+/// The checksum of a filler, seal or evidence covers the header alone: what lies in a gap is nobody's.
+/// Integers are little-endian. Frames begin at multiples of 8. The first eight bytes are one atomic word: it is stored
+/// first as the claimer's mark and last, with release order, as the publication (PROTOCOL in brook/storage/README.md).
+///
+/// Source  Kafka's record batch v2 (KIP-98) for the fields; the binding in place of its CRC lets a follower, or the
+///         compaction, give a batch a new home without hashing its body again.
+struct frame_header {
+    std::int32_t size;
+    std::uint16_t attributes;
+    std::uint16_t extension;
+    std::uint64_t checksum;
+    std::int64_t base_offset;
+    std::int64_t base_timestamp;
+    std::uint32_t leader_epoch;
+    std::uint32_t count;
+};
+static_assert(sizeof(frame_header) == 40);
+static_assert(std::has_unique_object_representations_v<frame_header>);
+
+inline constexpr std::uint32_t frame_header_size = sizeof(frame_header);
+inline constexpr std::uint32_t frame_alignment = 8;
+
+/// Bytes from the frame's first to the next frame's first.
+[[nodiscard]] constexpr std::uint32_t frame_length(std::uint32_t size) noexcept {
+    return align_up(size, frame_alignment);
+}
+
+/// The first eight bytes of a frame, which publish it.
+class frame_word {
+public:
+    constexpr frame_word() noexcept = default;
+    constexpr explicit frame_word(std::uint64_t raw) noexcept : raw_{raw} {}
+
+    [[nodiscard]] static constexpr frame_word claimed(std::uint32_t length) noexcept {
+        return frame_word{static_cast<std::uint32_t>(-static_cast<std::int32_t>(length))};
+    }
+    [[nodiscard]] static constexpr frame_word published(std::uint32_t size, std::uint16_t attributes,
+                                                        std::uint16_t extension = 0) noexcept {
+        return frame_word{std::uint64_t{size} | std::uint64_t{attributes} << 32 | std::uint64_t{extension} << 48};
+    }
+
+    [[nodiscard]] constexpr std::uint64_t raw() const noexcept { return raw_; }
+    [[nodiscard]] constexpr std::int32_t signed_size() const noexcept {
+        return static_cast<std::int32_t>(static_cast<std::uint32_t>(raw_));
+    }
+    [[nodiscard]] constexpr bool is_empty() const noexcept { return raw_ == 0; }
+    [[nodiscard]] constexpr bool is_claimed() const noexcept { return signed_size() < 0; }
+    [[nodiscard]] constexpr bool is_published() const noexcept { return signed_size() > 0; }
+
+    /// Of a published frame: exact bytes.
+    [[nodiscard]] constexpr std::uint32_t size() const noexcept { return static_cast<std::uint32_t>(raw_); }
+    /// Of a published frame: bytes to the next one.
+    [[nodiscard]] constexpr std::uint32_t length() const noexcept { return frame_length(size()); }
+    /// Of a claimed one.
+    [[nodiscard]] constexpr std::uint32_t claimed_length() const noexcept {
+        return std::uint32_t{0} - static_cast<std::uint32_t>(raw_);
+    }
+    [[nodiscard]] constexpr std::uint16_t attributes() const noexcept { return static_cast<std::uint16_t>(raw_ >> 32); }
+    [[nodiscard]] constexpr std::uint16_t extension() const noexcept { return static_cast<std::uint16_t>(raw_ >> 48); }
+    [[nodiscard]] constexpr frame_kind kind() const noexcept {
+        return static_cast<frame_kind>((attributes() & attribute::kind_mask) >> attribute::kind_shift);
+    }
+
+private:
+    std::uint64_t raw_ = 0;
+};
+
+[[nodiscard]] constexpr std::uint16_t attributes_of(frame_kind kind) noexcept {
+    return static_cast<std::uint16_t>(static_cast<unsigned>(kind) << attribute::kind_shift);
+}
+
+[[nodiscard]] inline frame_header load_header(const std::byte* frame) noexcept { return load<frame_header>(frame); }
+
+[[nodiscard]] inline frame_word word_of(const frame_header& header) noexcept {
+    std::uint64_t raw = 0;
+    std::memcpy(&raw, &header, sizeof raw);
+    return frame_word{raw};
+}
+
+/// Stores everything of a header but its first word, which publishes.
+inline void store_behind_word(std::byte* frame, const frame_header& header) noexcept {
+    const auto raw = std::bit_cast<std::array<std::byte, frame_header_size>>(header);
+    std::memcpy(frame + sizeof(std::uint64_t), raw.data() + sizeof(std::uint64_t), frame_header_size - sizeof(std::uint64_t));
+}
+
+/// Bytes of the extensions that `bits` name.
+[[nodiscard]] constexpr std::uint32_t extension_bytes(std::uint16_t bits) noexcept {
+    return extension::bytes_each * (((bits & extension::producer) != 0 ? 1u : 0u) + ((bits & extension::detail) != 0 ? 1u : 0u));
+}
+
+/// Where the last-offset-delta word stands in a frame with the detail extension.
+[[nodiscard]] constexpr std::uint32_t detail_at(std::uint16_t bits) noexcept {
+    return frame_header_size + ((bits & extension::producer) != 0 ? extension::bytes_each : 0u);
+}
+
+/// How many offsets the frame takes. {base 100, count 3} takes 100, 101, 102: the next frame's base offset is 103.
+///
+/// Requires  a frame whose size has been checked to hold its header and extensions.
+[[nodiscard]] inline std::uint32_t offsets_taken(const frame_header& header, const std::byte* frame) noexcept {
+    const frame_word word = word_of(header);
+    switch (word.kind()) {
+        case frame_kind::seal:
+        case frame_kind::evidence: return 0;
+        case frame_kind::filler: return header.count;
+        case frame_kind::data:
+        case frame_kind::control: break;
+    }
+    if ((header.attributes & attribute::lone) != 0) {
+        return 1;
+    }
+    if ((header.extension & extension::detail) != 0) {
+        return load<std::uint32_t>(frame + detail_at(header.extension)) + 1;
+    }
+    return header.count;
+}
+
+}  // namespace brook::inline BROOK_ABI::format

@@ -1,0 +1,309 @@
+/// \file brook/format/record.hpp
+/// Records inside a frame: how they are laid out, written and walked.
+/// Floor 1, format.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <string_view>
+
+#include <brook/core/bytes.hpp>
+#include <brook/core/config.hpp>
+#include <brook/core/error.hpp>
+#include <brook/core/types.hpp>
+#include <brook/format/frame.hpp>
+
+namespace brook::inline BROOK_ABI::format {
+
+/// A lone record's body, after the extensions:
+///
+///     key, zeros up to 8 | value | [headers, u32 size of headers]
+///
+/// A batch's body, after the extensions, holds `count` records, each
+///
+///     u32 value size (2^32-1: null), i32 key size (-1: null) | key, zeros up to 8 | value, zeros up to 8 | [headers, zeros up to 8]
+///
+/// preceded, where the frame has the detail extension, by `count` details of 16 bytes: {i64 time delta in ns,
+/// u32 offset delta, u32 size of headers}. Without it the records have the batch's timestamp, dense offsets, no headers.
+/// Key and value begin at multiples of 8, so that values are read in place.
+///
+/// Headers are any number of {u16 name size, i32 value size (-1: null), name, value}, unaligned (KIP-82).
+inline constexpr std::uint32_t entry_size = 8;
+inline constexpr std::uint32_t null_size = 0xffff'ffff;
+
+struct record_detail {
+    std::int64_t time_delta;
+    std::uint32_t offset_delta;
+    std::uint32_t headers_size;
+};
+static_assert(sizeof(record_detail) == 16);
+
+/// One record, wherever its bytes lie. Lifetime: that of those bytes.
+struct record_slice {
+    brook::offset offset = 0;
+    std::int64_t timestamp = 0;
+    bytes key;
+    bytes value;
+    bytes headers;
+    bool has_key = false;
+    bool has_value = false;
+    bool is_append_time = false;
+};
+
+/// Sizes of a record that is to be written.
+struct record_sizes {
+    std::uint32_t key = null_size;    ///< null_size: no key
+    std::uint32_t value = null_size;  ///< null_size: a tombstone
+    std::uint32_t headers = 0;
+
+    [[nodiscard]] constexpr std::uint64_t key_bytes() const noexcept { return key == null_size ? 0 : key; }
+    [[nodiscard]] constexpr std::uint64_t value_bytes() const noexcept { return value == null_size ? 0 : value; }
+};
+
+/// Exact size of the frame of one record. 64 bits: the caller compares it with what a segment can hold.
+[[nodiscard]] constexpr std::uint64_t lone_frame_size(const record_sizes& sizes) noexcept {
+    return frame_header_size + align_up(sizes.key_bytes(), std::uint64_t{8}) + sizes.value_bytes() +
+           (sizes.headers == 0 ? 0u : sizes.headers + sizeof(std::uint32_t));
+}
+
+/// Where key, value and headers of a lone record go.
+struct lone_layout {
+    std::byte* key;
+    std::byte* value;
+    std::byte* headers;
+};
+
+/// Prepares the body of a lone record at `frame`: zeros between key and value, the size of the headers.
+[[nodiscard]] inline lone_layout lay_out_lone(std::byte* frame, const record_sizes& sizes) noexcept {
+    std::byte* const key = frame + frame_header_size;
+    std::byte* value = key;
+    if (const std::uint64_t size = sizes.key_bytes(); size != 0) {
+        value += align_up(size, std::uint64_t{8});
+        store(value - 8, std::uint64_t{0});  // the key's last word: the key is written over it, its padding stays
+    }
+    std::byte* const headers = value + sizes.value_bytes();
+    if (sizes.headers != 0) {
+        store(headers + sizes.headers, sizes.headers);
+    }
+    return {key, value, headers};
+}
+
+/// Attributes of a lone data frame.
+[[nodiscard]] constexpr std::uint16_t lone_attributes(const record_sizes& sizes) noexcept {
+    return static_cast<std::uint16_t>(attribute::lone | (sizes.value == null_size ? attribute::null_value : 0u) |
+                                      (sizes.headers != 0 ? attribute::headers : 0u));
+}
+
+/// Bytes that a record takes inside a batch, without its detail.
+[[nodiscard]] constexpr std::uint64_t entry_bytes(const record_sizes& sizes) noexcept {
+    return entry_size + align_up(sizes.key_bytes(), std::uint64_t{8}) + align_up(sizes.value_bytes(), std::uint64_t{8}) +
+           align_up(std::uint64_t{sizes.headers}, std::uint64_t{8});
+}
+
+struct entry_layout {
+    std::byte* key;
+    std::byte* value;
+    std::byte* headers;
+    std::byte* end;
+};
+
+/// Prepares one record of a batch at `entry`: its sizes, and zeros where padding will be.
+[[nodiscard]] inline entry_layout lay_out_entry(std::byte* entry, const record_sizes& sizes) noexcept {
+    store(entry, std::uint64_t{sizes.value} | std::uint64_t{sizes.key} << 32);
+    std::byte* const key = entry + entry_size;
+    std::byte* const value = key + align_up(sizes.key_bytes(), std::uint64_t{8});
+    std::byte* const headers = value + align_up(sizes.value_bytes(), std::uint64_t{8});
+    std::byte* const end = headers + align_up(std::uint64_t{sizes.headers}, std::uint64_t{8});
+    if (value != key) {
+        store(value - 8, std::uint64_t{0});
+    }
+    if (headers != value) {
+        store(headers - 8, std::uint64_t{0});
+    }
+    if (end != headers) {
+        store(end - 8, std::uint64_t{0});
+    }
+    return {key, value, headers, end};
+}
+
+/// Walks the records of one data frame, in the order of their offsets. Bounds are checked against the frame's size at
+/// each step, so that a frame made by an enemy ends the walk early (`is_malformed`) and reads nothing outside itself.
+///
+/// Threads   confined.
+/// Lifetime  the slices point into the frame.
+class record_walk {
+public:
+    /// Requires  a published frame of kind data or control whose size lies within the memory at `frame`.
+    record_walk(const frame_header& header, const std::byte* frame) noexcept
+        : header_{header},
+          at_{frame + frame_header_size},
+          end_{frame + static_cast<std::uint32_t>(header.size)},
+          left_{(header.attributes & attribute::lone) != 0 ? 1u : header.count} {
+        const std::uint32_t extensions = extension_bytes(header.extension);
+        if (room() < extensions || (header.attributes & attribute::codec_mask) != 0) {
+            malformed();
+            return;
+        }
+        at_ += extensions;
+        if ((header.attributes & attribute::lone) == 0 && (header.extension & extension::detail) != 0) {
+            const std::uint64_t details = std::uint64_t{left_} * sizeof(record_detail);
+            if (room() < details) {
+                malformed();
+                return;
+            }
+            details_ = at_;
+            at_ += details;
+        }
+    }
+
+    /// Moves on to the next record; false at the end, or where the frame contradicts itself.
+    [[nodiscard]] bool next(record_slice& record) noexcept {
+        if (left_ == 0) {
+            return false;
+        }
+        --left_;
+        record.is_append_time = (header_.attributes & attribute::append_time) != 0;
+        return (header_.attributes & attribute::lone) != 0 ? next_lone(record) : next_entry(record);
+    }
+
+    [[nodiscard]] bool is_malformed() const noexcept { return is_malformed_; }
+
+private:
+    [[nodiscard]] std::uint64_t room() const noexcept { return static_cast<std::uint64_t>(end_ - at_); }
+
+    bool malformed() noexcept {
+        is_malformed_ = true;
+        left_ = 0;
+        return false;
+    }
+
+    bool next_lone(record_slice& record) noexcept {
+        record.offset = header_.base_offset;
+        record.timestamp = header_.base_timestamp;
+        record.headers = {};
+        if ((header_.attributes & attribute::headers) != 0) {
+            if (room() < sizeof(std::uint32_t)) {
+                return malformed();
+            }
+            const std::uint32_t size = load<std::uint32_t>(end_ - sizeof(std::uint32_t));
+            end_ -= sizeof(std::uint32_t);
+            if (room() < size) {
+                return malformed();
+            }
+            end_ -= size;
+            record.headers = {end_, size};
+        }
+        const std::uint32_t key = header_.count;
+        record.has_key = key != null_size;
+        const std::uint64_t key_size = record.has_key ? key : 0;
+        if (room() < align_up(key_size, std::uint64_t{8})) {
+            return malformed();
+        }
+        record.key = {at_, key_size};
+        at_ += align_up(key_size, std::uint64_t{8});
+        record.has_value = (header_.attributes & attribute::null_value) == 0;
+        record.value = {at_, record.has_value ? room() : 0};
+        return true;
+    }
+
+    bool next_entry(record_slice& record) noexcept {
+        if (room() < entry_size) {
+            return malformed();
+        }
+        const std::uint64_t sizes = load<std::uint64_t>(at_);
+        at_ += entry_size;
+        const std::uint32_t value = static_cast<std::uint32_t>(sizes);
+        const std::uint32_t key = static_cast<std::uint32_t>(sizes >> 32);
+        record.has_key = key != null_size;
+        record.has_value = value != null_size;
+        record.offset = header_.base_offset + index_;
+        record.timestamp = header_.base_timestamp;
+        std::uint64_t headers = 0;
+        if (details_ != nullptr) {
+            const record_detail detail = load<record_detail>(details_ + std::size_t{index_} * sizeof(record_detail));
+            record.offset = header_.base_offset + detail.offset_delta;
+            record.timestamp = header_.base_timestamp + detail.time_delta;
+            headers = detail.headers_size;
+        }
+        ++index_;
+        if (!take(record.key, record.has_key ? key : 0) || !take(record.value, record.has_value ? value : 0)) {
+            return malformed();
+        }
+        return take(record.headers, headers) || malformed();
+    }
+
+    /// The last record's padding belongs to the frame's size: every entry is written whole.
+    bool take(bytes& part, std::uint64_t size) noexcept {
+        const std::uint64_t padded = align_up(size, std::uint64_t{8});
+        if (room() < padded) {
+            return false;
+        }
+        part = {at_, size};
+        at_ += padded;
+        return true;
+    }
+
+    frame_header header_;
+    const std::byte* at_;
+    const std::byte* end_;
+    const std::byte* details_ = nullptr;
+    std::uint32_t left_;
+    std::uint32_t index_ = 0;
+    bool is_malformed_ = false;
+};
+
+/// How many records a data frame holds: for a batch without gaps, its count.
+[[nodiscard]] inline std::uint32_t records_in(const frame_header& header) noexcept {
+    return (header.attributes & attribute::lone) != 0 ? 1u : header.count;
+}
+
+/// A header of a record, in place.
+struct header_slice {
+    std::string_view name;
+    std::optional<bytes> value;  ///< nullopt: null
+};
+
+inline constexpr std::size_t header_name_max = std::numeric_limits<std::uint16_t>::max();
+
+/// Bytes that a header takes.
+[[nodiscard]] constexpr std::uint64_t header_bytes(std::uint64_t name, std::uint64_t value) noexcept {
+    return sizeof(std::uint16_t) + sizeof(std::int32_t) + name + value;
+}
+
+/// Writes one header at `to` and returns the first byte after it.
+///
+/// Requires  name.size() <= header_name_max, and room for header_bytes(name.size(), value's size).
+[[nodiscard]] inline std::byte* write_header(std::byte* to, std::string_view name, const std::optional<bytes>& value) noexcept {
+    store(to, static_cast<std::uint16_t>(name.size()));
+    store(to + 2, value ? static_cast<std::int32_t>(value->size()) : std::int32_t{-1});
+    to += sizeof(std::uint16_t) + sizeof(std::int32_t);
+    copy_bytes(to, name.data(), name.size());
+    to += name.size();
+    if (value) {
+        copy_bytes(to, value->data(), value->size());
+        to += value->size();
+    }
+    return to;
+}
+
+/// Takes the first header off the front of `rest`; false when none is left, or the rest is not headers.
+[[nodiscard]] inline bool next_header(bytes& rest, header_slice& header) noexcept {
+    constexpr std::size_t fixed = sizeof(std::uint16_t) + sizeof(std::int32_t);
+    if (rest.size() < fixed) {
+        return false;
+    }
+    const std::size_t name = load<std::uint16_t>(rest.data());
+    const std::int32_t value = load<std::int32_t>(rest.data() + 2);
+    const std::size_t value_size = value < 0 ? 0 : static_cast<std::size_t>(value);
+    if (value < -1 || rest.size() - fixed < name || rest.size() - fixed - name < value_size) {
+        return false;
+    }
+    header.name = as_text(rest.subspan(fixed, name));
+    header.value = value < 0 ? std::nullopt : std::optional<bytes>{rest.subspan(fixed + name, value_size)};
+    rest = rest.subspan(fixed + name + value_size);
+    return true;
+}
+
+}  // namespace brook::inline BROOK_ABI::format

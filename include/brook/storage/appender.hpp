@@ -1,0 +1,465 @@
+/// \file brook/storage/appender.hpp
+/// The append path: claim, mark, publish; growth, seal and roll beside it.
+/// Floor 2, storage. The protocol and its proofs are told in brook/storage/README.md.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <brook/core/bytes.hpp>
+#include <brook/core/config.hpp>
+#include <brook/core/error.hpp>
+#include <brook/core/types.hpp>
+#include <brook/format/checksum.hpp>
+#include <brook/format/frame.hpp>
+#include <brook/os/platform.hpp>
+#include <brook/storage/event_count.hpp>
+#include <brook/storage/recovery.hpp>
+#include <brook/storage/segment.hpp>
+#include <brook/storage/segment_chain.hpp>
+#include <brook/storage/segment_directory.hpp>
+
+namespace brook::inline BROOK_ABI::storage {
+
+/// A range of bytes and of offsets that belongs to one writer until it publishes it. Every claim must be published:
+/// until then readers stop in front of it.
+struct claim {
+    segment* home = nullptr;
+    std::byte* data = nullptr;    ///< `length` bytes, zero but for the mark in the first eight
+    position at = 0;
+    std::uint32_t length = 0;     ///< a multiple of 8
+    offset first = 0;
+};
+
+/// Why a log takes no appends.
+enum class append_state : std::uint8_t { open, closed, failed };
+
+/// Where a partition's records are appended, by any number of threads at once.
+///
+/// A claim is one compare-exchange on the current segment's tail. The first store into the claimed range is the mark,
+/// the last is the publication; in between the writer is alone there. Killed anywhere, recovery sees which it was.
+///
+/// Threads   shared.
+/// Cost      claim and publish: no lock, no allocation, no system call, as long as upkeep is ahead; else the writer
+///           takes disk space itself (a few 100 us a MiB), and a roll without a spare makes a file (some ms).
+class appender {
+public:
+    /// `events` wakes readers, `upkeep` whoever prepares.
+    appender(segment_directory& files, segment_chain& segments, event_count& events, event_count& upkeep,
+             std::uint32_t segment_bytes, bool is_durable)
+        : files_{files},
+          segments_{segments},
+          events_{events},
+          upkeep_{upkeep},
+          segment_bytes_{segment_bytes},
+          zeroes_ahead_{is_durable},
+          hot_memory_{files.platform().allocate_wiped_on_fork(sizeof(hot_words))},
+          hot_{new (hot_memory_) hot_words} {}
+
+    appender(const appender&) = delete;
+    appender& operator=(const appender&) = delete;
+    ~appender() { files_.platform().release_wiped_on_fork(hot_memory_, sizeof(hot_words)); }
+
+    /// Opens for appends at the end of the last segment.
+    void start() noexcept { hot_->current.store(segments_.last(), std::memory_order_release); }
+
+    /// Largest frame, in bytes, that a segment of this log can hold.
+    [[nodiscard]] std::uint32_t largest_frame() const noexcept {
+        return segment_bytes_ - format::segment_header_size - format::frame_header_size;
+    }
+
+    /// Takes `offsets` offsets and `length` bytes. On success the mark stands, and the claim must be published.
+    ///
+    /// Requires  length is a multiple of 8, at least a frame header; offsets < 2^24.
+    /// Errors    false, and `why`: closed, partition_failed, forked, record_too_large, or what the disk said. Nothing
+    ///           has changed then; after a full disk the same log goes on once there is room.
+    [[nodiscard]] bool take(std::uint32_t length, std::uint32_t offsets, claim& taken, failure& why) {
+        segment* const home = hot_->current.load(std::memory_order_acquire);
+        if (home != nullptr) [[likely]] {
+            tail_word tail{home->tail.load(std::memory_order_relaxed)};
+            const position ready = home->ready.load(std::memory_order_acquire);
+            while (std::uint64_t{tail.end_or_sealed()} + length <= ready) {
+                std::uint64_t expected = tail.raw();
+                if (home->tail.compare_exchange_weak(expected, tail.plus(offsets, length).raw(), std::memory_order_relaxed)) [[likely]] {
+                    mark(*home, tail, length, taken);
+                    return true;
+                }
+                tail = tail_word{expected};
+            }
+        }
+        return take_slowly(length, offsets, taken, why);
+    }
+
+    /// Finishes a frame whose body, extensions included, is in place: fills in its header, its index slots and its
+    /// checksum, and shows it. The claim's segment may not be touched afterwards.
+    ///
+    /// Requires  header.size <= claim.length, and the offsets it takes are the ones that were claimed.
+    void publish(const claim& taken, format::frame_header header) noexcept {
+        segment& home = *taken.home;
+        header.base_offset = taken.first;
+        header.checksum = format::checksum_of(home.seed, taken.at, header, taken.data);
+        format::store_behind_word(taken.data, header);
+        if ((taken.at - 1) / index_interval != (taken.at + taken.length - 1) / index_interval) {
+            home.index->note(taken.at, taken.length, static_cast<std::uint32_t>(taken.first - home.base));
+        }
+        // Published last: who sees the size sees the frame. Sequentially consistent, and so ordered before the load of
+        // the waiters' flag: either this thread sees the sleeper, or the sleeper sees this frame.
+        atomic_at<std::uint64_t>(taken.data).store(format::word_of(header).raw(), std::memory_order_seq_cst);
+        if (hot_->waiters.load(std::memory_order_seq_cst) != 0) [[unlikely]] {
+            wake();
+        }
+    }
+
+    /// Gives a claim up: its bytes and offsets become a filler, which nobody is shown.
+    void abandon(const claim& taken, std::uint32_t offsets) noexcept {
+        format::frame_header header{};
+        header.size = static_cast<std::int32_t>(taken.length);
+        header.attributes = format::attributes_of(format::frame_kind::filler);
+        header.count = offsets;
+        publish(taken, header);
+    }
+
+    /// Raises the flag that makes the next publication wake the sleepers. See event_count.
+    void expect_waiter() noexcept { hot_->waiters.store(1, std::memory_order_seq_cst); }
+
+    void wake() noexcept {
+        if (hot_->waiters.exchange(0, std::memory_order_seq_cst) != 0) {
+            events_.notify();
+        }
+    }
+
+    /// Seals the current segment and goes on in a new one.
+    [[nodiscard]] failure roll() {
+        segment* const home = hot_->current.load(std::memory_order_acquire);
+        failure why;
+        if (home == nullptr) {
+            return refusal();
+        }
+        seal_tail(*home);
+        static_cast<void>(pass(*home, why));
+        return why;
+    }
+
+    /// Stops all appends: no claim succeeds after it. Claims that were taken before may still be published.
+    void stop(append_state state, failure reason) {
+        {
+            const std::scoped_lock guard{roll_mutex_};
+            if (state_ == append_state::closed) {
+                return;
+            }
+            state_ = state;
+            reason_ = std::move(reason);
+            hot_->current.store(nullptr, std::memory_order_release);
+            seal_tail(*segments_.last());
+        }
+        events_.notify();
+    }
+
+    [[nodiscard]] append_state state() const {
+        const std::scoped_lock guard{roll_mutex_};
+        return state_;
+    }
+
+    /// The claimed end of the last segment: where publication will end up once all writers are through.
+    [[nodiscard]] tail_word claimed() const noexcept { return tail_word{segments_.last()->tail.load(std::memory_order_acquire)}; }
+
+    // ---- preparation, by upkeep: so that the writer meets neither a full disk, nor a page fault, nor a missing file ----
+
+    /// Makes the current segment ready up to `target`, in steps of at most `step` bytes, each under the growth lock.
+    [[nodiscard]] failure prepare(position target, std::uint32_t step) {
+        segment* const home = hot_->current.load(std::memory_order_acquire);
+        failure why;
+        while (home != nullptr && !why) {
+            const std::scoped_lock guard{growth_mutex_};
+            const position end = target < home->limit ? target : home->limit;
+            if (home->ready.load(std::memory_order_relaxed) >= end) {
+                break;
+            }
+            const std::uint64_t wanted = std::uint64_t{home->allocated} + step;
+            const segment_pin pin = home->pin();
+            if (!pin || !extend(*home, *pin, wanted, zeroes_ahead_ ? page_size : mib, why)) {
+                break;
+            }
+        }
+        return why;
+    }
+
+    [[nodiscard]] bool wants_spare() const {
+        const std::scoped_lock guard{roll_mutex_};
+        return state_ == append_state::open && !spare_ && unnamed_ == nullptr;
+    }
+
+    /// Makes the next segment, whole and populated, and keeps it for the next roll.
+    [[nodiscard]] failure prepare_spare() {
+        failure why;
+        if (failure unnamed = name_taken_spare()) {
+            return unnamed;
+        }
+        segment_pin pin = files_.create(std::nullopt, segment_bytes_, first_window, why);
+        if (!pin) {
+            return why;
+        }
+        auto made = begin(0, pin);
+        while (made->ready.load(std::memory_order_relaxed) < made->limit) {
+            if (!extend(*made, *pin, std::uint64_t{made->allocated} + mib, zeroes_ahead_ ? page_size : mib, why)) {
+                files_.discard_spare();
+                return why;
+            }
+        }
+        const std::scoped_lock guard{roll_mutex_};
+        if (state_ != append_state::open) {
+            files_.discard_spare();
+            return {};
+        }
+        spare_ = std::move(made);
+        return {};
+    }
+
+    /// Renames a spare that a roll has taken. Until then it is called spare.log, and there can be no other.
+    [[nodiscard]] failure name_taken_spare() {
+        const std::scoped_lock guard{roll_mutex_};
+        return name_spare_locked();
+    }
+
+    void discard_spare() {
+        const std::scoped_lock guard{roll_mutex_};
+        if (spare_) {
+            spare_.reset();
+            files_.discard_spare();
+        }
+    }
+
+private:
+    struct hot_words {
+        alignas(cache_line) std::atomic<segment*> current{nullptr};  // null: no appends here (closed, failed, or a forked child)
+        alignas(cache_line) std::atomic<std::uint32_t> waiters{0};   // somebody sleeps until a frame is published
+    };
+
+    static void mark(segment& home, tail_word tail, std::uint32_t length, claim& taken) noexcept {
+        taken.home = &home;
+        taken.at = tail.end();
+        taken.data = home.data + taken.at;
+        taken.length = length;
+        taken.first = home.base + static_cast<offset>(tail.records());
+        // The first store into the range. A kill is precise for the thread it hits, so only the compiler must be held.
+        atomic_at<std::uint64_t>(taken.data).store(format::frame_word::claimed(length).raw(), std::memory_order_relaxed);
+        std::atomic_signal_fence(std::memory_order_seq_cst);
+    }
+
+    static void seal_tail(segment& home) noexcept { home.tail.fetch_or(tail_word::sealed_bit, std::memory_order_acq_rel); }
+
+    [[nodiscard]] failure refusal() const {
+        const std::scoped_lock guard{roll_mutex_};
+        return refusal_locked();
+    }
+
+    [[nodiscard]] failure refusal_locked() const {
+        if (state_ != append_state::open) {
+            return reason_;
+        }
+        return {errc::forked, files_.name().text() + ": its broker belongs to the parent of this process; open a broker of your own after fork()"};
+    }
+
+    [[gnu::noinline]] bool take_slowly(std::uint32_t length, std::uint32_t offsets, claim& taken, failure& why) {
+        if (length > largest_frame()) {
+            why = {errc::record_too_large, files_.name().text() + ": " + std::to_string(length) + " bytes with their frame, and a segment holds " +
+                                               std::to_string(largest_frame()) + "; raise the topic's segment_bytes or send less at once"};
+            return false;
+        }
+        for (;;) {
+            segment* const home = hot_->current.load(std::memory_order_acquire);
+            if (home == nullptr) {
+                why = refusal();
+                return false;
+            }
+            tail_word tail{home->tail.load(std::memory_order_relaxed)};
+            const std::uint64_t end = std::uint64_t{tail.end_or_sealed()} + length;
+            std::uint64_t expected = tail.raw();
+            if (tail.is_sealed()) {
+                if (!pass(*home, why)) {
+                    return false;
+                }
+            } else if (end <= home->ready.load(std::memory_order_acquire)) {
+                if (home->tail.compare_exchange_strong(expected, tail.plus(offsets, length).raw(), std::memory_order_relaxed)) {
+                    mark(*home, tail, length, taken);
+                    return true;
+                }
+            } else if (end <= home->limit) {
+                if (!grow(*home, static_cast<position>(end), why)) {
+                    return false;
+                }
+            } else {
+                home->tail.compare_exchange_strong(expected, tail.sealed().raw(), std::memory_order_relaxed);
+            }
+        }
+    }
+
+    // ---- growth ----
+
+    /// Makes room for claims up to `end`: by doubling, from 64 KiB up to 1 MiB at a time.
+    [[nodiscard]] bool grow(segment& home, position end, failure& why) {
+        const std::scoped_lock guard{growth_mutex_};
+        if (home.ready.load(std::memory_order_relaxed) >= end) {
+            return true;  // somebody else has
+        }
+        const std::uint32_t step = home.allocated < first_window ? first_window : home.allocated > mib ? mib : home.allocated;
+        const std::uint64_t least = std::uint64_t{end} + format::frame_header_size;
+        const std::uint64_t doubled = std::uint64_t{home.allocated} + step;
+        const segment_pin pin = home.pin();
+        if (!pin) {
+            return true;  // sealed, synced and let go meanwhile: the caller looks again
+        }
+        upkeep_.notify();  // the writer is at the edge of what was prepared
+        return extend(home, *pin, least > doubled ? least : doubled, zeroes_ahead_ ? page_size : 0, why);
+    }
+
+    /// Takes disk space up to `wanted`, then makes it part of what may be claimed. Zeros are written ahead in pieces of
+    /// `zero_chunk` bytes (0: not at all), which decides the size of the page cache's folios: large ones are cheap to
+    /// fault in, small ones are cheap to sync one by one.
+    ///
+    /// Requires  the growth lock, or a segment that nobody else knows.
+    [[nodiscard]] bool extend(segment& home, mapped_segment& memory, std::uint64_t wanted, std::uint32_t zero_chunk, failure& why) {
+        const position begin = home.allocated;
+        const std::uint64_t capacity = memory.capacity();
+        const std::uint64_t rounded = align_up(wanted, std::uint64_t{page_size});
+        const auto end = static_cast<position>(rounded < capacity ? rounded : capacity);
+        if (end > begin) {
+            // From the page before: the space of a page that the log ends in may have been given back when it was closed.
+            const position from = begin >= page_size ? begin - page_size : 0;
+            if (const auto code = memory.log_file().allocate(from, end - from)) {
+                why = {code, files_.name().text() + ": cannot take disk space for " + memory.path() + " up to byte " + std::to_string(end)};
+                return false;
+            }
+            if (zero_chunk != 0 && !write_zeros(memory, begin, end, zero_chunk, why)) {
+                return false;
+            }
+            static_cast<void>(memory.log().populate(begin, end - begin));  // a kernel that cannot: the first stores fault
+            home.allocated = end;
+        }
+        if (memory.readable() < end) {
+            memory.set_readable(end);
+        }
+        const position last = home.allocated - format::frame_header_size;
+        home.ready.store(last < home.limit ? last : home.limit, std::memory_order_release);
+        return true;
+    }
+
+    [[nodiscard]] bool write_zeros(mapped_segment& memory, position begin, position end, std::uint32_t chunk, failure& why) {
+        static constexpr std::size_t most = mib;
+        static const std::byte zeros[most]{};
+        for (position at = begin; at < end;) {
+            const std::uint32_t size = end - at < chunk ? end - at : chunk;
+            if (const auto code = memory.log_file().write_at(at, bytes{zeros, size})) {
+                why = {code, files_.name().text() + ": cannot write " + memory.path() + " ahead at position " + std::to_string(at)};
+                return false;
+            }
+            at += size;
+        }
+        return true;
+    }
+
+    // ---- seal and roll ----
+
+    /// Goes from a sealed segment to the next. Whoever comes first does it all, from the frozen tail; killed or failed
+    /// anywhere, the next caller, or recovery, goes on. The order is what makes "the next segment has a base offset"
+    /// mean "this one is sealed".
+    [[nodiscard]] bool pass(segment& home, failure& why) {
+        const std::scoped_lock guard{roll_mutex_};
+        if (hot_->current.load(std::memory_order_acquire) != &home) {
+            return true;
+        }
+        const tail_word tail{home.tail.load(std::memory_order_acquire)};
+        const offset base = home.base + static_cast<offset>(tail.records());
+        if (!write_seal(home, tail.end(), base, why)) {
+            return false;
+        }
+        segment* next = nullptr;
+        if (spare_) {
+            segment_directory::set_base(*spare_->pin(), base);
+            spare_->base = base;
+            next = segments_.append(std::move(spare_));
+            unnamed_ = next;
+        } else {
+            if (why = name_spare_locked(); why) {
+                return false;
+            }
+            segment_pin pin = files_.create(base, segment_bytes_, first_window, why);
+            if (!pin) {
+                return false;
+            }
+            next = segments_.append(begin(base, std::move(pin)));
+        }
+        home.next.store(next, std::memory_order_release);           // readers go on
+        hot_->current.store(next, std::memory_order_release);       // writers go on
+        wake();
+        upkeep_.notify();
+        return true;
+    }
+
+    /// The last frame of a segment: there is always room for it, since no data frame ends beyond `limit`.
+    [[nodiscard]] bool write_seal(segment& home, position at, offset end, failure& why) {
+        const segment_pin pin = home.pin();
+        if (pin->word(at).is_published()) {
+            return true;  // an earlier attempt found no room for the next segment
+        }
+        {
+            const std::scoped_lock guard{growth_mutex_};
+            const std::uint64_t wanted = std::uint64_t{at} + format::frame_header_size;
+            if (wanted > home.allocated && !extend(home, *pin, wanted, zeroes_ahead_ ? page_size : 0, why)) {
+                return false;
+            }
+        }
+        claim seal;
+        mark(home, tail_word{static_cast<std::uint64_t>(end - home.base), at}, format::frame_header_size, seal);
+        format::frame_header header{};
+        header.size = static_cast<std::int32_t>(format::frame_header_size);
+        header.attributes = format::attributes_of(format::frame_kind::seal);
+        publish(seal, header);
+        return true;
+    }
+
+    [[nodiscard]] failure name_spare_locked() {
+        if (unnamed_ == nullptr) {
+            return {};
+        }
+        failure why = files_.name_spare(unnamed_->base);
+        if (!why) {
+            unnamed_ = nullptr;
+        }
+        return why;
+    }
+
+    [[nodiscard]] static std::unique_ptr<segment> begin(offset base, segment_pin pin) {
+        pin->written_from.store(format::segment_header_size, std::memory_order_relaxed);
+        const position allocated = pin->readable();
+        auto made = std::make_unique<segment>(base, std::move(pin), tail_word{0, format::segment_header_size});
+        made->allocated = allocated;
+        made->ready.store(allocated - format::frame_header_size, std::memory_order_relaxed);
+        return made;
+    }
+
+    segment_directory& files_;
+    segment_chain& segments_;
+    event_count& events_;
+    event_count& upkeep_;
+    std::uint32_t segment_bytes_;
+    bool zeroes_ahead_;  // the writer, too, writes zeros before it stores: what a later sync writes is then small
+    void* hot_memory_;
+    hot_words* hot_;
+
+    std::mutex growth_mutex_;       // guards each segment's `allocated`
+    mutable std::mutex roll_mutex_;  // guards what follows, and the change of the current segment; taken before growth
+    append_state state_ = append_state::open;
+    failure reason_;
+    std::unique_ptr<segment> spare_;  // ready to be taken; its file is spare.log
+    segment* unnamed_ = nullptr;      // taken; its file is still spare.log
+};
+
+}  // namespace brook::inline BROOK_ABI::storage

@@ -1,0 +1,215 @@
+/// \file brook/storage/durability.hpp
+/// Getting records onto the disk: many waiting producers, one sync.
+/// Floor 2, storage.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include <brook/core/config.hpp>
+#include <brook/core/error.hpp>
+#include <brook/core/types.hpp>
+#include <brook/format/frame.hpp>
+#include <brook/os/platform.hpp>
+#include <brook/storage/appender.hpp>
+#include <brook/storage/event_count.hpp>
+#include <brook/storage/published_prefix.hpp>
+#include <brook/storage/segment.hpp>
+#include <brook/storage/segment_directory.hpp>
+
+namespace brook::inline BROOK_ABI::storage {
+
+/// Knows how far power loss cannot reach, and moves that line.
+///
+/// Group commit without a thread for it: the first to wait syncs the whole published prefix and answers for all who
+/// wait for a part of it; who comes meanwhile waits for the next round.
+///
+/// A sync that fails is final. The pages that could not be written are clean now, and another sync would say success
+/// over lost data (fsyncgate); so the log takes no more appends, and the durable offset stays where it is.
+///
+/// Threads   shared.
+/// Cost      one fdatasync per round.
+class durability {
+public:
+    durability(segment_directory& files, appender& appends, published_prefix& prefix, event_count& events)
+        : files_{files}, appends_{appends}, prefix_{prefix}, events_{events} {}
+
+    /// Requires  everything below `durable` is on the disk, and every segment before `first_unsynced` wholly.
+    void start(offset durable, segment* first_unsynced) noexcept {
+        durable_.store(durable, std::memory_order_relaxed);
+        synced_ = {first_unsynced, format::segment_header_size, first_unsynced->base};
+    }
+
+    /// Everything below it is on the disk.
+    [[nodiscard]] offset durable_offset() const noexcept { return durable_.load(std::memory_order_acquire); }
+
+    /// Waits until everything below `end` is on the disk, syncing if nobody else does.
+    ///
+    /// Requires  offsets below `end` have been claimed, and not by a claim that this thread still holds.
+    /// Errors    partition_failed, closed.
+    [[nodiscard]] failure wait(offset end) {
+        os::platform& platform = files_.platform();
+        while (durable_offset() < end) {
+            const std::uint32_t round = round_.load(std::memory_order_acquire);
+            if (durable_offset() >= end) {
+                break;
+            }
+            if (syncing_.exchange(true, std::memory_order_acquire)) {
+                platform.wait(round_, round, std::nullopt);
+                continue;
+            }
+            platform.yield();  // let those who were answered by the last round append what this one will carry
+            const bool has_moved = sync_to(prefix_.advance());
+            end_round();
+            if (failure why = sync_failure()) {
+                return why;
+            }
+            if (!has_moved && durable_offset() < end) {
+                if (failure why = await_publication(end)) {
+                    return why;
+                }
+                if (appends_.state() == append_state::closed) {
+                    return closed();
+                }
+            }
+        }
+        return {};
+    }
+
+    /// Upkeep: syncs what has been sealed and published whole, leaves the newest segment alone.
+    /// Returns   true when something was synced; false when nothing was due or another thread is at it.
+    bool sync_sealed() {
+        log_place published = prefix_.advance();
+        if (sync_failure() || syncing_.exchange(true, std::memory_order_acquire)) {
+            return false;
+        }
+        const bool is_due = published.home != synced_.home;
+        if (is_due) {
+            published.at = format::segment_header_size;
+            published.next = published.home->base;
+            static_cast<void>(sync_to(published));
+        }
+        end_round();
+        return is_due;
+    }
+
+    /// Where recovery may begin: everything before it is on the disk. nullopt while a round is under way.
+    [[nodiscard]] std::optional<log_place> synced_place() {
+        if (syncing_.exchange(true, std::memory_order_acquire)) {
+            return std::nullopt;
+        }
+        const log_place place = synced_;
+        end_round();
+        return place;
+    }
+
+    /// Why a sync failed, if one did.
+    [[nodiscard]] failure sync_failure() const {
+        const std::scoped_lock guard{failure_mutex_};
+        return failure_;
+    }
+
+private:
+    void end_round() noexcept {
+        syncing_.store(false, std::memory_order_release);
+        round_.fetch_add(1, std::memory_order_release);
+        files_.platform().wake_all(round_);
+    }
+
+    /// Syncs every segment up to the place. Only for the thread that leads the round.
+    [[nodiscard]] bool sync_to(const log_place& place) {
+        if (sync_failure() || (place.next <= durable_offset() && place.home == synced_.home)) {
+            return false;
+        }
+        for (segment* home = synced_.home;; home = home->next.load(std::memory_order_acquire)) {
+            const bool is_last = home == place.home;
+            if (is_last && place.at == format::segment_header_size) {
+                break;  // nothing of it is wanted yet
+            }
+            if (const segment_pin pin = home->pin(); pin && !home->is_synced.load(std::memory_order_acquire)) {
+                if (const auto code = pin->log_file().sync()) {
+                    fail(code, pin->path());
+                    return false;
+                }
+            } else if (!home->is_synced.load(std::memory_order_acquire)) {
+                return false;  // closed, and let go of
+            }
+            if (is_last) {
+                break;
+            }
+            home->is_synced.store(true, std::memory_order_release);
+        }
+        synced_ = place;
+        const bool has_records = place.next > durable_offset();
+        if (has_records) {
+            durable_.store(place.next, std::memory_order_release);
+            write_evidence(place.next);
+        }
+        return has_records;
+    }
+
+    /// Says in the log itself how far it was on the disk, for a recovery that finds the checkpoint behind or gone.
+    /// Not needed for anything that was promised: without room for it the log goes on.
+    void write_evidence(offset durable) {
+        claim taken;
+        failure no_room;
+        if (appends_.take(format::frame_header_size, 0, taken, no_room)) {
+            format::frame_header header{};
+            header.size = static_cast<std::int32_t>(format::frame_header_size);
+            header.attributes = format::attributes_of(format::frame_kind::evidence);
+            header.base_timestamp = durable;
+            appends_.publish(taken, header);
+        }
+    }
+
+    void fail(std::error_code code, const std::string& path) {
+        failure why{errc::partition_failed, files_.name().text() + ": sync of " + path + " failed (" + code.message() +
+                                                "); what is above offset " + std::to_string(durable_offset()) +
+                                                " may be lost with the power; close the broker, see to the disk, open again"};
+        {
+            const std::scoped_lock guard{failure_mutex_};
+            failure_ = why;
+        }
+        appends_.stop(append_state::failed, std::move(why));
+    }
+
+    /// Somebody claimed before us and has not published yet.
+    [[nodiscard]] failure await_publication(offset end) {
+        for (int attempt = 0;; ++attempt) {
+            const auto ticket = events_.prepare();
+            appends_.expect_waiter();
+            if (prefix_.advance().next >= end) {
+                return {};
+            }
+            if (appends_.state() == append_state::closed) {
+                return closed();
+            }
+            if (attempt < 64) {
+                files_.platform().yield();
+            } else {
+                events_.wait(ticket, std::nullopt);
+            }
+        }
+    }
+
+    [[nodiscard]] failure closed() const {
+        return {errc::closed, files_.name().text() + ": closed before this record was on the disk; whether it is shows at the next open"};
+    }
+
+    segment_directory& files_;
+    appender& appends_;
+    published_prefix& prefix_;
+    event_count& events_;
+    log_place synced_;  // belongs to whoever leads the round
+    alignas(cache_line) std::atomic<offset> durable_{0};
+    std::atomic<std::uint32_t> round_{0};  // grows at the end of each round; waiters sleep on it
+    std::atomic<bool> syncing_{false};     // some thread leads a round
+    mutable std::mutex failure_mutex_;     // guards the failure
+    failure failure_;
+};
+
+}  // namespace brook::inline BROOK_ABI::storage

@@ -1,0 +1,124 @@
+/// \file brook/storage/frame_walk.hpp
+/// Stepping from frame to frame through a mapped segment: the one place that decides what may be believed.
+/// Floor 2, storage.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include <brook/core/bytes.hpp>
+#include <brook/core/config.hpp>
+#include <brook/core/error.hpp>
+#include <brook/core/types.hpp>
+#include <brook/format/checksum.hpp>
+#include <brook/format/frame.hpp>
+#include <brook/format/record.hpp>
+#include <brook/format/segment_header.hpp>
+#include <brook/storage/segment.hpp>
+#include <brook/storage/segment_directory.hpp>
+
+namespace brook::inline BROOK_ABI::storage {
+
+/// A published frame at its place.
+struct frame_view {
+    format::frame_header header{};
+    const std::byte* data = nullptr;
+    position at = 0;
+
+    [[nodiscard]] format::frame_kind kind() const noexcept { return format::word_of(header).kind(); }
+    [[nodiscard]] position end() const noexcept { return at + format::word_of(header).length(); }
+    [[nodiscard]] std::uint32_t offsets_taken() const noexcept { return format::offsets_taken(header, data); }
+};
+
+enum class look {
+    nothing,  ///< no frame is published there (yet)
+    frame,    ///< one is, and it is the expected one
+    corrupt,  ///< what stands there is not what was written
+};
+
+enum class trust {
+    written_here,  ///< this process wrote it and it has not left memory: only its place in the file is checked
+    verify,        ///< it came from the disk: its checksum decides
+};
+
+/// Looks at position `at` for the frame that starts with offset `expected`.
+///
+/// Cost      one cache line, or the whole frame when it is verified.
+[[nodiscard]] inline look look_at(const mapped_segment& segment, position at, offset expected, trust how, frame_view& found) noexcept {
+    const format::frame_word word = segment.word(at);
+    if (!word.is_published()) {
+        return look::nothing;
+    }
+    std::byte* const data = segment.frame(at);
+    const position end = segment.readable();
+    if (how == trust::verify && !format::verifies(segment.seed(), at, end, data)) {
+        return look::corrupt;
+    }
+    found.header = format::load_header(data);
+    found.data = data;
+    found.at = at;
+    if (word.size() < format::frame_header_size || word.length() > end - at || found.header.base_offset != expected) {
+        return look::corrupt;
+    }
+    return look::frame;
+}
+
+/// The first frame that verifies at or after `from` and does not go back behind `expected`: what can be saved beyond
+/// damage. Steps by 8 bytes; a record whose payload imitates a frame does not verify, since its position is wrong.
+///
+/// Cost      a few ns per 8 bytes; only where something is broken.
+[[nodiscard]] inline bool find_frame(const mapped_segment& segment, position from, offset expected, frame_view& found) noexcept {
+    const position end = segment.readable();
+    for (position at = align_up(from, format::frame_alignment); at + format::frame_header_size <= end && at >= from; at += format::frame_alignment) {
+        std::byte* const data = segment.frame(at);
+        const format::frame_header header = format::load_header(data);
+        if (header.size < static_cast<std::int32_t>(format::frame_header_size) || header.base_offset < expected ||
+            header.base_offset - expected > segment.capacity() || !format::verifies(segment.seed(), at, end, data)) {
+            continue;
+        }
+        found = {header, data, at};
+        return true;
+    }
+    return false;
+}
+
+/// Where a walk that looks for `wanted` may begin: a frame at or before it, from the index where that can be believed,
+/// else the segment's first.
+///
+/// Requires  wanted >= base.
+struct walk_start {
+    position at = format::segment_header_size;
+    offset next = 0;
+};
+
+[[nodiscard]] inline walk_start find_start(const mapped_segment& segment, offset base, offset wanted, position published_end) noexcept {
+    const walk_start first{format::segment_header_size, base};
+    if (!segment.has_index() || published_end <= format::segment_header_size) {
+        return first;
+    }
+    std::uint32_t low = 0;  // slot 0 covers the header
+    std::uint32_t high = (published_end - 1) / index_interval;
+    while (low < high) {  // the last slot whose frame starts at or before `wanted`
+        const std::uint32_t middle = high - (high - low) / 2;
+        const index_slot slot = segment.slot(middle);
+        if (slot.at != 0 && base + slot.relative_offset <= wanted) {
+            low = middle;
+        } else {
+            high = middle - 1;
+        }
+    }
+    const index_slot slot = segment.slot(low);
+    const offset claimed = base + slot.relative_offset;
+    frame_view found;
+    const bool believable = low != 0 && slot.at % format::frame_alignment == 0 && slot.at >= format::segment_header_size && claimed <= wanted &&
+                            look_at(segment, slot.at, claimed, trust::verify, found) == look::frame;
+    return believable ? walk_start{slot.at, claimed} : first;
+}
+
+/// "topic 'x', partition 3: 00….log, position 4711 …": where something is wrong, for messages.
+[[nodiscard]] inline std::string place_text(const partition_name& name, const mapped_segment& segment, position at, offset expected) {
+    return name.text() + ": " + segment.path() + ", position " + std::to_string(at) + ", offset " + std::to_string(expected);
+}
+
+}  // namespace brook::inline BROOK_ABI::storage

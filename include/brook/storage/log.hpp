@@ -1,0 +1,426 @@
+/// \file brook/storage/log.hpp
+/// One partition: an ordered, immutable, append-only sequence of records on memory-mapped segment files.
+/// Floor 2, storage. Start here: this header puts the others of the room together.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <brook/core/config.hpp>
+#include <brook/core/error.hpp>
+#include <brook/core/types.hpp>
+#include <brook/format/checkpoint.hpp>
+#include <brook/format/frame.hpp>
+#include <brook/os/platform.hpp>
+#include <brook/storage/appender.hpp>
+#include <brook/storage/durability.hpp>
+#include <brook/storage/event_count.hpp>
+#include <brook/storage/log_reader.hpp>
+#include <brook/storage/open_claims.hpp>
+#include <brook/storage/published_prefix.hpp>
+#include <brook/storage/recovery.hpp>
+#include <brook/storage/segment.hpp>
+#include <brook/storage/segment_chain.hpp>
+#include <brook/storage/segment_directory.hpp>
+#include <brook/storage/time_index.hpp>
+
+namespace brook::inline BROOK_ABI::storage {
+
+/// How one partition keeps its records.
+struct log_options {
+    std::uint32_t segment_bytes = 64 * mib;    ///< capacity of new segments
+    std::int64_t flush_messages = 0;           ///< at most this many acknowledged records less one are not synced; 0: no promise
+    std::chrono::nanoseconds flush_interval{};  ///< upkeep syncs what is older; 0: only sealed segments
+    bool is_append_time = false;               ///< the log stamps its records itself, in the order of their offsets
+
+    [[nodiscard]] bool promises_durability() const noexcept { return flush_messages > 0 || flush_interval.count() > 0; }
+};
+
+/// A partition's log. Its parts: the appender claims and publishes, the prefix tells how far it has come, durability
+/// brings it to the disk, readers read it in place, and upkeep works ahead of the writers and behind them.
+///
+/// Threads   shared.
+/// Lifetime  after `close` every call says closed; memory that readers pinned stays.
+class log {
+public:
+    /// Opens the partition in `files`, or begins it, after whatever happened to it.
+    /// Errors    `why`: what recovery could not do. Damage that leaves the rest readable is in the report instead.
+    [[nodiscard]] static std::unique_ptr<log> open(segment_directory files, log_options options, event_count& events,
+                                                   event_count& upkeep, failure& why) {
+        std::unique_ptr<log> opened{new log{std::move(files), options, events, upkeep}};
+        why = opened->recover();
+        return why ? nullptr : std::move(opened);
+    }
+
+    log(const log&) = delete;
+    log& operator=(const log&) = delete;
+    ~log() { close(); }
+
+    [[nodiscard]] const partition_name& name() const noexcept { return files_.name(); }
+    [[nodiscard]] const log_options& options() const noexcept { return options_; }
+    [[nodiscard]] os::platform& platform() const noexcept { return files_.platform(); }
+    [[nodiscard]] const recovery_report& report() const noexcept { return report_; }
+
+    // ---- appending ----
+
+    /// The hot path: take a claim, write the body behind the frame header, publish.
+    [[nodiscard]] bool take(std::uint32_t length, std::uint32_t offsets, claim& taken, failure& why) {
+        return appends_.take(length, offsets, taken, why);
+    }
+    void publish(const claim& taken, format::frame_header header) noexcept {
+        header.leader_epoch = leader_epoch_;
+        appends_.publish(taken, header);
+    }
+    void abandon(const claim& taken, std::uint32_t offsets) noexcept { appends_.abandon(taken, offsets); }
+    [[nodiscard]] std::uint32_t largest_frame() const noexcept { return appends_.largest_frame(); }
+
+    /// Held around claim and publication where records must be in the order of something else: append time.
+    class ordered_section {
+    public:
+        /// Time of the record to be appended: never before the last one's.
+        ordered_section(log& of, std::int64_t now) : guard_{of.order_mutex_} {
+            of.last_append_time_ = now > of.last_append_time_ ? now : of.last_append_time_;
+            time = of.last_append_time_;
+        }
+        std::int64_t time;
+
+    private:
+        std::scoped_lock<std::mutex> guard_;
+    };
+
+    /// Claims for a user to write in place. `pin` keeps the memory.
+    [[nodiscard]] bool take_open(std::uint32_t length, claim& taken, segment_pin& pin, open_claims::id& id, failure& why) {
+        if (!take(length, 1, taken, why)) {
+            return false;
+        }
+        pin = taken.home->pin();
+        id = claims_.add(taken, pin, platform().monotonic());
+        return true;
+    }
+    template <class Finish>
+    [[nodiscard]] bool settle(open_claims::id id, const Finish& finish) {
+        return claims_.settle(id, finish);
+    }
+    [[nodiscard]] std::optional<open_claims::info> oldest_claim() const { return claims_.oldest(); }
+
+    /// Seals the active segment and goes on in a new one.
+    [[nodiscard]] failure roll() { return appends_.roll(); }
+
+    // ---- how far ----
+
+    [[nodiscard]] offset log_start_offset() const noexcept { return log_start_; }
+
+    /// Offset after the last record that readers can see.
+    [[nodiscard]] offset log_end_offset() { return prefix_.advance().next; }
+
+    /// Everything below it survives the loss of power.
+    [[nodiscard]] offset durable_offset() const noexcept { return durability_.durable_offset(); }
+
+    /// Waits for what the topic's flush policy promises of the record at `at`.
+    [[nodiscard]] failure wait_acknowledged(offset at) {
+        if (options_.flush_messages == 0) {
+            return {};
+        }
+        return wait_durable(at + 2 - options_.flush_messages);
+    }
+
+    /// Waits until everything below `end` is on the disk.
+    /// Errors    claim_open when this thread itself holds a claim in front of it; partition_failed; closed.
+    [[nodiscard]] failure wait_durable(offset end) {
+        if (durable_offset() >= end) {
+            return {};
+        }
+        if (claims_.held_here_before(end)) {
+            return {errc::claim_open, name().text() + ": this thread holds a claim in front of offset " + std::to_string(end) +
+                                          "; commit it or let it go before you wait"};
+        }
+        return durability_.wait(end);
+    }
+
+    [[nodiscard]] failure sync() { return wait_durable(log_end_offset()); }
+
+    // ---- reading ----
+
+    [[nodiscard]] log_reader reader() noexcept { return log_reader{source_}; }
+    [[nodiscard]] bool is_closed() const noexcept { return is_closed_.load(std::memory_order_acquire); }
+    void expect_reader() noexcept { appends_.expect_waiter(); }
+
+    /// Offset of the first record whose timestamp is at or after `time`; nullopt when there is none.
+    [[nodiscard]] std::optional<offset> offset_for_time(std::int64_t time, failure& why) {
+        for (std::size_t i = 0; i < segments_.count(); ++i) {
+            segment& home = *segments_.at(i);
+            const segment_pin pin = source_.pin(home, why);
+            if (!pin) {
+                return std::nullopt;
+            }
+            bool is_corrupt = false;
+            if (const auto found = times_of(home).find(*pin, home.base, time, is_corrupt)) {
+                return found;
+            }
+            if (is_corrupt) {
+                why = {errc::corrupt_record, name().text() + ": " + pin->path() + " is damaged; look-ups by time cannot pass it"};
+                return std::nullopt;
+            }
+        }
+        return std::nullopt;
+    }
+
+    [[nodiscard]] std::uint64_t size_bytes() {
+        std::uint64_t bytes = 0;
+        for (std::size_t i = 0; i < segments_.count(); ++i) {
+            bytes += i + 1 < segments_.count() ? options_.segment_bytes : tail_word{segments_.at(i)->tail.load(std::memory_order_relaxed)}.end();
+        }
+        return bytes;
+    }
+
+    // ---- upkeep: one thread at a time ----
+
+    struct upkeep_result {
+        bool is_busy = false;  ///< appends are coming in: look again soon
+        failure why;           ///< what could not be done; nothing promised is lost by it
+    };
+
+    /// Works ahead of the writers (disk space, populated pages, the next segment) and behind them (names, syncs of what
+    /// was sealed, footers, the checkpoint).
+    upkeep_result upkeep(std::chrono::nanoseconds now) {
+        upkeep_result result;
+        const std::scoped_lock guard{upkeep_mutex_};
+        if (is_closed()) {
+            return result;
+        }
+        const std::uint64_t rate = measure_rate(now);
+        result.is_busy = rate > 0;
+        result.why = appends_.name_taken_spare();
+        if (!result.why && rate >= mib) {  // below that the writer's own steps, from 64 KiB up, cost it nothing
+            result.why = work_ahead(rate);
+        }
+        if (!result.why && durability_.sync_sealed()) {
+            result.is_busy = true;
+        }
+        if (!result.why) {
+            result.why = finish_synced();
+        }
+        if (!result.why && is_flush_due(now)) {
+            result.why = sync();
+        }
+        if (!result.why) {
+            result.why = durability_.sync_failure();
+        }
+        return result;
+    }
+
+    /// Stops appends, lets those that are under way finish, and lets go of the files. Waits for no user: a slot that is
+    /// still open is cut off from the file.
+    void close() noexcept {
+        if (is_closed_.exchange(true)) {
+            return;
+        }
+        appends_.stop(append_state::closed, {errc::closed, name().text() + ": closed"});
+        if (segments_.count() == 0) {
+            return;
+        }
+        const std::scoped_lock guard{upkeep_mutex_};
+        drain();
+        if (options_.promises_durability() && !claims_.oldest()) {
+            static_cast<void>(durability_.wait(prefix_.advance().next));  // who waits is told; nobody else was promised
+        }
+        claims_.close();
+        appends_.discard_spare();
+        static_cast<void>(appends_.name_taken_spare());  // else recovery does it
+        give_space_back();
+        static_cast<void>(save_checkpoint());  // else recovery reads more
+        source_.close();
+        for (std::size_t i = 0; i < segments_.count(); ++i) {
+            segments_.at(i)->release();
+        }
+    }
+
+private:
+    log(segment_directory files, log_options options, event_count& events, event_count& upkeep)
+        : files_{std::move(files)},
+          options_{options},
+          appends_{files_, segments_, events, upkeep, options.segment_bytes, options.promises_durability()},
+          durability_{files_, appends_, prefix_, events},
+          source_{files_, segments_} {}
+
+    [[nodiscard]] failure recover() {
+        recovered_log found;
+        if (failure why = recovery{files_, options_.segment_bytes}.run(found)) {
+            return why;
+        }
+        report_ = std::move(found.report);
+        checkpoint_ = found.checkpoint;
+        leader_epoch_ = checkpoint_.leader_epoch;
+        log_start_ = checkpoint_.log_start_offset;
+        if (const offset first = found.segments.front()->base; first > log_start_) {
+            log_start_ = first;
+        }
+        segment* const unsynced = found.segments[found.first_unsynced].get();
+        segments_.adopt(std::move(found.segments));
+        prefix_.start({segments_.last(), found.append_at, found.end});
+        durability_.start(checkpoint_.durable_offset, unsynced);
+        finished_ = found.first_unsynced;
+        last_end_ = found.append_at;
+        last_segment_ = segments_.last();
+        appends_.start();
+        return {};
+    }
+
+    [[nodiscard]] time_index& times_of(segment& home) {
+        const std::scoped_lock guard{times_mutex_};
+        if (!home.times) {
+            home.times = std::make_shared<time_index>();
+        }
+        return *home.times;
+    }
+
+    /// Bytes per second that were claimed since the last look.
+    [[nodiscard]] std::uint64_t measure_rate(std::chrono::nanoseconds now) noexcept {
+        segment* const home = segments_.last();
+        const position end = tail_word{home->tail.load(std::memory_order_relaxed)}.end();
+        const std::uint64_t bytes = home == last_segment_ ? end - last_end_ : std::uint64_t{end} + options_.segment_bytes - last_end_;
+        const std::int64_t elapsed = (now - last_look_).count();
+        last_segment_ = home;
+        last_end_ = end;
+        last_look_ = now;
+        return elapsed <= 0 ? 0 : static_cast<std::uint64_t>(static_cast<double>(bytes) * 1e9 / static_cast<double>(elapsed));
+    }
+
+    [[nodiscard]] failure work_ahead(std::uint64_t rate) {
+        const tail_word tail{last_segment_->tail.load(std::memory_order_relaxed)};
+        const std::uint64_t ahead = rate / 5 < mib ? rate / 5 : rate / 5 < 64 * mib ? rate / 5 : 64 * mib;
+        const std::uint64_t target = tail.end() + ahead;
+        const std::uint64_t left = options_.segment_bytes - tail.end();
+        if (failure why = appends_.prepare(static_cast<position>(target < options_.segment_bytes ? target : options_.segment_bytes), mib)) {
+            return why;
+        }
+        const bool fills_soon = left < 2 * rate && options_.segment_bytes > first_window;
+        return fills_soon && appends_.wants_spare() ? appends_.prepare_spare() : failure{};
+    }
+
+    /// What is sealed and synced gets its footer, gives unused space back, and is let go of.
+    [[nodiscard]] failure finish_synced() {
+        bool has_finished = false;
+        for (; finished_ + 1 < segments_.count() && segments_.at(finished_)->is_synced.load(std::memory_order_acquire); ++finished_) {
+            segment& home = *segments_.at(finished_);
+            if (const segment_pin pin = home.pin()) {
+                const tail_word tail{home.tail.load(std::memory_order_relaxed)};
+                const offset end = segments_.at(finished_ + 1)->base;
+                if (!home.ends_in_damage.load(std::memory_order_relaxed)) {
+                    store(pin->data() + format::footer_at,
+                          format::make_footer(pin->seed(), end, tail.end(), platform().now().time_since_epoch().count()));
+                    punch_behind(*pin, tail.end());
+                }
+                pin->written_from.store(pin->capacity(), std::memory_order_relaxed);
+            }
+            home.release();
+            has_finished = true;
+        }
+        return has_finished ? save_checkpoint() : failure{};
+    }
+
+    [[nodiscard]] bool is_flush_due(std::chrono::nanoseconds now) {
+        if (!options_.promises_durability()) {
+            return false;
+        }
+        const offset unsynced = log_end_offset() - durable_offset();
+        if (unsynced == 0) {
+            unsynced_since_ = now;
+            return false;
+        }
+        return (options_.flush_messages > 0 && unsynced >= options_.flush_messages) ||
+               (options_.flush_interval.count() > 0 && now - unsynced_since_ >= options_.flush_interval);
+    }
+
+    [[nodiscard]] failure save_checkpoint() {
+        const auto place = durability_.synced_place();
+        if (!place || (durable_offset() == checkpoint_.durable_offset && place->home->base == static_cast<offset>(checkpoint_.segment_base))) {
+            return {};
+        }
+        checkpoint_.sequence += 1;
+        checkpoint_.durable_offset = durable_offset();
+        checkpoint_.log_start_offset = log_start_;
+        checkpoint_.high_watermark = durable_offset();
+        checkpoint_.segment_base = place->home->base;
+        checkpoint_.segment_position = place->at;
+        checkpoint_.segment_offset = place->next;
+        return files_.write_checkpoint(checkpoint_);
+    }
+
+    /// Waits for the claims of appends that are under way; steps over those that users hold: recovery fills them.
+    void drain() {
+        for (;;) {
+            const log_place place = prefix_.advance();
+            const tail_word claimed = appends_.claimed();
+            if (place.home == segments_.last() && place.at >= claimed.end()) {
+                return;
+            }
+            if (const auto held = claims_.length_at(place.home, place.at)) {
+                prefix_.step_over(*held, 1);
+                continue;
+            }
+            const segment_pin pin = place.home->pin();
+            if (!pin || (pin->word(place.at).is_published() && place.home->next.load(std::memory_order_acquire) == nullptr)) {
+                return;  // sealed, and there was no room for the next segment
+            }
+            platform().yield();
+        }
+    }
+
+    void give_space_back() {
+        segment& last = *segments_.last();
+        if (const segment_pin pin = last.pin(); pin && !claims_.oldest()) {
+            punch_behind(*pin, tail_word{last.tail.load(std::memory_order_relaxed)}.end() + format::frame_header_size);
+        }
+    }
+
+    /// The disk space behind `end`: the file keeps its size, so that nothing is pulled from under a mapping.
+    static void punch_behind(mapped_segment& memory, position end) {
+        const position from = align_up(end, page_size);
+        if (from < memory.readable()) {
+            static_cast<void>(memory.log_file().punch(from, memory.readable() - from));  // it stays taken; nothing else
+        }
+        if (os::file* const index = memory.index_file()) {
+            const std::uint64_t used = align_up(std::uint64_t{index_slots(end)} * sizeof(index_slot), std::uint64_t{page_size});
+            const std::uint64_t size = segment_directory::index_file_bytes(memory.capacity());
+            if (used < size) {
+                static_cast<void>(index->punch(used, size - used));
+            }
+        }
+    }
+
+    segment_directory files_;
+    log_options options_;
+    recovery_report report_;
+    segment_chain segments_;
+    appender appends_;
+    published_prefix prefix_;
+    durability durability_;
+    segment_source source_;
+    open_claims claims_;
+    std::atomic<bool> is_closed_{false};
+    std::uint32_t leader_epoch_ = 0;
+    offset log_start_ = 0;
+
+    std::mutex order_mutex_;  // guards last_append_time_, and the order of appends that need one
+    std::int64_t last_append_time_ = 0;
+    std::mutex times_mutex_;  // guards the making of each segment's time index
+
+    std::mutex upkeep_mutex_;  // guards what follows: upkeep is one thread at a time, and closing waits for it
+    format::checkpoint checkpoint_;
+    std::size_t finished_ = 0;  // segments before it have their footer
+    segment* last_segment_ = nullptr;
+    position last_end_ = 0;
+    std::chrono::nanoseconds last_look_{};
+    std::chrono::nanoseconds unsynced_since_{};
+};
+
+}  // namespace brook::inline BROOK_ABI::storage

@@ -1,0 +1,323 @@
+/// \file brook/storage/log_reader.hpp
+/// Reading a log in place, from any offset.
+/// Floor 2, storage.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <brook/core/config.hpp>
+#include <brook/core/error.hpp>
+#include <brook/core/types.hpp>
+#include <brook/format/frame.hpp>
+#include <brook/format/record.hpp>
+#include <brook/storage/frame_walk.hpp>
+#include <brook/storage/segment.hpp>
+#include <brook/storage/segment_chain.hpp>
+#include <brook/storage/segment_directory.hpp>
+
+namespace brook::inline BROOK_ABI::storage {
+
+/// Consecutive frames of one segment, of which the records with offsets [first, last) are meant. Holds the segment's
+/// memory: what was read stays readable, whatever happens to the log.
+struct record_range {
+    segment_pin pin;
+    position begin = 0;
+    position end = 0;
+    offset first = 0;
+    offset last = 0;
+    std::uint32_t count = 0;
+};
+
+/// Gives a segment's memory to readers, mapping it when nobody has it.
+class segment_source {
+public:
+    segment_source(segment_directory& files, segment_chain& segments) noexcept : files_{files}, segments_{segments} {}
+
+    [[nodiscard]] segment_chain& segments() const noexcept { return segments_; }
+    [[nodiscard]] const partition_name& name() const noexcept { return files_.name(); }
+
+    /// Errors    nullptr, and `why`: closed, corrupt_record, or what the disk said.
+    [[nodiscard]] segment_pin pin(segment& home, failure& why) {
+        if (segment_pin pin = home.pin()) {
+            return pin;
+        }
+        const std::scoped_lock guard{mutex_};
+        if (segment_pin pin = home.pin()) {
+            return pin;
+        }
+        if (is_closed_) {
+            why = {errc::closed, name().text() + ": closed"};
+            return nullptr;
+        }
+        segment_summary summary;
+        const std::string path = files_.log_path(home.base);
+        if (!files_.open_summary(path, summary, why)) {
+            return nullptr;
+        }
+        if (summary.base != home.base) {
+            why = {errc::corrupt_record, name().text() + ": " + path + " says in its header that it begins elsewhere; put the right file back"};
+            return nullptr;
+        }
+        segment_pin pin = files_.open(path, files_.index_path(home.base), why);
+        if (pin) {
+            home.lend(pin);
+        }
+        return pin;
+    }
+
+    void close() {
+        const std::scoped_lock guard{mutex_};
+        is_closed_ = true;
+    }
+
+private:
+    segment_directory& files_;
+    segment_chain& segments_;
+    std::mutex mutex_;  // guards the flag, and that a segment is mapped once
+    bool is_closed_ = false;
+};
+
+/// A place in a log, and the way forward from it.
+///
+/// Threads   confined.
+/// Cost      a fetch reads the header of each frame, verifies what came from the disk, and copies nothing.
+class log_reader {
+public:
+    explicit log_reader(segment_source& source) noexcept : source_{&source} {}
+
+    /// Goes to an offset; nothing is read before the next fetch.
+    void seek(offset wanted) noexcept {
+        wanted_ = wanted;
+        pin_.reset();
+    }
+
+    /// Offset of the next record that a fetch will give, or of the first that is not published yet.
+    [[nodiscard]] offset position_offset() const noexcept { return wanted_; }
+
+    /// True when no record is published from the reader's place on. Steps over the log's own marks.
+    [[nodiscard]] bool at_end(bool verify) {
+        failure why;
+        if (!pin_ && (why = locate(verify))) {
+            return false;  // the next fetch says why
+        }
+        for (;;) {
+            frame_view found;
+            const look seen = look_here(verify, found);
+            if (seen != look::frame) {
+                return seen == look::nothing && !home_->ends_in_damage.load(std::memory_order_acquire);
+            }
+            if (found.kind() == format::frame_kind::data) {
+                if (next_ + found.offsets_taken() > wanted_) {
+                    return false;
+                }
+            } else if (found.kind() == format::frame_kind::seal) {
+                if (!enter_next(why)) {
+                    return !why;
+                }
+                continue;
+            }
+            advance(found);
+            if (next_ > wanted_) {
+                wanted_ = next_;
+            }
+        }
+    }
+
+    /// Takes up to `most` records from here on, and moves behind them. What is not published, or not intact, ends it.
+    ///
+    /// Errors    returned only when it is the first thing that the fetch meets: corrupt_record, offset_out_of_range
+    ///           (behind the end), unsupported_compression_type, or what the disk said. The reader stays in front of it.
+    [[nodiscard]] failure fetch(std::uint32_t most, bool verify, std::vector<record_range>& ranges) {
+        failure why;
+        if (!pin_) {
+            if (why = locate(verify); why) {
+                return why;
+            }
+        }
+        std::uint32_t left = most;
+        while (left > 0) {
+            record_range range{pin_, at_, at_, wanted_, wanted_, 0};
+            const bool goes_on = walk(left, verify, range, why);
+            if (range.count > 0) {
+                left -= range.count;
+                ranges.push_back(std::move(range));
+            }
+            if (!goes_on) {
+                break;
+            }
+        }
+        return left == most ? why : failure{};
+    }
+
+private:
+    /// Finds the frame that holds the wanted offset.
+    [[nodiscard]] failure locate(bool verify) {
+        failure why;
+        home_ = source_->segments().find(wanted_);
+        pin_ = source_->pin(*home_, why);
+        if (!pin_) {
+            return why;
+        }
+        const walk_start start = find_start(*pin_, home_->base, wanted_, pin_->readable());
+        at_ = start.at;
+        next_ = start.next;
+        for (;;) {
+            frame_view found;
+            const look seen = look_here(verify, found);
+            if (seen == look::corrupt && step_over_damage(found)) {
+                continue;
+            }
+            if (seen != look::frame || found.kind() == format::frame_kind::seal || next_ + found.offsets_taken() > wanted_) {
+                break;
+            }
+            advance(found);
+        }
+        if (next_ < wanted_ && !home_->ends_in_damage.load(std::memory_order_acquire)) {
+            const bool is_seal = pin_->word(at_).is_published();
+            if (!is_seal) {
+                pin_.reset();
+                return {errc::offset_out_of_range, source_->name().text() + ": offset " + std::to_string(wanted_) +
+                                                       " is behind the log end offset " + std::to_string(next_)};
+            }
+        }
+        return {};
+    }
+
+    /// Damage in front of the wanted offset is none of the reader's business.
+    [[nodiscard]] bool step_over_damage(frame_view& found) {
+        if (!find_frame(*pin_, at_ + format::frame_alignment, next_, found) || found.header.base_offset > wanted_) {
+            return false;
+        }
+        at_ = found.at;
+        next_ = found.header.base_offset;
+        return true;
+    }
+
+    /// Collects records within one segment; false when nothing more can be had now.
+    [[nodiscard]] bool walk(std::uint32_t most, bool verify, record_range& range, failure& why) {
+        while (range.count < most) {
+            frame_view found;
+            switch (look_here(verify, found)) {
+                case look::nothing:
+                    if (home_->ends_in_damage.load(std::memory_order_acquire)) {
+                        why = damaged();
+                    }
+                    return false;
+                case look::corrupt:
+                    why = damaged();
+                    return false;
+                case look::frame: break;
+            }
+            if (found.kind() == format::frame_kind::seal) {
+                return enter_next(why);
+            }
+            if (found.kind() == format::frame_kind::data && next_ + found.offsets_taken() > wanted_) {
+                if ((found.header.attributes & format::attribute::codec_mask) != 0) {
+                    why = {errc::unsupported_compression_type, place_text(source_->name(), *pin_, at_, next_) +
+                                                                   ": the batch is compressed, and this build has no codec for it"};
+                    return false;
+                }
+                if (!collect(found, most, range)) {
+                    return true;
+                }
+            }
+            advance(found);
+            if (next_ > wanted_) {
+                wanted_ = next_;
+            }
+        }
+        return true;
+    }
+
+    /// Adds a data frame's records to the range; false when only a part of them fits.
+    [[nodiscard]] bool collect(const frame_view& found, std::uint32_t most, record_range& range) {
+        const std::uint32_t room = most - range.count;
+        if (range.count == 0) {
+            range.begin = at_;
+            range.first = wanted_;
+        }
+        range.end = found.end();
+        std::uint32_t all = format::records_in(found.header);
+        if (wanted_ == next_ && all <= room) {
+            range.count += all;
+            range.last = next_ + found.offsets_taken();
+            return true;
+        }
+        // Begins or ends inside this batch: only then are its records looked at one by one.
+        format::record_walk records{found.header, found.data};
+        for (format::record_slice record; records.next(record);) {
+            if (record.offset < wanted_) {
+                continue;
+            }
+            if (range.count == most) {
+                return false;
+            }
+            ++range.count;
+            range.last = record.offset + 1;
+            wanted_ = range.last;
+        }
+        return true;
+    }
+
+    [[nodiscard]] look look_here(bool verify, frame_view& found) {
+        const position verified_to = pin_->verified_to.load(std::memory_order_relaxed);
+        const bool is_known = at_ < verified_to || at_ >= pin_->written_from.load(std::memory_order_relaxed) || !verify;
+        const look seen = look_at(*pin_, at_, next_, is_known ? trust::written_here : trust::verify, found);
+        if (seen == look::frame && !is_known && at_ == verified_to) {
+            pin_->verified_to.store(found.end(), std::memory_order_relaxed);
+        }
+        return seen;
+    }
+
+    void advance(const frame_view& found) noexcept {
+        next_ += found.offsets_taken();
+        at_ = found.end();
+    }
+
+    [[nodiscard]] bool enter_next(failure& why) {
+        segment* const next = home_->next.load(std::memory_order_acquire);
+        if (next == nullptr) {
+            return false;
+        }
+        if (next->base != next_) {
+            why = {errc::corrupt_record, place_text(source_->name(), *pin_, at_, next_) + ": the next segment begins at offset " +
+                                             std::to_string(next->base) + "; a file between them is missing"};
+            return false;
+        }
+        segment_pin pin = source_->pin(*next, why);
+        if (!pin) {
+            return false;
+        }
+        home_ = next;
+        pin_ = std::move(pin);
+        at_ = format::segment_header_size;
+        return true;
+    }
+
+    [[nodiscard]] failure damaged() const {
+        const segment* const next = home_->next.load(std::memory_order_acquire);
+        frame_view found;
+        std::string beyond = "nothing intact follows";
+        if (find_frame(*pin_, at_ + format::frame_alignment, next_, found)) {
+            beyond = "intact again from offset " + std::to_string(found.header.base_offset);
+        } else if (next != nullptr) {
+            beyond = "intact again from offset " + std::to_string(next->base);
+        }
+        return {errc::corrupt_record, place_text(source_->name(), *pin_, at_, next_) + ": not what was written there; " + beyond +
+                                          " (seek there to go on without what lies between)"};
+    }
+
+    segment_source* source_;
+    offset wanted_ = 0;
+    segment* home_ = nullptr;
+    segment_pin pin_;      // empty: to be located
+    position at_ = 0;
+    offset next_ = 0;      // offset of the frame at `at_`
+};
+
+}  // namespace brook::inline BROOK_ABI::storage

@@ -1,0 +1,636 @@
+/// \file brook/storage/recovery.hpp
+/// Opening a partition after whatever happened to it: killed, powered off, damaged.
+/// Floor 2, storage. The protocol and its proofs are told in brook/storage/README.md.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <brook/core/bytes.hpp>
+#include <brook/core/config.hpp>
+#include <brook/core/error.hpp>
+#include <brook/core/types.hpp>
+#include <brook/format/checkpoint.hpp>
+#include <brook/format/checksum.hpp>
+#include <brook/format/frame.hpp>
+#include <brook/os/platform.hpp>
+#include <brook/storage/frame_walk.hpp>
+#include <brook/storage/segment.hpp>
+#include <brook/storage/segment_directory.hpp>
+
+namespace brook::inline BROOK_ABI {
+
+/// Records that are on the disk's conscience: they were there, and what stands in their place is not them.
+struct damage {
+    std::string file;
+    std::uint64_t begin = 0;  ///< bytes [begin, end) of the file
+    std::uint64_t end = 0;
+    offset first = 0;  ///< offsets [first, last) are lost
+    offset last = 0;
+};
+
+/// What opening a partition found and did. Nothing that a caller was told is durable is ever dropped in silence: it is
+/// here, under `damages`, and reading it gives an error.
+struct recovery_report {
+    std::uint64_t scanned_bytes = 0;        ///< what lay above the evidence and was verified
+    std::uint64_t filled_gaps = 0;          ///< claims of a killed process with published records behind them
+    std::uint64_t erased_bytes = 0;         ///< claims of a killed process at the very end
+    std::uint64_t cut_bytes = 0;            ///< after a power loss: what was not durable and did not arrive whole
+    std::uint64_t finished_rolls = 0;       ///< segments that were sealed and had no successor yet
+    bool power_may_have_gone = false;       ///< some segment was last written in another boot, or copied from elsewhere
+    std::vector<std::string> quarantined;   ///< files that hold what was cut, kept for a person to look at
+    std::vector<damage> damages;
+};
+
+}  // namespace brook::inline BROOK_ABI
+
+namespace brook::inline BROOK_ABI::storage {
+
+inline constexpr std::uint32_t page_size = 4096;
+inline constexpr std::uint32_t first_window = 64 * kib;
+
+/// A partition as recovery leaves it. The last segment takes appends.
+struct recovered_log {
+    std::vector<std::unique_ptr<segment>> segments;
+    format::checkpoint checkpoint;     ///< its durable_offset is the strongest evidence that was seen
+    std::size_t first_unsynced = 0;    ///< segments from here on may have bytes that are not on the disk
+    position append_at = 0;
+    offset end = 0;
+    recovery_report report;
+};
+
+/// Finds the end of a log and makes it whole. Killed at any instruction, it starts over and comes to the same result.
+///
+/// Two cases, told apart by who wrote a segment last (boot, device, inode, birth time):
+///
+/// - The same boot and file: only the process died, the page cache is whole. Every published frame stays. A gap before
+///   a published frame, however many claims it was, becomes one filler; a gap at the end is erased.
+///   Nothing in a payload can imitate a frame: a claimer's first store into its range is the mark, everybody else stays
+///   out, and the range was zero, so the first non-zero word of a gap is the first word of a frame.
+/// - Otherwise power may have gone, and with it any page that was not synced. Frames below the durable evidence are
+///   there, or rotten; above it the log ends at the first frame that does not verify, and what lies beyond is cut.
+///
+/// Threads   confined; nobody else has the partition open.
+/// Cost      reads what lies above the evidence, and makes no use of the rest.
+class recovery {
+public:
+    recovery(segment_directory& files, std::uint32_t segment_bytes) noexcept : files_{files}, segment_bytes_{segment_bytes} {}
+
+    [[nodiscard]] failure run(recovered_log& log) {
+        log_ = &log;
+        if (failure why = find_files()) {
+            return why;
+        }
+        if (failure why = scan_segments()) {
+            return why;
+        }
+        return open_end();
+    }
+
+private:
+    // ---- what there is ----
+
+    [[nodiscard]] failure find_files() {
+        if (failure why = list()) {
+            return why;
+        }
+        if (failure why = settle_spare()) {
+            return why;
+        }
+        if (const auto saved = files_.read_checkpoint()) {
+            log_->checkpoint = *saved;
+        }
+        const auto before = static_cast<offset>(log_->checkpoint.segment_base);
+        while (first_scanned_ + 1 < bases_.size() && bases_[first_scanned_ + 1] <= before) {
+            ++first_scanned_;
+        }
+        for (std::size_t i = 0; i < first_scanned_; ++i) {
+            log_->segments.push_back(std::make_unique<segment>(bases_[i]));
+            log_->segments.back()->is_synced = true;
+        }
+        log_->first_unsynced = first_scanned_;
+        return {};
+    }
+
+    [[nodiscard]] failure list() {
+        std::vector<os::directory_entry> entries;
+        if (const auto code = files_.platform().list(files_.path(), entries)) {
+            return {code, files_.name().text() + ": cannot list " + files_.path()};
+        }
+        for (const auto& entry : entries) {
+            if (entry.name.ends_with(".tmp")) {
+                files_.discard(files_.path() + '/' + entry.name);  // never had a name that counts
+            } else if (const auto base = parse_segment_name(entry.name, ".log")) {
+                auto after = bases_.begin();
+                while (after != bases_.end() && *after < *base) {
+                    ++after;
+                }
+                bases_.insert(after, *base);
+            } else if (entry.name == "spare.log") {
+                has_spare_ = true;
+            }
+        }
+        return {};
+    }
+
+    /// A spare with a base offset is the newest segment: the process died between the roll and the rename.
+    [[nodiscard]] failure settle_spare() {
+        if (!has_spare_) {
+            return {};
+        }
+        segment_summary summary;
+        failure unreadable;
+        const std::string path = files_.path() + "/spare.log";
+        const auto file = files_.open_summary(path, summary, unreadable);
+        if (file && summary.base && (bases_.empty() || bases_.back() < *summary.base)) {
+            if (failure why = files_.name_spare(*summary.base); why && why.code != std::errc::no_such_file_or_directory) {
+                return why;  // a missing index alone is made anew when the segment is opened
+            }
+            bases_.push_back(*summary.base);
+            return {};
+        }
+        if (file && summary.is_spare) {
+            files_.discard_spare();
+            return {};
+        }
+        return quarantine(path);
+    }
+
+    // ---- segment by segment ----
+
+    struct scan_state {
+        mapped_segment* memory = nullptr;
+        offset base = 0;
+        position at = format::segment_header_size;
+        offset next = 0;
+        bool is_sealed = false;
+        bool is_cut = false;           ///< by a power loss: nothing after it counts
+        bool ends_in_damage = false;
+    };
+
+    [[nodiscard]] failure scan_segments() {
+        offset next = bases_.empty() ? 0 : bases_[first_scanned_];
+        for (std::size_t i = first_scanned_; i < bases_.size(); ++i) {
+            if (bases_[i] < next) {
+                return {errc::corrupt_record, files_.name().text() + ": " + files_.log_path(bases_[i]) + " begins before offset " +
+                                                  std::to_string(next) + ", where the segment before it ends; one of them is a stranger"};
+            }
+            if (bases_[i] > next) {
+                lose(files_.log_path(next), 0, 0, next, bases_[i]);
+                if (!log_->segments.empty()) {
+                    log_->segments.back()->ends_in_damage = true;
+                }
+            }
+            bool goes_on = true;
+            if (failure why = scan_one(i, next, goes_on)) {
+                return why;
+            }
+            if (!goes_on) {
+                break;
+            }
+        }
+        return {};
+    }
+
+    [[nodiscard]] failure scan_one(std::size_t i, offset& next, bool& goes_on) {
+        const offset base = bases_[i];
+        const bool is_last = i + 1 == bases_.size();
+        failure why;
+        segment_summary summary;
+        segment_pin pin;
+        bool same_identity = false;
+        if (const auto file = files_.open_summary(files_.log_path(base), summary, why)) {
+            same_identity = segment_directory::same_identity(summary, *file);
+            if (summary.base && *summary.base == base) {
+                pin = files_.open(files_.log_path(base), files_.index_path(base), why);
+            } else {
+                why = {errc::corrupt_record, ""};
+            }
+        }
+        if (why.code && why.code != errc::corrupt_record) {
+            return why;
+        }
+        if (!pin) {
+            return pass_unreadable(i, next);
+        }
+        raise_evidence(summary.footer ? summary.footer->end_offset : 0);
+        scan_state scan{pin.get(), base, format::segment_header_size, base};
+        start_at_checkpoint(scan);
+        if (failure failed = same_identity ? mend(scan) : believe_evidence(scan, i)) {
+            return failed;
+        }
+        log_->report.power_may_have_gone |= !same_identity;
+        log_->report.scanned_bytes += scan.at - format::segment_header_size;
+        next = scan.next;
+        if (!same_identity) {
+            if (failure unsigned_ = segment_directory::sign(*pin, files_.name())) {
+                return unsigned_;
+            }
+        }
+        pin->written_from.store(scan.at, std::memory_order_relaxed);
+        auto opened = std::make_unique<segment>(base, pin, tail_word{static_cast<std::uint64_t>(next - base), scan.at}.sealed());
+        opened->ends_in_damage = scan.ends_in_damage;
+        log_->segments.push_back(std::move(opened));
+        is_open_ = !scan.is_sealed && !scan.ends_in_damage;
+        log_->append_at = scan.at;
+        goes_on = !scan.is_cut;
+        if (scan.is_cut && !is_last) {
+            return quarantine_from(i + 1);
+        }
+        if (!scan.is_sealed && !is_last) {
+            lose(files_.log_path(base), scan.at, pin->readable(), next, bases_[i + 1]);
+            log_->segments.back()->ends_in_damage = true;
+            next = bases_[i + 1];
+        }
+        return {};
+    }
+
+    /// A file without a valid header: damage, since a segment has its name only after its header is on the disk. Between
+    /// two segments its offsets are known, and lost; at the end nobody can tell where the log should go on.
+    [[nodiscard]] failure pass_unreadable(std::size_t i, offset& next) {
+        const offset base = bases_[i];
+        if (i + 1 == bases_.size()) {
+            return {errc::corrupt_record, files_.name().text() + ": " + files_.log_path(base) +
+                                              " has no valid header at position 0; restore it from a copy, or move it away to go on without it"};
+        }
+        lose(files_.log_path(base), 0, 0, base, bases_[i + 1]);
+        log_->segments.push_back(std::make_unique<segment>(base));
+        log_->segments.back()->ends_in_damage = true;
+        log_->segments.back()->is_synced = true;  // there is nothing to sync
+        is_open_ = false;
+        next = bases_[i + 1];
+        return {};
+    }
+
+    void start_at_checkpoint(scan_state& scan) const noexcept {
+        const format::checkpoint& from = log_->checkpoint;
+        if (from.segment_base != scan.base || from.segment_position < format::segment_header_size ||
+            from.segment_position > scan.memory->readable() || from.segment_position % format::frame_alignment != 0) {
+            return;
+        }
+        frame_view found;
+        const auto at = static_cast<position>(from.segment_position);
+        if (look_at(*scan.memory, at, from.segment_offset, trust::verify, found) != look::corrupt) {
+            scan.at = at;
+            scan.next = from.segment_offset;
+        }
+    }
+
+    // ---- the same boot: the process died ----
+
+    [[nodiscard]] failure mend(scan_state& scan) {
+        for (;;) {
+            frame_view found;
+            switch (look_at(*scan.memory, scan.at, scan.next, trust::verify, found)) {
+                case look::frame:
+                    dirty_again(scan, found);
+                    accept(scan, found);
+                    if (scan.is_sealed) {
+                        return {};
+                    }
+                    break;
+                case look::corrupt:
+                    if (!step_over_damage(scan)) {
+                        return {};
+                    }
+                    break;
+                case look::nothing: {
+                    const gap hole = measure_gap(scan);
+                    if (!hole.has_end) {
+                        return erase_end(scan, hole);
+                    }
+                    if (!fill(scan, hole.end) && !step_over_damage(scan)) {
+                        return {};
+                    }
+                    break;
+                }
+            }
+        }
+    }
+
+    struct gap {
+        position end = 0;        ///< where the next published frame stands
+        position dirty_end = 0;  ///< end of the last claim that left a mark
+        bool has_end = false;
+    };
+
+    /// Zeros are stepped over one by one, marked claims whole.
+    [[nodiscard]] static gap measure_gap(const scan_state& scan) noexcept {
+        gap hole{scan.at, scan.at, false};
+        const position last = scan.memory->readable() < format::frame_header_size ? 0 : scan.memory->readable() - format::frame_header_size;
+        for (position at = scan.at; at <= last;) {
+            const format::frame_word word = scan.memory->word(at);
+            if (word.is_published()) {
+                hole.end = at;
+                hole.has_end = true;
+                return hole;
+            }
+            if (!word.is_claimed()) {
+                if (!word.is_empty()) {  // neither: attributes without a size were never written
+                    hole.dirty_end = at + format::frame_alignment;
+                }
+                at += format::frame_alignment;
+                continue;
+            }
+            const std::uint32_t length = word.claimed_length();
+            const bool is_ours = length % format::frame_alignment == 0 && length >= format::frame_header_size &&
+                                 length <= scan.memory->capacity() - at;
+            const position end = at + (is_ours ? length : format::frame_alignment);
+            hole.dirty_end = end < scan.memory->readable() ? end : scan.memory->readable();
+            at = end;
+        }
+        return hole;
+    }
+
+    /// One filler over the gap before the published frame at `end`. Marked first, as any claimer does.
+    [[nodiscard]] bool fill(scan_state& scan, position end) {
+        mapped_segment& memory = *scan.memory;
+        std::byte* const data = memory.frame(scan.at);
+        if (!format::verifies(memory.seed(), end, memory.readable(), memory.frame(end)) || end - scan.at < format::frame_header_size) {
+            return false;
+        }
+        const offset after = format::load_header(memory.frame(end)).base_offset;
+        if (after < scan.next || after - scan.next > memory.capacity()) {
+            return false;
+        }
+        const std::uint32_t length = end - scan.at;
+        const auto word = atomic_at<std::uint64_t>(data);
+        word.store(format::frame_word::claimed(length).raw(), std::memory_order_seq_cst);
+        format::frame_header header{};
+        const auto published = format::frame_word::published(length, format::attributes_of(format::frame_kind::filler));
+        header.size = static_cast<std::int32_t>(length);
+        header.attributes = published.attributes();
+        header.base_offset = scan.next;
+        header.count = static_cast<std::uint32_t>(after - scan.next);
+        header.leader_epoch = log_->checkpoint.leader_epoch;
+        header.checksum = format::checksum_of(memory.seed(), scan.at, header, data);
+        format::store_behind_word(data, header);
+        word.store(published.raw(), std::memory_order_release);
+        ++log_->report.filled_gaps;
+        return true;  // the walk meets the filler next
+    }
+
+    /// Nobody was told of these offsets: they are free again. One mark over all of it, the body, then the mark.
+    [[nodiscard]] failure erase_end(scan_state& scan, const gap& hole) {
+        if (hole.dirty_end <= scan.at) {
+            return {};
+        }
+        std::byte* const data = scan.memory->frame(scan.at);
+        const std::uint32_t length = hole.dirty_end - scan.at;
+        const auto word = atomic_at<std::uint64_t>(data);
+        word.store(format::frame_word::claimed(align_up(length, format::frame_alignment)).raw(), std::memory_order_seq_cst);
+        for (position at = 8; at + 8 <= length; at += 8) {
+            const auto cell = atomic_at<std::uint64_t>(data + at);
+            if (cell.load(std::memory_order_relaxed) != 0) {
+                cell.store(0, std::memory_order_relaxed);
+            }
+        }
+        word.store(0, std::memory_order_release);
+        log_->report.erased_bytes += length;
+        return {};
+    }
+
+    /// The dead process may have been told that a write-back failed, and the pages are clean since: written again, they
+    /// reach the disk with the next sync, or that sync fails.
+    static void dirty_again(const scan_state& scan, const frame_view& found) noexcept {
+        for (position at = found.at; at < found.end(); at = align_up(at + 1, page_size)) {
+            rewrite(scan.memory->frame(at));
+        }
+    }
+
+    // ---- another boot: power may have gone ----
+
+    [[nodiscard]] failure believe_evidence(scan_state& scan, std::size_t i) {
+        for (;;) {
+            frame_view found;
+            if (look_at(*scan.memory, scan.at, scan.next, trust::verify, found) == look::frame) {
+                accept(scan, found);
+                if (scan.is_sealed) {
+                    return {};
+                }
+                continue;
+            }
+            gather_evidence(scan, i);
+            if (log_->checkpoint.durable_offset <= scan.next) {
+                return cut(scan);
+            }
+            if (!step_over_damage(scan)) {
+                return {};
+            }
+        }
+    }
+
+    /// The highest durable offset that anything beyond a bad frame tells of.
+    void gather_evidence(const scan_state& scan, std::size_t i) {
+        gather_evidence(*scan.memory, scan.at + format::frame_alignment, scan.next);
+        for (std::size_t later = i + 1; later < bases_.size(); ++later) {
+            segment_summary summary;
+            failure unreadable;
+            const std::string path = files_.log_path(bases_[later]);
+            if (files_.open_summary(path, summary, unreadable)) {
+                raise_evidence(summary.footer ? summary.footer->end_offset : 0);
+                if (const auto pin = files_.open(path, files_.index_path(bases_[later]), unreadable)) {
+                    gather_evidence(*pin, format::segment_header_size, bases_[later]);
+                }
+            }
+        }
+    }
+
+    void gather_evidence(const mapped_segment& memory, position from, offset next) {
+        frame_view found;
+        while (find_frame(memory, from, next, found)) {
+            if (found.kind() == format::frame_kind::evidence) {
+                raise_evidence(found.header.base_timestamp);
+            }
+            from = found.end();
+        }
+    }
+
+    void raise_evidence(offset durable) noexcept {
+        if (durable > log_->checkpoint.durable_offset) {
+            log_->checkpoint.durable_offset = durable;
+        }
+    }
+
+    /// The log ends here. What verifies beyond is copied aside, everything beyond is erased, and that is on the disk
+    /// before the first new append: bytes of the old tail must never look like records of the new one.
+    [[nodiscard]] failure cut(scan_state& scan) {
+        scan.is_cut = true;
+        mapped_segment& memory = *scan.memory;
+        position dirty_end = scan.at;
+        for (position at = scan.at; at + 8 <= memory.readable(); at += 8) {
+            if (load<std::uint64_t>(memory.frame(at)) != 0) {
+                dirty_end = at + 8;
+            }
+        }
+        if (dirty_end == scan.at) {
+            return {};
+        }
+        frame_view found;
+        position saved_end = scan.at;
+        for (position from = scan.at; find_frame(memory, from, scan.next, found); from = found.end()) {
+            saved_end = found.end();
+        }
+        if (saved_end > scan.at) {
+            if (failure why = copy_aside(scan, saved_end)) {
+                return why;
+            }
+        }
+        std::memset(memory.frame(scan.at), 0, dirty_end - scan.at);
+        if (const auto code = memory.log_file().sync()) {
+            return {code, files_.name().text() + ": cannot sync " + memory.path() + " after cutting it"};
+        }
+        log_->report.cut_bytes += dirty_end - scan.at;
+        log_->checkpoint.leader_epoch += 1;  // positions that readers kept are of another history now
+        is_checkpoint_stale_ = true;
+        return {};
+    }
+
+    [[nodiscard]] failure copy_aside(const scan_state& scan, position end) {
+        const std::string path = files_.path() + '/' + segment_name(scan.base) + '-' + std::to_string(scan.at) + ".quarantine";
+        files_.discard(path);  // a recovery that was killed here made it
+        std::error_code code;
+        const auto file = files_.platform().open(path, os::open_mode::create, code);
+        if (file) {
+            code = file->write_at(0, bytes{scan.memory->frame(scan.at), end - scan.at});
+        }
+        if (file && !code) {
+            code = file->sync();
+        }
+        if (code) {
+            return {code, files_.name().text() + ": cannot keep what is cut in " + path + "; make room and open again"};
+        }
+        log_->report.quarantined.push_back(path);
+        return {};
+    }
+
+    [[nodiscard]] failure quarantine_from(std::size_t i) {
+        for (; i < bases_.size(); ++i) {
+            if (failure why = quarantine(files_.log_path(bases_[i]))) {
+                return why;
+            }
+        }
+        return {};
+    }
+
+    [[nodiscard]] failure quarantine(const std::string& path) {
+        for (int attempt = 0;; ++attempt) {
+            const std::string kept = path + (attempt == 0 ? "" : "." + std::to_string(attempt)) + ".quarantine";
+            const auto code = files_.platform().rename_to_new(path, kept);
+            if (code == std::errc::file_exists && attempt < 1'000) {
+                continue;
+            }
+            if (code) {
+                return {code, files_.name().text() + ": cannot rename " + path + " to " + kept};
+            }
+            log_->report.quarantined.push_back(kept);
+            is_checkpoint_stale_ = true;
+            return {};
+        }
+    }
+
+    // ---- both ----
+
+    void accept(scan_state& scan, const frame_view& found) {
+        scan.memory->note(found.at, found.end() - found.at, static_cast<std::uint32_t>(scan.next - scan.base));
+        scan.next += found.offsets_taken();
+        scan.at = found.end();
+        scan.is_sealed = found.kind() == format::frame_kind::seal;
+        if (found.kind() == format::frame_kind::evidence) {
+            raise_evidence(found.header.base_timestamp);
+        }
+    }
+
+    /// Goes on at the next frame that verifies; false when none does: the rest of the segment is lost.
+    [[nodiscard]] bool step_over_damage(scan_state& scan) {
+        frame_view found;
+        if (!find_frame(*scan.memory, scan.at + format::frame_alignment, scan.next, found)) {
+            scan.ends_in_damage = true;
+            return false;
+        }
+        lose(scan.memory->path(), scan.at, found.at, scan.next, found.header.base_offset);
+        scan.at = found.at;
+        scan.next = found.header.base_offset;
+        return true;
+    }
+
+    void lose(const std::string& file, std::uint64_t begin, std::uint64_t end, offset first, offset last) {
+        log_->report.damages.push_back({file, begin, end, first, last});
+    }
+
+    // ---- the end of the log ----
+
+    [[nodiscard]] failure open_end() {
+        offset end = 0;
+        if (!log_->segments.empty()) {
+            segment& last = *log_->segments.back();
+            const tail_word tail{last.tail.load(std::memory_order_relaxed)};
+            end = last.base + static_cast<offset>(tail.records());
+        }
+        const auto durable = static_cast<offset>(log_->checkpoint.durable_offset);
+        if (durable > end) {  // evidence of records that no file has
+            if (log_->report.damages.empty() || log_->report.damages.back().last != durable) {
+                lose(log_->segments.empty() ? files_.path() : files_.log_path(log_->segments.back()->base), 0, 0, end, durable);
+            }
+            if (!log_->segments.empty()) {
+                log_->segments.back()->ends_in_damage = true;
+            }
+            end = durable;
+            is_open_ = false;
+        }
+        constexpr offset most_records = std::int64_t{1} << 31;
+        if (log_->segments.empty() || !is_open_ || end - log_->segments.back()->base > most_records) {
+            if (failure why = begin_segment(end)) {
+                return why;
+            }
+        } else {
+            segment& last = *log_->segments.back();
+            last.tail.store(tail_word{static_cast<std::uint64_t>(end - last.base), log_->append_at}.raw(), std::memory_order_relaxed);
+            last.allocated = align_up(log_->append_at, page_size);
+        }
+        log_->end = end;
+        for (std::size_t i = 0; i + 1 < log_->segments.size(); ++i) {
+            log_->segments[i]->next.store(log_->segments[i + 1].get(), std::memory_order_relaxed);
+        }
+        if (is_checkpoint_stale_) {
+            ++log_->checkpoint.sequence;
+            return files_.write_checkpoint(log_->checkpoint);
+        }
+        return {};
+    }
+
+    [[nodiscard]] failure begin_segment(offset base) {
+        failure why;
+        segment_pin pin = files_.create(base, segment_bytes_, first_window, why);
+        if (!pin) {
+            return why;
+        }
+        pin->written_from.store(format::segment_header_size, std::memory_order_relaxed);
+        if (!log_->segments.empty()) {
+            ++log_->report.finished_rolls;
+        }
+        auto made = std::make_unique<segment>(base, pin, tail_word{0, format::segment_header_size});
+        made->allocated = pin->readable();
+        made->ready.store(made->allocated - format::frame_header_size, std::memory_order_relaxed);
+        log_->segments.push_back(std::move(made));
+        log_->append_at = format::segment_header_size;
+        return {};
+    }
+
+    segment_directory& files_;
+    std::uint32_t segment_bytes_;
+    recovered_log* log_ = nullptr;
+    std::vector<offset> bases_;  // of the files with a name, ascending
+    std::size_t first_scanned_ = 0;
+    bool has_spare_ = false;
+    bool is_open_ = false;  // the last segment can take appends
+    bool is_checkpoint_stale_ = false;
+};
+
+}  // namespace brook::inline BROOK_ABI::storage

@@ -1,0 +1,354 @@
+/// \file brook/storage/segment_directory.hpp
+/// A partition's directory: how its files are named, made, opened and listed.
+/// Floor 2, storage.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <brook/core/bytes.hpp>
+#include <brook/core/config.hpp>
+#include <brook/core/error.hpp>
+#include <brook/core/types.hpp>
+#include <brook/format/checkpoint.hpp>
+#include <brook/format/segment_header.hpp>
+#include <brook/os/platform.hpp>
+#include <brook/storage/segment.hpp>
+
+namespace brook::inline BROOK_ABI::storage {
+
+/// Who a partition is; for headers and for messages.
+struct partition_name {
+    std::string topic;
+    format::topic_id topic_id{};
+    std::uint32_t number = 0;
+
+    [[nodiscard]] std::string text() const { return "topic '" + topic + "', partition " + std::to_string(number); }
+};
+
+/// Base offset as 20 digits, as Kafka names its segments.
+[[nodiscard]] inline std::string segment_name(offset base) {
+    const std::string digits = std::to_string(base);
+    return std::string(20 - digits.size(), '0') + digits;
+}
+
+/// The base offset in "00000000000000000042.log"; nullopt for any other name.
+[[nodiscard]] inline std::optional<offset> parse_segment_name(std::string_view name, std::string_view suffix) noexcept {
+    if (name.size() != 20 + suffix.size() || !name.ends_with(suffix)) {
+        return std::nullopt;
+    }
+    std::uint64_t base = 0;
+    for (const char digit : name.substr(0, 20)) {
+        if (digit < '0' || digit > '9' || base > 922'337'203'685'477'579u) {
+            return std::nullopt;
+        }
+        base = base * 10 + static_cast<std::uint64_t>(digit - '0');
+    }
+    return static_cast<offset>(base);
+}
+
+/// What a segment's first 256 bytes say, checked piece by piece.
+struct segment_summary {
+    format::segment_birth birth{};
+    std::optional<offset> base;                        ///< nullopt: a spare, or its check failed
+    bool is_spare = false;
+    std::optional<format::segment_writer> writer;      ///< who appended last
+    std::optional<format::segment_footer> footer;      ///< present once all of it was on the disk
+};
+
+/// The files of one partition.
+///
+/// Threads   shared, as far as no two calls work on the same file.
+/// Errors    failures are returned, with the path in the text; nothing is left behind by a failed creation.
+class segment_directory {
+public:
+    segment_directory(os::platform& platform, std::string path, partition_name name)
+        : platform_{&platform}, path_{std::move(path)}, name_{std::move(name)} {}
+
+    [[nodiscard]] os::platform& platform() const noexcept { return *platform_; }
+    [[nodiscard]] const std::string& path() const noexcept { return path_; }
+    [[nodiscard]] const partition_name& name() const noexcept { return name_; }
+    [[nodiscard]] std::string log_path(offset base) const { return path_ + '/' + segment_name(base) + ".log"; }
+    [[nodiscard]] std::string index_path(offset base) const { return path_ + '/' + segment_name(base) + ".index"; }
+
+    /// Makes a segment that nothing refers to yet: its header and its name are on the disk when this returns.
+    /// A spare (`base` absent) is called spare.log until the roll that takes it.
+    [[nodiscard]] segment_pin create(std::optional<offset> base, std::uint32_t capacity, std::uint32_t first_window, failure& why) {
+        const std::string stem = path_ + '/' + (base ? segment_name(*base) : std::string{"spare"});
+        discard(stem + ".log.tmp");
+        discard(stem + ".index");  // an index without its log is nobody's
+        segment_pin made = write_new(stem, base, capacity, first_window, why);
+        if (!made) {
+            discard(stem + ".log.tmp");
+            discard(stem + ".index");
+        }
+        return made;
+    }
+
+    /// Gives a taken spare its name. Never over a file that is there already.
+    [[nodiscard]] failure name_spare(offset base) {
+        const std::string from = path_ + "/spare";
+        const std::string to = path_ + '/' + segment_name(base);
+        if (const auto code = platform_->rename_to_new(from + ".log", to + ".log")) {
+            return {code, name_.text() + ": cannot rename " + from + ".log to " + to + ".log"};
+        }
+        if (const auto code = platform_->rename_to_new(from + ".index", to + ".index")) {
+            return {code, name_.text() + ": cannot rename " + from + ".index to " + to + ".index"};
+        }
+        if (const auto code = platform_->sync_directory(path_)) {
+            return {code, name_.text() + ": cannot sync " + path_};
+        }
+        return {};
+    }
+
+    void discard_spare() noexcept {
+        discard(path_ + "/spare.log");
+        discard(path_ + "/spare.index");
+    }
+
+    /// Maps a segment that is on the disk. An index that is missing is made anew, and does without where it cannot be.
+    [[nodiscard]] segment_pin open(const std::string& log_path, const std::string& index_path, failure& why) {
+        segment_summary summary;
+        std::unique_ptr<os::file> log = open_summary(log_path, summary, why);
+        if (!log) {
+            return nullptr;
+        }
+        std::uint64_t size = 0;
+        if (const auto code = log->size(size)) {
+            return refuse(why, code, "cannot read the size of " + log_path);
+        }
+        std::error_code code;
+        auto log_map = log->map(summary.birth.capacity, code);
+        if (!log_map) {
+            return refuse(why, code, "cannot map " + log_path);
+        }
+        std::unique_ptr<os::mapping> index_map;
+        std::unique_ptr<os::file> index = open_index(index_path, summary.birth.capacity, index_map);
+        const auto readable = static_cast<position>(size < summary.birth.capacity ? size : summary.birth.capacity);
+        return std::make_shared<mapped_segment>(log_path, std::move(log), std::move(index), std::move(log_map), std::move(index_map),
+                                                summary.birth, readable);
+    }
+
+    /// Reads and checks a segment's header without mapping it.
+    /// Errors    corrupt_record when it is not this partition's segment, unsupported_version, or the system's.
+    [[nodiscard]] std::unique_ptr<os::file> open_summary(const std::string& log_path, segment_summary& summary, failure& why) {
+        std::error_code code;
+        auto file = platform_->open(log_path, os::open_mode::read_write, code);
+        if (!file) {
+            refuse(why, code, "cannot open " + log_path);
+            return nullptr;
+        }
+        std::array<std::byte, format::segment_header_size> raw{};
+        std::uint64_t size = 0;
+        code = file->size(size);
+        if (!code && size >= raw.size()) {
+            code = file->read_at(0, raw);
+        }
+        if (code) {
+            refuse(why, code, "cannot read " + log_path);
+            return nullptr;
+        }
+        summary.birth = load<format::segment_birth>(raw.data());
+        const format::segment_birth& birth = summary.birth;
+        if (size < raw.size() || !format::verifies(birth)) {
+            why = {errc::corrupt_record, name_.text() + ": " + log_path + " has no valid header at position 0; restore it from a copy"};
+            return nullptr;
+        }
+        if (birth.version > format::format_version) {
+            why = {errc::unsupported_version, name_.text() + ": " + log_path + " has format version " + std::to_string(birth.version) +
+                                                  ", this brook reads up to " + std::to_string(format::format_version) + "; use a newer one"};
+            return nullptr;
+        }
+        if (birth.topic != name_.topic_id || birth.partition != name_.number || birth.header_size != format::segment_header_size ||
+            birth.capacity < 2 * format::segment_header_size || birth.capacity > gib * 2u - 1) {
+            why = {errc::corrupt_record, name_.text() + ": " + log_path + " is the segment of another partition; put the right file back"};
+            return nullptr;
+        }
+        const auto base_plus_one = load<std::uint64_t>(raw.data() + format::base_at);
+        const auto check = load<std::uint64_t>(raw.data() + format::base_check_at);
+        if (base_plus_one != 0 && check == format::base_check(birth.seed, base_plus_one)) {
+            summary.base = static_cast<offset>(base_plus_one - 1);
+        }
+        summary.is_spare = base_plus_one == 0;
+        const auto writer = load<format::segment_writer>(raw.data() + format::writer_at);
+        if (format::verifies(writer)) {
+            summary.writer = writer;
+        }
+        const auto footer = load<format::segment_footer>(raw.data() + format::footer_at);
+        if (format::verifies(footer, birth.seed)) {
+            summary.footer = footer;
+        }
+        return file;
+    }
+
+    /// Says who appends from now on: before the first append, so that a kill is never taken for a power loss.
+    [[nodiscard]] static failure sign(mapped_segment& segment, const partition_name& name) {
+        os::file_identity id;
+        if (const auto code = segment.log_file().identity(id)) {
+            return {code, name.text() + ": cannot read the identity of " + segment.path()};
+        }
+        store(segment.data() + format::writer_at, format::make_writer(id.boot_id, id.device, id.inode, id.birth_time_ns));
+        return {};
+    }
+
+    /// True when the file is the one that its last writer left, in the same boot: its page cache is whole.
+    [[nodiscard]] static bool same_identity(const segment_summary& summary, const os::file& file) noexcept {
+        os::file_identity now;
+        return summary.writer && !file.identity(now) &&
+               now == os::file_identity{summary.writer->boot_id, summary.writer->device, summary.writer->inode, summary.writer->birth_time_ns};
+    }
+
+    /// Stores the base offset of a spare: the moment that makes it part of the log.
+    static void set_base(mapped_segment& segment, offset base) noexcept {
+        const auto plus_one = static_cast<std::uint64_t>(base) + 1;
+        atomic_at<std::uint64_t>(segment.data() + format::base_check_at)
+            .store(format::base_check(segment.seed(), plus_one), std::memory_order_relaxed);
+        atomic_at<std::uint64_t>(segment.data() + format::base_at).store(plus_one, std::memory_order_release);
+    }
+
+    [[nodiscard]] static constexpr std::uint64_t index_file_bytes(std::uint32_t capacity) noexcept {
+        return align_up(std::uint64_t{index_slots(capacity)} * sizeof(index_slot), std::uint64_t{4096});
+    }
+
+    // ---- the checkpoint ----
+
+    [[nodiscard]] std::string checkpoint_path() const { return path_ + "/checkpoint"; }
+
+    /// nullopt: there is none, or none that verifies.
+    [[nodiscard]] std::optional<format::checkpoint> read_checkpoint() const {
+        std::error_code code;
+        const auto file = platform_->open(checkpoint_path(), os::open_mode::read_write, code);
+        std::array<std::byte, format::checkpoint_file_size> raw{};
+        if (!file || file->read_at(0, raw)) {
+            return std::nullopt;
+        }
+        auto newest = format::newest_checkpoint(raw);
+        if (newest && (newest->topic != name_.topic_id || newest->partition != name_.number || newest->version > format::format_version)) {
+            return std::nullopt;
+        }
+        return newest;
+    }
+
+    /// On the disk when this returns.
+    [[nodiscard]] failure write_checkpoint(format::checkpoint slot) {
+        slot.topic = name_.topic_id;
+        slot.partition = name_.number;
+        std::error_code code;
+        auto file = platform_->open(checkpoint_path(), os::open_mode::read_write, code);
+        const bool is_new = !file && code == std::errc::no_such_file_or_directory;
+        if (is_new) {
+            file = platform_->open(checkpoint_path(), os::open_mode::create, code);
+            if (file) {
+                code = file->write_at(0, std::array<std::byte, format::checkpoint_file_size>{});
+            }
+        }
+        if (file && !code) {
+            std::array<std::byte, sizeof(format::checkpoint)> raw;
+            store(raw.data(), format::sealed(slot));
+            code = file->write_at(format::slot_position(slot.sequence), raw);
+        }
+        if (file && !code) {
+            code = file->sync();
+        }
+        if (is_new && !code) {
+            code = platform_->sync_directory(path_);
+        }
+        return code ? failure{code, name_.text() + ": cannot write " + checkpoint_path()} : failure{};
+    }
+
+    void discard(const std::string& path) noexcept {
+        static_cast<void>(platform_->remove(path));  // missing is what we want; anything else shows at the next use of the name
+    }
+
+private:
+    /// The index is derived: without one, look-ups walk the segment.
+    [[nodiscard]] std::unique_ptr<os::file> open_index(const std::string& path, std::uint32_t capacity,
+                                                       std::unique_ptr<os::mapping>& map) {
+        std::error_code code;
+        const std::uint64_t size = index_file_bytes(capacity);
+        auto index = platform_->open(path, os::open_mode::read_write, code);
+        if (!index && code == std::errc::no_such_file_or_directory) {
+            index = platform_->open(path, os::open_mode::create, code);
+        }
+        if (index && !index->allocate(0, size)) {
+            map = index->map(size, code);
+        }
+        return map ? std::move(index) : nullptr;
+    }
+
+    segment_pin refuse(failure& why, std::error_code code, const std::string& what) const {
+        why = {code, name_.text() + ": " + what};
+        return nullptr;
+    }
+
+    [[nodiscard]] segment_pin write_new(const std::string& stem, std::optional<offset> base, std::uint32_t capacity,
+                                        std::uint32_t first_window, failure& why) {
+        std::error_code code;
+        const std::string temporary = stem + ".log.tmp";
+        auto log = platform_->open(temporary, os::open_mode::create, code);
+        if (!log) {
+            return refuse(why, code, "cannot create " + temporary);
+        }
+        const std::uint32_t window = first_window < capacity ? first_window : capacity;
+        if (code = log->allocate(0, window); code) {
+            return refuse(why, code, "cannot take " + std::to_string(window) + " bytes of disk for " + temporary);
+        }
+        const auto birth = format::make_birth(platform_->random(), capacity, name_.topic_id, name_.number);
+        std::array<std::byte, format::segment_header_size> header{};
+        store(header.data(), birth);
+        if (base) {
+            const auto plus_one = static_cast<std::uint64_t>(*base) + 1;
+            store(header.data() + format::base_at, plus_one);
+            store(header.data() + format::base_check_at, format::base_check(birth.seed, plus_one));
+        }
+        if (code = log->write_at(0, header); code) {
+            return refuse(why, code, "cannot write " + temporary);
+        }
+        const std::uint64_t index_bytes = index_file_bytes(capacity);
+        auto index = platform_->open(stem + ".index", os::open_mode::create, code);
+        if (!index) {
+            return refuse(why, code, "cannot create " + stem + ".index");
+        }
+        if (code = index->allocate(0, index_bytes); code) {
+            return refuse(why, code, "cannot take " + std::to_string(index_bytes) + " bytes of disk for " + stem + ".index");
+        }
+        auto log_map = log->map(capacity, code);
+        if (!log_map) {
+            return refuse(why, code, "cannot map " + temporary);
+        }
+        auto index_map = index->map(index_bytes, code);
+        if (!index_map) {
+            return refuse(why, code, "cannot map " + stem + ".index");
+        }
+        auto made = std::make_shared<mapped_segment>(stem + ".log", std::move(log), std::move(index), std::move(log_map),
+                                                     std::move(index_map), birth, window);
+        if (why = sign(*made, name_); why) {
+            return nullptr;
+        }
+        // The order of R5: the header on the disk, then the name, then the directory. Only then may anything rely on it.
+        if (code = made->log_file().sync(); code) {
+            return refuse(why, code, "cannot sync " + temporary);
+        }
+        if (code = platform_->rename_to_new(temporary, stem + ".log"); code) {
+            return refuse(why, code, "cannot rename " + temporary + " to " + stem + ".log");
+        }
+        if (code = platform_->sync_directory(path_); code) {
+            discard(stem + ".log");
+            return refuse(why, code, "cannot sync " + path_);
+        }
+        return made;
+    }
+
+    os::platform* platform_;
+    std::string path_;
+    partition_name name_;
+};
+
+}  // namespace brook::inline BROOK_ABI::storage

@@ -1,0 +1,110 @@
+/// \file brook/storage/time_index.hpp
+/// From a time to the first record at or after it.
+/// Floor 2, storage. Source: KIP-33; the running maximum makes clocks that step back harmless.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include <brook/core/config.hpp>
+#include <brook/core/error.hpp>
+#include <brook/core/types.hpp>
+#include <brook/format/record.hpp>
+#include <brook/storage/frame_walk.hpp>
+#include <brook/storage/segment.hpp>
+
+namespace brook::inline BROOK_ABI::storage {
+
+/// The largest timestamp seen so far, noted every 4 KiB of one segment. Built by walking the segment when the first
+/// time look-up asks for it, extended by later ones, kept in memory: 24 bytes per 4 KiB of log that was asked about.
+///
+/// Threads   shared.
+class time_index {
+public:
+    /// First record at or after `time`; nullopt when the segment has none (yet).
+    /// Errors    `is_corrupt` is set where the segment cannot be walked: the answer is then about what lies before.
+    [[nodiscard]] std::optional<offset> find(const mapped_segment& segment, offset base, std::int64_t time, bool& is_corrupt) {
+        const std::scoped_lock guard{mutex_};
+        extend(segment, base);
+        is_corrupt = is_corrupt_;
+        std::size_t low = 0;
+        std::size_t high = stretches_.size();
+        while (low < high) {
+            const std::size_t middle = low + (high - low) / 2;
+            if (stretches_[middle].largest < time) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        if (low == stretches_.size()) {
+            return std::nullopt;
+        }
+        return walk(segment, stretches_[low], time);
+    }
+
+private:
+    struct stretch {
+        position at;
+        offset next;           ///< offset of the frame at `at`
+        std::int64_t largest;  ///< timestamp, of everything up to the end of this stretch
+    };
+
+    void extend(const mapped_segment& segment, offset base) {
+        if (stretches_.empty()) {
+            stretches_.push_back({at_, base, std::numeric_limits<std::int64_t>::min()});
+            next_ = base;
+        }
+        frame_view found;
+        look seen = look::nothing;
+        while ((seen = look_at(segment, at_, next_, trust_at(segment), found)) == look::frame && found.kind() != format::frame_kind::seal) {
+            if (at_ - stretches_.back().at >= index_interval) {
+                stretches_.push_back({at_, next_, stretches_.back().largest});
+            }
+            if (found.kind() == format::frame_kind::data) {
+                format::record_walk records{found.header, found.data};
+                for (format::record_slice record; records.next(record);) {
+                    if (record.timestamp > stretches_.back().largest) {
+                        stretches_.back().largest = record.timestamp;
+                    }
+                }
+            }
+            next_ += found.offsets_taken();
+            at_ = found.end();
+        }
+        is_corrupt_ = seen == look::corrupt;
+    }
+
+    [[nodiscard]] trust trust_at(const mapped_segment& segment) const noexcept {
+        return at_ >= segment.written_from.load(std::memory_order_relaxed) ? trust::written_here : trust::verify;
+    }
+
+    [[nodiscard]] static std::optional<offset> walk(const mapped_segment& segment, stretch from, std::int64_t time) {
+        frame_view found;
+        while (look_at(segment, from.at, from.next, trust::written_here, found) == look::frame) {
+            if (found.kind() == format::frame_kind::data) {
+                format::record_walk records{found.header, found.data};
+                for (format::record_slice record; records.next(record);) {
+                    if (record.timestamp >= time) {
+                        return record.offset;
+                    }
+                }
+            }
+            from.next += found.offsets_taken();
+            from.at = found.end();
+        }
+        return std::nullopt;
+    }
+
+    std::mutex mutex_;  // guards everything below
+    std::vector<stretch> stretches_;
+    position at_ = format::segment_header_size;
+    offset next_ = 0;
+    bool is_corrupt_ = false;
+};
+
+}  // namespace brook::inline BROOK_ABI::storage
