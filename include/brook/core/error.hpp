@@ -37,6 +37,7 @@ enum class errc {
     schema_read,                    ///< a record's bytes end before its type does
     forked,                         ///< the broker belongs to the parent process
     illegal_state,                  ///< the call does not fit what the object is doing
+    timed_out,                      ///< delivery_timeout passed first; whether the record is there shows later
 };
 
 }  // namespace brook::inline BROOK_ABI
@@ -78,6 +79,7 @@ public:
             case errc::schema_read: return "record does not match its schema";
             case errc::forked: return "forked";
             case errc::illegal_state: return "illegal state";
+            case errc::timed_out: return "timed out";
         }
         return "unknown brook error";
     }

@@ -601,6 +601,7 @@ public:
             case 0xEF53:      // ext4; ext2 and ext3, which nowadays is the same code
             case 0x58465342:  // XFS
             case 0x01021994:  // tmpfs
+            case 0x794C7630:  // overlayfs, in containers: a file that was made there is one of the file system below
                 return filesystem::mapped_writes_promised;
             default: return filesystem::unknown;
         }

@@ -126,6 +126,25 @@ public:
         publish(taken, header);
     }
 
+    /// Takes bytes without an offset, for the log's own marks: where nothing has to be made ready for it, and behind a
+    /// record, since a segment without one cannot be sealed (the next would begin with the same offset).
+    [[nodiscard]] bool take_for_mark(std::uint32_t length, claim& taken) noexcept {
+        segment* const home = hot_->current.load(std::memory_order_acquire);
+        if (home == nullptr) {
+            return false;
+        }
+        tail_word tail{home->tail.load(std::memory_order_relaxed)};
+        while (tail.records() > 0 && std::uint64_t{tail.end_or_sealed()} + length <= home->ready.load(std::memory_order_acquire)) {
+            std::uint64_t expected = tail.raw();
+            if (home->tail.compare_exchange_weak(expected, tail.plus(0, length).raw(), std::memory_order_relaxed)) {
+                mark(*home, tail, length, taken);
+                return true;
+            }
+            tail = tail_word{expected};
+        }
+        return false;
+    }
+
     /// Raises the flag that makes the next publication wake the sleepers. See event_count.
     void expect_waiter() noexcept { hot_->waiters.store(1, std::memory_order_seq_cst); }
 
@@ -135,12 +154,15 @@ public:
         }
     }
 
-    /// Seals the current segment and goes on in a new one.
+    /// Seals the current segment and goes on in a new one; leaves a segment without records as it is.
     [[nodiscard]] failure roll() {
         segment* const home = hot_->current.load(std::memory_order_acquire);
         failure why;
         if (home == nullptr) {
             return refusal();
+        }
+        if (tail_word{home->tail.load(std::memory_order_relaxed)}.records() == 0) {
+            return {};  // the next one would begin with the same offset
         }
         seal_tail(*home);
         static_cast<void>(pass(*home, why));
@@ -161,6 +183,9 @@ public:
         }
         events_.notify();
     }
+
+    /// True in a child of the process that opened the log.
+    [[nodiscard]] bool is_forked() const noexcept { return hot_->lives_here.load(std::memory_order_relaxed) == 0; }
 
     [[nodiscard]] append_state state() const {
         const std::scoped_lock guard{roll_mutex_};
@@ -239,6 +264,7 @@ public:
 private:
     struct hot_words {
         alignas(cache_line) std::atomic<segment*> current{nullptr};  // null: no appends here (closed, failed, or a forked child)
+        std::atomic<std::uint32_t> lives_here{1};                     // 0 in a forked child, as everything here
         alignas(cache_line) std::atomic<std::uint32_t> waiters{0};   // somebody sleeps until a frame is published
     };
 
@@ -295,8 +321,13 @@ private:
                 if (!grow(*home, static_cast<position>(end), why)) {
                     return false;
                 }
-            } else {
+            } else if (tail.records() > 0) {
                 home->tail.compare_exchange_strong(expected, tail.sealed().raw(), std::memory_order_relaxed);
+            } else {
+                why = {errc::record_too_large, files_.name().text() + ": " + std::to_string(length) + " bytes with their frame, and the active segment, " +
+                                                   "made when segment_bytes was smaller, holds " + std::to_string(home->limit - tail.end()) +
+                                                   "; it goes on in a larger one behind the first record that fits"};
+                return false;
             }
         }
     }
@@ -330,18 +361,21 @@ private:
         const std::uint64_t capacity = memory.capacity();
         const std::uint64_t rounded = align_up(wanted, std::uint64_t{page_size});
         const auto end = static_cast<position>(rounded < capacity ? rounded : capacity);
-        if (end > begin) {
-            // From the page before: the space of a page that the log ends in may have been given back when it was closed.
+        if (end > begin || memory.readable() < end) {
+            // From the page before: the space of a page that the log ends in may have been given back when it was closed,
+            // and a file that was cut short may end in it.
             const position from = begin >= page_size ? begin - page_size : 0;
             if (const auto code = memory.log_file().allocate(from, end - from)) {
                 why = {code, files_.name().text() + ": cannot take disk space for " + memory.path() + " up to byte " + std::to_string(end)};
                 return false;
             }
-            if (zero_chunk != 0 && !write_zeros(memory, begin, end, zero_chunk, why)) {
-                return false;
+            if (end > begin) {
+                if (zero_chunk != 0 && !write_zeros(memory, begin, end, zero_chunk, why)) {
+                    return false;
+                }
+                static_cast<void>(memory.log().populate(begin, end - begin));  // a kernel that cannot: the first stores fault
+                home.allocated = end;
             }
-            static_cast<void>(memory.log().populate(begin, end - begin));  // a kernel that cannot: the first stores fault
-            home.allocated = end;
         }
         if (memory.readable() < end) {
             memory.set_readable(end);
@@ -412,7 +446,7 @@ private:
         {
             const std::scoped_lock guard{growth_mutex_};
             const std::uint64_t wanted = std::uint64_t{at} + format::frame_header_size;
-            if (wanted > home.allocated && !extend(home, *pin, wanted, zeroes_ahead_ ? page_size : 0, why)) {
+            if ((wanted > home.allocated || wanted > pin->readable()) && !extend(home, *pin, wanted, zeroes_ahead_ ? page_size : 0, why)) {
                 return false;
             }
         }

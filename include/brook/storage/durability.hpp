@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <mutex>
 #include <optional>
@@ -50,8 +51,8 @@ public:
     /// Waits until everything below `end` is on the disk, syncing if nobody else does.
     ///
     /// Requires  offsets below `end` have been claimed, and not by a claim that this thread still holds.
-    /// Errors    partition_failed, closed.
-    [[nodiscard]] failure wait(offset end) {
+    /// Errors    partition_failed, closed; timed_out at `deadline` on the monotonic clock, except for the thread that syncs.
+    [[nodiscard]] failure wait(offset end, std::optional<std::chrono::nanoseconds> deadline = std::nullopt) {
         os::platform& platform = files_.platform();
         while (durable_offset() < end) {
             const std::uint32_t round = round_.load(std::memory_order_acquire);
@@ -59,7 +60,11 @@ public:
                 break;
             }
             if (syncing_.exchange(true, std::memory_order_acquire)) {
-                platform.wait(round_, round, std::nullopt);
+                const auto left = time_left(deadline);
+                if (left && left->count() <= 0) {
+                    return timed_out(end);
+                }
+                platform.wait(round_, round, left);
                 continue;
             }
             platform.yield();  // let those who were answered by the last round append what this one will carry
@@ -69,7 +74,7 @@ public:
                 return why;
             }
             if (!has_moved && durable_offset() < end) {
-                if (failure why = await_publication(end)) {
+                if (failure why = await_publication(end, deadline)) {
                     return why;
                 }
                 if (appends_.state() == append_state::closed) {
@@ -83,10 +88,10 @@ public:
     /// Upkeep: syncs what has been sealed and published whole, leaves the newest segment alone.
     /// Returns   true when something was synced; false when nothing was due or another thread is at it.
     bool sync_sealed() {
-        log_place published = prefix_.advance();
         if (sync_failure() || syncing_.exchange(true, std::memory_order_acquire)) {
             return false;
         }
+        log_place published = prefix_.advance();  // not before this thread leads: it must not lie behind what is synced
         const bool is_due = published.home != synced_.home;
         if (is_due) {
             published.at = format::segment_header_size;
@@ -156,8 +161,7 @@ private:
     /// Not needed for anything that was promised: without room for it the log goes on.
     void write_evidence(offset durable) {
         claim taken;
-        failure no_room;
-        if (appends_.take(format::frame_header_size, 0, taken, no_room)) {
+        if (appends_.take_for_mark(format::frame_header_size, taken)) {
             format::frame_header header{};
             header.size = static_cast<std::int32_t>(format::frame_header_size);
             header.attributes = format::attributes_of(format::frame_kind::evidence);
@@ -178,7 +182,7 @@ private:
     }
 
     /// Somebody claimed before us and has not published yet.
-    [[nodiscard]] failure await_publication(offset end) {
+    [[nodiscard]] failure await_publication(offset end, std::optional<std::chrono::nanoseconds> deadline) {
         for (int attempt = 0;; ++attempt) {
             const auto ticket = events_.prepare();
             appends_.expect_waiter();
@@ -191,9 +195,22 @@ private:
             if (attempt < 64) {
                 files_.platform().yield();
             } else {
-                events_.wait(ticket, std::nullopt);
+                const auto left = time_left(deadline);
+                if (left && left->count() <= 0) {
+                    return timed_out(end);
+                }
+                events_.wait(ticket, left);
             }
         }
+    }
+
+    [[nodiscard]] std::optional<std::chrono::nanoseconds> time_left(std::optional<std::chrono::nanoseconds> deadline) const {
+        return deadline ? std::optional{*deadline - files_.platform().monotonic()} : std::nullopt;
+    }
+
+    [[nodiscard]] failure timed_out(offset end) const {
+        return {errc::timed_out, files_.name().text() + ": not on the disk up to offset " + std::to_string(end) +
+                                     " in time; the record is appended, and may yet get there"};
     }
 
     [[nodiscard]] failure closed() const {

@@ -58,10 +58,20 @@ enum class trust {
     found.header = format::load_header(data);
     found.data = data;
     found.at = at;
-    if (word.size() < format::frame_header_size || word.length() > end - at || found.header.base_offset != expected) {
+    if (word.size() < format::frame_header_size + format::extension_bytes(word.extension()) || word.length() > end - at ||
+        found.header.base_offset != expected) {
         return look::corrupt;
     }
     return look::frame;
+}
+
+/// As `look_at`, for readers of an open log: verifies what came from the disk. All of that had been published, so where no
+/// frame is, there was one.
+[[nodiscard]] inline look look_for_reader(const mapped_segment& segment, position at, offset expected, bool verify, frame_view& found) noexcept {
+    // Loaded before the word: what came from the disk, or has been synced, was published before this was stored.
+    const bool is_from_disk = at < segment.written_from.load(std::memory_order_acquire);
+    const look seen = look_at(segment, at, expected, verify && is_from_disk ? trust::verify : trust::written_here, found);
+    return seen == look::nothing && is_from_disk ? look::corrupt : seen;
 }
 
 /// The first frame that verifies at or after `from` and does not go back behind `expected`: what can be saved beyond

@@ -107,7 +107,7 @@ public:
     }
     template <class Finish>
     [[nodiscard]] bool settle(open_claims::id id, const Finish& finish) {
-        return claims_.settle(id, finish);
+        return !appends_.is_forked() && claims_.settle(id, finish);  // a child's claims are its parent's
     }
     [[nodiscard]] std::optional<open_claims::info> oldest_claim() const { return claims_.oldest(); }
 
@@ -125,16 +125,17 @@ public:
     [[nodiscard]] offset durable_offset() const noexcept { return durability_.durable_offset(); }
 
     /// Waits for what the topic's flush policy promises of the record at `at`.
-    [[nodiscard]] failure wait_acknowledged(offset at) {
-        if (options_.flush_messages == 0) {
-            return {};
-        }
-        return wait_durable(at + 2 - options_.flush_messages);
+    [[nodiscard]] failure wait_acknowledged(offset at, std::optional<std::chrono::nanoseconds> deadline = std::nullopt) {
+        return options_.flush_messages == 0 ? failure{} : wait_durable(acknowledged_by(at), deadline);
     }
+
+    /// The durable offset at which the record at `at` counts as acknowledged. flush_messages 1: its own sync; 100: at
+    /// most 99 acknowledged records are not synced.
+    [[nodiscard]] offset acknowledged_by(offset at) const noexcept { return at + 2 - options_.flush_messages; }
 
     /// Waits until everything below `end` is on the disk.
     /// Errors    claim_open when this thread itself holds a claim in front of it; partition_failed; closed.
-    [[nodiscard]] failure wait_durable(offset end) {
+    [[nodiscard]] failure wait_durable(offset end, std::optional<std::chrono::nanoseconds> deadline = std::nullopt) {
         if (durable_offset() >= end) {
             return {};
         }
@@ -142,7 +143,7 @@ public:
             return {errc::claim_open, name().text() + ": this thread holds a claim in front of offset " + std::to_string(end) +
                                           "; commit it or let it go before you wait"};
         }
-        return durability_.wait(end);
+        return durability_.wait(end, deadline);
     }
 
     [[nodiscard]] failure sync() { return wait_durable(log_end_offset()); }
@@ -193,7 +194,7 @@ public:
     upkeep_result upkeep(std::chrono::nanoseconds now) {
         upkeep_result result;
         const std::scoped_lock guard{upkeep_mutex_};
-        if (is_closed()) {
+        if (is_closed() || appends_.is_forked()) {
             return result;
         }
         const std::uint64_t rate = measure_rate(now);
@@ -220,13 +221,13 @@ public:
     /// Stops appends, lets those that are under way finish, and lets go of the files. Waits for no user: a slot that is
     /// still open is cut off from the file.
     void close() noexcept {
-        if (is_closed_.exchange(true)) {
-            return;
+        if (is_closed_.exchange(true) || appends_.is_forked()) {
+            return;  // a child lets go of nothing: the files are its parent's
+        }
+        if (segments_.count() == 0) {
+            return;  // it did not open
         }
         appends_.stop(append_state::closed, {errc::closed, name().text() + ": closed"});
-        if (segments_.count() == 0) {
-            return;
-        }
         const std::scoped_lock guard{upkeep_mutex_};
         drain();
         if (options_.promises_durability() && !claims_.oldest()) {
@@ -317,9 +318,9 @@ private:
                 if (!home.ends_in_damage.load(std::memory_order_relaxed)) {
                     store(pin->data() + format::footer_at,
                           format::make_footer(pin->seed(), end, tail.end(), platform().now().time_since_epoch().count()));
-                    punch_behind(*pin, tail.end());
+                    punch_behind(*pin, tail.end() + format::frame_header_size);  // behind the seal
                 }
-                pin->written_from.store(pin->capacity(), std::memory_order_relaxed);
+                pin->written_from.store(pin->capacity(), std::memory_order_release);
             }
             home.release();
             has_finished = true;

@@ -166,9 +166,10 @@ private:
         const walk_start start = find_start(*pin_, home_->base, wanted_, pin_->readable());
         at_ = start.at;
         next_ = start.next;
+        look seen = look::nothing;
         for (;;) {
             frame_view found;
-            const look seen = look_here(verify, found);
+            seen = look_here(verify, found);
             if (seen == look::corrupt && step_over_damage(found)) {
                 continue;
             }
@@ -177,13 +178,10 @@ private:
             }
             advance(found);
         }
-        if (next_ < wanted_ && !home_->ends_in_damage.load(std::memory_order_acquire)) {
-            const bool is_seal = pin_->word(at_).is_published();
-            if (!is_seal) {
-                pin_.reset();
-                return {errc::offset_out_of_range, source_->name().text() + ": offset " + std::to_string(wanted_) +
-                                                       " is behind the log end offset " + std::to_string(next_)};
-            }
+        if (seen == look::nothing && next_ < wanted_ && !home_->ends_in_damage.load(std::memory_order_acquire)) {
+            pin_.reset();
+            return {errc::offset_out_of_range, source_->name().text() + ": offset " + std::to_string(wanted_) +
+                                                   " is behind the log end offset " + std::to_string(next_)};
         }
         return {};
     }
@@ -266,9 +264,9 @@ private:
 
     [[nodiscard]] look look_here(bool verify, frame_view& found) {
         const position verified_to = pin_->verified_to.load(std::memory_order_relaxed);
-        const bool is_known = at_ < verified_to || at_ >= pin_->written_from.load(std::memory_order_relaxed) || !verify;
-        const look seen = look_at(*pin_, at_, next_, is_known ? trust::written_here : trust::verify, found);
-        if (seen == look::frame && !is_known && at_ == verified_to) {
+        const bool is_due = verify && at_ >= verified_to;
+        const look seen = look_for_reader(*pin_, at_, next_, is_due, found);
+        if (seen == look::frame && is_due && at_ == verified_to) {
             pin_->verified_to.store(found.end(), std::memory_order_relaxed);
         }
         return seen;

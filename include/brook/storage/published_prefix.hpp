@@ -35,12 +35,9 @@ public:
     /// Moves as far as it goes now.
     [[nodiscard]] log_place advance() {
         const std::scoped_lock guard{mutex_};
-        segment_pin pin = place_.home->pin();
-        if (!pin) {
-            return place_;  // the log has been closed
-        }
+        segment_pin pin = place_.home->pin();  // none: the log has been closed
         frame_view found;
-        while (look_at(*pin, place_.at, place_.next, trust::written_here, found) == look::frame) {
+        while (pin && look_at(*pin, place_.at, place_.next, trust::written_here, found) == look::frame) {
             if (found.kind() != format::frame_kind::seal) {
                 place_.next += found.offsets_taken();
                 place_.at = found.end();

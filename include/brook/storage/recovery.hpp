@@ -3,6 +3,7 @@
 /// Floor 2, storage. The protocol and its proofs are told in brook/storage/README.md.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -105,6 +106,13 @@ private:
         }
         if (const auto saved = files_.read_checkpoint()) {
             log_->checkpoint = *saved;
+            if (bases_.empty()) {
+                return {errc::corrupt_record, files_.name().text() + ": " + files_.path() +
+                                                  " has a checkpoint and no segment; restore the .log files from a copy"};
+            }
+        }
+        if (const offset start = log_->checkpoint.log_start_offset; !bases_.empty() && bases_.front() > start) {
+            lose(files_.log_path(start), 0, 0, start, bases_.front());
         }
         const auto before = static_cast<offset>(log_->checkpoint.segment_base);
         while (first_scanned_ + 1 < bases_.size() && bases_[first_scanned_ + 1] <= before) {
@@ -149,13 +157,15 @@ private:
         const std::string path = files_.path() + "/spare.log";
         const auto file = files_.open_summary(path, summary, unreadable);
         if (file && summary.base && (bases_.empty() || bases_.back() < *summary.base)) {
-            if (failure why = files_.name_spare(*summary.base); why && why.code != std::errc::no_such_file_or_directory) {
-                return why;  // a missing index alone is made anew when the segment is opened
+            if (failure why = files_.name_spare(*summary.base)) {
+                return why;
             }
             bases_.push_back(*summary.base);
             return {};
         }
-        if (file && summary.is_spare) {
+        std::array<std::byte, 8> first_word{};
+        const bool is_unused = file && summary.is_spare && !file->read_at(format::segment_header_size, first_word) && load<std::uint64_t>(first_word.data()) == 0;
+        if (is_unused) {
             files_.discard_spare();
             return {};
         }
@@ -227,6 +237,9 @@ private:
         }
         log_->report.power_may_have_gone |= !same_identity;
         log_->report.scanned_bytes += scan.at - format::segment_header_size;
+        if (scan.ends_in_damage && is_last) {
+            lose_rest(scan);
+        }
         next = scan.next;
         if (!same_identity) {
             if (failure unsigned_ = segment_directory::sign(*pin, files_.name())) {
@@ -234,7 +247,8 @@ private:
             }
         }
         pin->written_from.store(scan.at, std::memory_order_relaxed);
-        auto opened = std::make_unique<segment>(base, pin, tail_word{static_cast<std::uint64_t>(next - base), scan.at}.sealed());
+        const position claimed_end = scan.is_sealed ? scan.at - format::frame_header_size : scan.at;  // a seal is not claimed
+        auto opened = std::make_unique<segment>(base, pin, tail_word{static_cast<std::uint64_t>(next - base), claimed_end}.sealed());
         opened->ends_in_damage = scan.ends_in_damage;
         log_->segments.push_back(std::move(opened));
         is_open_ = !scan.is_sealed && !scan.ends_in_damage;
@@ -268,15 +282,20 @@ private:
         return {};
     }
 
+    /// Begins where everything before is on the disk, if the checkpoint's place is reached by walking there: a checkpoint
+    /// that is newer than the segment (one of them came from a copy) points at nothing, or between two frames.
     void start_at_checkpoint(scan_state& scan) const noexcept {
         const format::checkpoint& from = log_->checkpoint;
-        if (from.segment_base != scan.base || from.segment_position < format::segment_header_size ||
-            from.segment_position > scan.memory->readable() || from.segment_position % format::frame_alignment != 0) {
+        if (from.segment_base != scan.base || from.segment_offset <= scan.base || from.segment_position > scan.memory->readable()) {
             return;
         }
-        frame_view found;
         const auto at = static_cast<position>(from.segment_position);
-        if (look_at(*scan.memory, at, from.segment_offset, trust::verify, found) != look::corrupt) {
+        walk_start reached = find_start(*scan.memory, scan.base, from.segment_offset - 1, at);
+        frame_view found;
+        while (reached.at < at && look_at(*scan.memory, reached.at, reached.next, trust::verify, found) == look::frame) {
+            reached = {found.end(), reached.next + found.offsets_taken()};
+        }
+        if (reached.at == at && reached.next == from.segment_offset) {
             scan.at = at;
             scan.next = from.segment_offset;
         }
@@ -302,10 +321,10 @@ private:
                     break;
                 case look::nothing: {
                     const gap hole = measure_gap(scan);
-                    if (!hole.has_end) {
+                    if (hole.is_whole && !hole.has_end) {
                         return erase_end(scan, hole);
                     }
-                    if (!fill(scan, hole.end) && !step_over_damage(scan)) {
+                    if (!(hole.is_whole && fill(scan, hole.end)) && !step_over_damage(scan)) {
                         return {};
                     }
                     break;
@@ -318,11 +337,12 @@ private:
         position end = 0;        ///< where the next published frame stands
         position dirty_end = 0;  ///< end of the last claim that left a mark
         bool has_end = false;
+        bool is_whole = true;    ///< nothing in it but zeros and marked claims: claims that were never published
     };
 
-    /// Zeros are stepped over one by one, marked claims whole.
+    /// Zeros are stepped over one by one, marked claims whole. Anything else was a published frame, and is damaged.
     [[nodiscard]] static gap measure_gap(const scan_state& scan) noexcept {
-        gap hole{scan.at, scan.at, false};
+        gap hole{scan.at, scan.at};
         const position last = scan.memory->readable() < format::frame_header_size ? 0 : scan.memory->readable() - format::frame_header_size;
         for (position at = scan.at; at <= last;) {
             const format::frame_word word = scan.memory->word(at);
@@ -331,19 +351,18 @@ private:
                 hole.has_end = true;
                 return hole;
             }
-            if (!word.is_claimed()) {
-                if (!word.is_empty()) {  // neither: attributes without a size were never written
-                    hole.dirty_end = at + format::frame_alignment;
-                }
+            if (word.is_empty()) {
                 at += format::frame_alignment;
                 continue;
             }
             const std::uint32_t length = word.claimed_length();
-            const bool is_ours = length % format::frame_alignment == 0 && length >= format::frame_header_size &&
-                                 length <= scan.memory->capacity() - at;
-            const position end = at + (is_ours ? length : format::frame_alignment);
-            hole.dirty_end = end < scan.memory->readable() ? end : scan.memory->readable();
-            at = end;
+            if (word.raw() != format::frame_word::claimed(length).raw() || length % format::frame_alignment != 0 ||
+                length < format::frame_header_size || length > scan.memory->capacity() - at) {
+                hole.is_whole = false;
+                return hole;
+            }
+            at += length;
+            hole.dirty_end = at < scan.memory->readable() ? at : scan.memory->readable();
         }
         return hole;
     }
@@ -472,6 +491,13 @@ private:
         if (dirty_end == scan.at) {
             return {};
         }
+        // Positions that readers kept will be of another history. Said before anything is erased, since a recovery that is
+        // killed behind that finds nothing to cut.
+        log_->checkpoint.leader_epoch += 1;
+        ++log_->checkpoint.sequence;
+        if (failure why = files_.write_checkpoint(log_->checkpoint)) {
+            return why;
+        }
         frame_view found;
         position saved_end = scan.at;
         for (position from = scan.at; find_frame(memory, from, scan.next, found); from = found.end()) {
@@ -487,8 +513,6 @@ private:
             return {code, files_.name().text() + ": cannot sync " + memory.path() + " after cutting it"};
         }
         log_->report.cut_bytes += dirty_end - scan.at;
-        log_->checkpoint.leader_epoch += 1;  // positions that readers kept are of another history now
-        is_checkpoint_stale_ = true;
         return {};
     }
 
@@ -502,6 +526,9 @@ private:
         }
         if (file && !code) {
             code = file->sync();
+        }
+        if (file && !code) {
+            code = files_.platform().sync_directory(files_.path());
         }
         if (code) {
             return {code, files_.name().text() + ": cannot keep what is cut in " + path + "; make room and open again"};
@@ -531,6 +558,10 @@ private:
             }
             log_->report.quarantined.push_back(kept);
             is_checkpoint_stale_ = true;
+            // Its name may be given again: the old file must not come back under it.
+            if (const auto unsynced = files_.platform().sync_directory(files_.path())) {
+                return {unsynced, files_.name().text() + ": cannot sync " + files_.path()};
+            }
             return {};
         }
     }
@@ -542,6 +573,9 @@ private:
         scan.next += found.offsets_taken();
         scan.at = found.end();
         scan.is_sealed = found.kind() == format::frame_kind::seal;
+        if (found.header.leader_epoch > log_->checkpoint.leader_epoch) {
+            log_->checkpoint.leader_epoch = found.header.leader_epoch;  // the checkpoint was lost
+        }
         if (found.kind() == format::frame_kind::evidence) {
             raise_evidence(found.header.base_timestamp);
         }
@@ -558,6 +592,23 @@ private:
         scan.at = found.at;
         scan.next = found.header.base_offset;
         return true;
+    }
+
+    /// Nothing intact follows, in this segment or any other. That a record was there is certain, how many is what the
+    /// bad frame says, if it can be read: their offsets are not given again.
+    void lose_rest(scan_state& scan) {
+        const mapped_segment& memory = *scan.memory;
+        offset end = scan.next + 1;
+        frame_view bad;
+        if (look_at(memory, scan.at, scan.next, trust::written_here, bad) == look::frame && bad.offsets_taken() > 1 &&
+            bad.offsets_taken() < bad.end() - bad.at) {
+            end = scan.next + bad.offsets_taken();
+        }
+        if (end < log_->checkpoint.durable_offset) {
+            end = log_->checkpoint.durable_offset;
+        }
+        lose(memory.path(), scan.at, memory.readable(), scan.next, end);
+        scan.next = end;
     }
 
     void lose(const std::string& file, std::uint64_t begin, std::uint64_t end, offset first, offset last) {
@@ -598,7 +649,7 @@ private:
         for (std::size_t i = 0; i + 1 < log_->segments.size(); ++i) {
             log_->segments[i]->next.store(log_->segments[i + 1].get(), std::memory_order_relaxed);
         }
-        if (is_checkpoint_stale_) {
+        if (is_checkpoint_stale_ || log_->checkpoint.sequence == 0) {  // 0: none yet; it also says that segments must exist
             ++log_->checkpoint.sequence;
             return files_.write_checkpoint(log_->checkpoint);
         }

@@ -92,14 +92,19 @@ public:
         return made;
     }
 
-    /// Gives a taken spare its name. Never over a file that is there already.
+    /// Gives a taken spare its name. Never over a file that is there already. May be called again after a failure: what
+    /// it had renamed by then is no longer there under its old name.
     [[nodiscard]] failure name_spare(offset base) {
         const std::string from = path_ + "/spare";
         const std::string to = path_ + '/' + segment_name(base);
         if (const auto code = platform_->rename_to_new(from + ".log", to + ".log")) {
-            return {code, name_.text() + ": cannot rename " + from + ".log to " + to + ".log"};
+            if (code != std::errc::no_such_file_or_directory) {
+                return {code, name_.text() + ": cannot rename " + from + ".log to " + to + ".log"};
+            }
+        } else {
+            discard(to + ".index");  // an index whose log was not there is nobody's
         }
-        if (const auto code = platform_->rename_to_new(from + ".index", to + ".index")) {
+        if (const auto code = platform_->rename_to_new(from + ".index", to + ".index"); code && code != std::errc::no_such_file_or_directory) {
             return {code, name_.text() + ": cannot rename " + from + ".index to " + to + ".index"};
         }
         if (const auto code = platform_->sync_directory(path_)) {
@@ -226,7 +231,12 @@ public:
         std::error_code code;
         const auto file = platform_->open(checkpoint_path(), os::open_mode::read_write, code);
         std::array<std::byte, format::checkpoint_file_size> raw{};
-        if (!file || file->read_at(0, raw)) {
+        std::uint64_t size = 0;
+        if (!file || file->size(size)) {
+            return std::nullopt;
+        }
+        const auto whole = static_cast<std::size_t>(size < raw.size() ? size : raw.size());  // shorter: its first write was cut off
+        if (file->read_at(0, mutable_bytes{raw}.first(whole))) {
             return std::nullopt;
         }
         auto newest = format::newest_checkpoint(raw);

@@ -61,7 +61,7 @@ private:
         }
         frame_view found;
         look seen = look::nothing;
-        while ((seen = look_at(segment, at_, next_, trust_at(segment), found)) == look::frame && found.kind() != format::frame_kind::seal) {
+        while ((seen = look_for_reader(segment, at_, next_, true, found)) == look::frame && found.kind() != format::frame_kind::seal) {
             if (at_ - stretches_.back().at >= index_interval) {
                 stretches_.push_back({at_, next_, stretches_.back().largest});
             }
@@ -77,10 +77,6 @@ private:
             at_ = found.end();
         }
         is_corrupt_ = seen == look::corrupt;
-    }
-
-    [[nodiscard]] trust trust_at(const mapped_segment& segment) const noexcept {
-        return at_ >= segment.written_from.load(std::memory_order_relaxed) ? trust::written_here : trust::verify;
     }
 
     [[nodiscard]] static std::optional<offset> walk(const mapped_segment& segment, stretch from, std::int64_t time) {

@@ -1,0 +1,13 @@
+# find_package(brook) gives brook::brook. xxhash.h is looked for here, on the machine of whoever uses the package.
+include(CMakeFindDependencyMacro)
+find_dependency(Threads)
+include("${CMAKE_CURRENT_LIST_DIR}/xxhash.cmake")
+if(NOT brook_xxhash_include)
+  set(brook_FOUND FALSE)
+  set(brook_NOT_FOUND_MESSAGE "brook needs xxhash.h, 0.8 or newer: ${brook_xxhash_advice}")
+  return()
+endif()
+if(NOT TARGET brook::brook)
+  include("${CMAKE_CURRENT_LIST_DIR}/brookTargets.cmake")
+  target_include_directories(brook::brook SYSTEM INTERFACE "${brook_xxhash_include}")
+endif()

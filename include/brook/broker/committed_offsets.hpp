@@ -1,0 +1,150 @@
+/// \file brook/broker/committed_offsets.hpp
+/// How far each group has come: records in the internal topic __consumer_offsets, and their sum in memory.
+/// Floor 4, broker. Source: Kafka's GroupMetadataManager; the value of a commit is the next offset to read.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <brook/broker/topic_state.hpp>
+#include <brook/core/bytes.hpp>
+#include <brook/core/config.hpp>
+#include <brook/core/error.hpp>
+#include <brook/core/types.hpp>
+#include <brook/format/frame.hpp>
+#include <brook/format/record.hpp>
+#include <brook/format/segment_header.hpp>
+#include <brook/storage/log.hpp>
+
+namespace brook::inline BROOK_ABI::broker_room {
+
+inline constexpr std::string_view offsets_topic = "__consumer_offsets";
+
+/// One partition's part of a commit.
+struct committed_position {
+    format::topic_id topic{};
+    std::int32_t partition = 0;
+    offset next = 0;  ///< the next offset to read
+};
+
+/// The committed offsets of all groups.
+///
+/// A record's key is {topic id 16, partition i32, group}, its value {next offset i64}. The partitions of one commit are
+/// one batch: after a crash all of them are there, or none.
+///
+/// Threads   shared.
+/// Cost      a commit is one append.
+class committed_offsets {
+public:
+    /// Takes the topic's log and reads it from its start.
+    /// Errors    corrupt_record.
+    explicit committed_offsets(topic_handle topic) : topic_{std::move(topic)} { replay(); }
+
+    [[nodiscard]] std::optional<offset> find(std::string_view group, const format::topic_id& topic, std::int32_t partition) const {
+        const std::scoped_lock guard{mutex_};
+        const auto found = positions_.find(key_of(group, topic, partition));
+        return found == positions_.end() ? std::nullopt : std::optional{found->second};
+    }
+
+    /// Errors    what appending says: closed, no space, partition_failed. Then nothing is committed.
+    [[nodiscard]] failure commit(std::string_view group, const std::vector<committed_position>& positions) {
+        if (positions.empty()) {
+            return {};
+        }
+        const std::scoped_lock guard{mutex_};
+        failure why = append(group, positions);
+        if (!why) {
+            for (const auto& position : positions) {
+                positions_[key_of(group, position.topic, position.partition)] = position.next;
+            }
+        }
+        return why;
+    }
+
+private:
+    static constexpr std::size_t fixed_key_size = 20;
+
+    [[nodiscard]] static std::string key_of(std::string_view group, const format::topic_id& topic, std::int32_t partition) {
+        std::array<std::byte, fixed_key_size> fixed;
+        store(fixed.data(), topic);
+        store(fixed.data() + topic.size(), partition);
+        std::string key{as_text(fixed)};
+        key += group;
+        return key;
+    }
+
+    [[nodiscard]] storage::log& log() const { return topic_->partition(0); }
+
+    [[nodiscard]] failure append(std::string_view group, const std::vector<committed_position>& positions) {
+        const format::record_sizes sizes{static_cast<std::uint32_t>(fixed_key_size + group.size()), sizeof(offset), 0};
+        const std::uint64_t size = format::frame_header_size + positions.size() * format::entry_bytes(sizes);
+        storage::claim taken;
+        failure why;
+        if (size > log().largest_frame()) {
+            return {errc::record_too_large, "a commit of " + std::to_string(positions.size()) + " partitions does not fit in a segment"};
+        }
+        const auto length = static_cast<std::uint32_t>(size);
+        if (!log().take(length, static_cast<std::uint32_t>(positions.size()), taken, why)) {
+            return why;
+        }
+        std::byte* entry = taken.data + format::frame_header_size;
+        for (const auto& position : positions) {
+            const format::entry_layout layout = format::lay_out_entry(entry, sizes);
+            const std::string key = key_of(group, position.topic, position.partition);
+            copy_bytes(layout.key, key.data(), key.size());
+            store(layout.value, position.next);
+            entry = layout.end;
+        }
+        format::frame_header header{};
+        header.size = static_cast<std::int32_t>(length);
+        header.count = static_cast<std::uint32_t>(positions.size());
+        header.base_timestamp = topic_->shared->platform.now().time_since_epoch().count();
+        log().publish(taken, header);
+        return {};
+    }
+
+    void replay() {
+        storage::log_reader reader = log().reader();
+        reader.seek(log().log_start_offset());
+        for (std::vector<storage::record_range> ranges;; ranges.clear()) {
+            if (const failure why = reader.fetch(10'000, true, ranges)) {
+                why.raise();
+            }
+            if (ranges.empty()) {
+                return;
+            }
+            for (const auto& range : ranges) {
+                for (position at = range.begin; at < range.end;) {
+                    const format::frame_header header = format::load_header(range.pin->frame(at));
+                    if (format::word_of(header).kind() == format::frame_kind::data) {
+                        apply(header, range.pin->frame(at));
+                    }
+                    at += format::word_of(header).length();
+                }
+            }
+        }
+    }
+
+    void apply(const format::frame_header& header, const std::byte* frame) {
+        format::record_walk records{header, frame};
+        for (format::record_slice record; records.next(record);) {
+            if (record.key.size() >= fixed_key_size && record.value.size() == sizeof(offset)) {
+                positions_[std::string{as_text(record.key)}] = load<offset>(record.value.data());
+            }
+        }
+    }
+
+    topic_handle topic_;
+    mutable std::mutex mutex_;  // guards the positions, and that they change in the order of the log
+    std::map<std::string, offset> positions_;
+};
+
+}  // namespace brook::inline BROOK_ABI::broker_room

@@ -1,0 +1,508 @@
+/// \file brook/broker/core.hpp
+/// The broker: one directory, its topics, its groups, its upkeep. What is typed stands in the client room.
+/// Floor 4, broker.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <brook/broker/committed_offsets.hpp>
+#include <brook/broker/options.hpp>
+#include <brook/broker/small_file.hpp>
+#include <brook/broker/topic_meta.hpp>
+#include <brook/broker/topic_state.hpp>
+#include <brook/core/config.hpp>
+#include <brook/core/error.hpp>
+#include <brook/format/properties.hpp>
+#include <brook/os/platform.hpp>
+#include <brook/os/posix.hpp>
+#include <brook/storage/log.hpp>
+
+namespace brook::inline BROOK_ABI {
+
+/// How a broker is, for a health check: what went wrong that no caller was told of.
+struct broker_health {
+    std::vector<failure> errors;  ///< the latest 64, oldest first
+    [[nodiscard]] bool is_ok() const noexcept { return errors.empty(); }
+};
+
+}  // namespace brook::inline BROOK_ABI
+
+namespace brook::inline BROOK_ABI::broker_room {
+
+/// Somebody who has work at certain times: a producer with lingering batches.
+class timed_work {
+public:
+    virtual ~timed_work() = default;
+
+    /// Does what is due, and says when there is more: nullopt while there is nothing.
+    /// Threads   upkeep's, or whoever calls broker.maintain().
+    virtual std::optional<std::chrono::nanoseconds> run_due(std::chrono::nanoseconds now) = 0;
+};
+
+/// A directory with topics, held by this process alone.
+///
+///     <dir>/broker.lock      held while it is open
+///     <dir>/broker.meta      what the directory is
+///     <dir>/topics/<topic>/topic.meta
+///     <dir>/topics/<topic>/<partition>/...
+///
+/// A topic is made under a name that no topic can have ("orders~") and renamed when it is whole.
+///
+/// Threads   shared.
+class core {
+public:
+    /// Errors    directory_in_use, not_a_brook_directory, unsupported_version, unsafe_filesystem, invalid_config,
+    ///           corrupt_record, or the system's own.
+    core(std::string directory, const broker_options& options)
+        : directory_{std::move(directory)},
+          platform_{options.platform == nullptr ? os::posix() : *options.platform},
+          shared_{std::make_shared<shared_state>(platform_, options.on_error)} {
+        refuse_what_is_not_there(options);
+        enter_directory(options);
+        open_topics();
+        offsets_.emplace(internal_topic(offsets_topic));
+        if (options.maintenance == maintenance::thread) {
+            upkeep_thread_ = std::thread{[this] { keep_up(); }};
+        }
+    }
+
+    core(const core&) = delete;
+    core& operator=(const core&) = delete;
+
+    ~core() { close(); }
+
+    /// Everything stops, and the directory is free for the next one. Handles that remain say closed.
+    void close() noexcept {
+        if (is_forked()) {
+            if (upkeep_thread_.joinable()) {
+                upkeep_thread_.detach();  // it runs in the parent, not here
+            }
+            return;
+        }
+        if (is_closing_.exchange(true)) {
+            return;
+        }
+        shared_->upkeep.notify();
+        if (upkeep_thread_.joinable()) {
+            upkeep_thread_.join();
+        }
+        for (const auto& [name, topic] : topics_) {
+            for (const auto& log : topic.state ? topic.state->partitions : no_logs()) {
+                log->close();
+            }
+        }
+        shared_->readers.notify();
+        lock_.reset();
+    }
+
+    [[nodiscard]] const std::shared_ptr<shared_state>& shared() const noexcept { return shared_; }
+    [[nodiscard]] const std::string& directory() const noexcept { return directory_; }
+    [[nodiscard]] broker_health health() const { return {shared_->errors()}; }
+
+    // ---- topics ----
+
+    [[nodiscard]] topic_handle create_topic(std::string_view name, const topic_options& options, const schema& key, const schema& value) {
+        require_valid_topic_name(name);
+        if (name.starts_with("__")) {
+            throw_error(errc::invalid_topic, "topic '" + std::string{name} + "': names that begin with __ are the broker's own");
+        }
+        const std::scoped_lock guard{topics_mutex_};
+        require_open();
+        if (const auto found = topics_.find(name); found != topics_.end()) {
+            const topic_handle& topic = whole(found->second);
+            topic->meta.require_types(name, key, value);
+            topic->meta.require_agreement(name, options);
+            return topic;
+        }
+        return make_topic(name, topic_meta::make(name, options, new_id(), key, value));
+    }
+
+    [[nodiscard]] topic_handle topic(std::string_view name, const schema& key, const schema& value) const {
+        require_valid_topic_name(name);
+        const std::scoped_lock guard{topics_mutex_};
+        require_open();
+        const auto found = topics_.find(name);
+        if (found == topics_.end() || name.starts_with("__")) {
+            throw_error(errc::unknown_topic_or_partition, "there is no topic '" + std::string{name} + "' in " + directory_ +
+                                                              "; make it by create_topic");
+        }
+        const topic_handle& topic = whole(found->second);
+        topic->meta.require_types(name, key, value);
+        return topic;
+    }
+
+    [[nodiscard]] std::vector<std::string> topic_names() const {
+        const std::scoped_lock guard{topics_mutex_};
+        std::vector<std::string> names;
+        for (const auto& [name, topic] : topics_) {
+            if (!name.starts_with("__")) {
+                names.push_back(name);
+            }
+        }
+        return names;
+    }
+
+    // ---- groups: one member each in this version ----
+
+    using member_id = std::uint64_t;
+
+    /// Errors    group_max_size_reached.
+    [[nodiscard]] member_id join(const std::string& group) {
+        const std::scoped_lock guard{groups_mutex_};
+        require_open();
+        const auto [found, is_new] = members_.try_emplace(group, last_member_ + 1);
+        if (!is_new) {
+            throw_error(errc::group_max_size_reached, "group '" + group + "' has a member already, and this version has groups of one; "
+                                                                          "close that consumer, or name another group");
+        }
+        return found->second = ++last_member_;
+    }
+
+    void leave(const std::string& group, member_id member) noexcept {
+        const std::scoped_lock guard{groups_mutex_};
+        if (const auto found = members_.find(group); found != members_.end() && found->second == member) {
+            members_.erase(found);
+        }
+    }
+
+    [[nodiscard]] committed_offsets& offsets() noexcept { return *offsets_; }
+
+    // ---- upkeep ----
+
+    void attach(const std::weak_ptr<timed_work>& work) {
+        {
+            const std::scoped_lock guard{work_mutex_};
+            work_.push_back(work);
+        }
+        shared_->upkeep.notify();
+    }
+
+    /// One pass over everything, at most `budget` long (it ends after the step that passes it).
+    /// Returns   when to look again: nullopt when nothing is expected.
+    std::optional<std::chrono::nanoseconds> maintain(std::optional<std::chrono::nanoseconds> budget) {
+        const std::scoped_lock one_at_a_time{upkeep_mutex_};
+        const auto begin = platform_.monotonic();
+        std::optional<std::chrono::nanoseconds> next;
+        const auto sooner = [&next](std::chrono::nanoseconds when) { next = next && *next < when ? *next : when; };
+        for (const auto& work : due_work()) {
+            if (const auto when = work->run_due(platform_.monotonic())) {
+                sooner(*when);
+            }
+        }
+        for (const topic_handle& topic : open_topics_list()) {
+            for (const auto& log : topic->partitions) {
+                const auto now = platform_.monotonic();
+                if (budget && now - begin > *budget) {
+                    return now;
+                }
+                const auto result = log->upkeep(now);
+                if (result.why && result.why.code != errc::closed) {
+                    shared_->report(result.why);
+                }
+                if (result.is_busy) {
+                    last_busy_ = now;
+                }
+                if (log->options().flush_interval.count() > 0) {
+                    sooner(now + log->options().flush_interval / 2);
+                } else if (log->options().flush_messages > 0) {
+                    sooner(now + unwaited_flush);
+                }
+            }
+        }
+        if (const auto now = platform_.monotonic(); now - last_busy_ < stays_alert) {
+            sooner(now + busy_pause);
+        }
+        return next;
+    }
+
+private:
+    static constexpr std::chrono::milliseconds busy_pause{1};       // while appends come in
+    static constexpr std::chrono::milliseconds stays_alert{50};     // after the last one
+    static constexpr std::chrono::milliseconds unwaited_flush{100};  // records of flush_messages topics that nobody waits for
+
+    struct opened_topic {
+        topic_handle state;  // null: it could not be opened, and
+        failure why;         // this is why
+    };
+
+    // ---- the directory ----
+
+    static void refuse_what_is_not_there(const broker_options& options) {
+        const bool is_alone = options.peers.empty() || (options.peers.size() == 1 && options.peers.front() == options.node_id);
+        if (!is_alone || options.transport) {
+            throw_error(errc::invalid_config, "this version has no replication yet: leave peers and transport out");
+        }
+    }
+
+    void enter_directory(const broker_options& options) {
+        while (directory_.size() > 1 && directory_.ends_with('/')) {
+            directory_.pop_back();
+        }
+        std::vector<os::directory_entry> entries;
+        if (const auto code = platform_.make_directory(directory_); code && code != std::errc::file_exists) {
+            throw_error(code, "cannot create the directory " + directory_);
+        }
+        check(platform_.list(directory_, entries), "cannot list " + directory_);
+        bool has_meta = false;
+        bool has_stranger = false;
+        for (const auto& entry : entries) {
+            has_meta = has_meta || entry.name == "broker.meta";
+            has_stranger = has_stranger || (entry.name != "broker.lock" && entry.name != "broker.meta.tmp" && entry.name != "lost+found");
+        }
+        if (!has_meta && has_stranger) {
+            throw_error(errc::not_a_brook_directory, directory_ + " holds other files and no broker.meta; give the broker a directory of its own");
+        }
+        if (!options.allow_unsafe_filesystem && platform_.filesystem_of(directory_) != os::filesystem::mapped_writes_promised) {
+            throw_error(errc::unsafe_filesystem, directory_ + " is on a file system where mapped writes are not promised (ext4, XFS and tmpfs are "
+                                                              "known to be good); set allow_unsafe_filesystem if you know that this one is");
+        }
+        std::error_code code;
+        lock_ = platform_.lock_file(directory_ + "/broker.lock", code);
+        if (code == std::errc::resource_unavailable_try_again) {
+            throw_error(errc::directory_in_use, directory_ + " is open in another broker, here or in the process whose id broker.lock holds");
+        }
+        check(code, "cannot lock " + directory_ + "/broker.lock");
+        has_meta ? check_meta() : write_meta();
+    }
+
+    static constexpr std::string_view meta_kind = "brook-broker";
+    static constexpr std::uint32_t meta_version = 1;
+
+    void check_meta() const {
+        const std::string path = directory_ + "/broker.meta";
+        static_cast<void>(format::properties::decode(read_small_file(platform_, path), meta_kind, meta_version, path));
+    }
+
+    void write_meta() {
+        format::properties meta{std::string{meta_kind}, meta_version};
+        meta.set("cluster_id", format::properties::hex(platform_.random()) + format::properties::hex(platform_.random()));
+        write_small_file(platform_, directory_ + "/broker.meta", meta.encode());
+        if (const auto code = platform_.make_directory(topics_path()); code && code != std::errc::file_exists) {
+            throw_error(code, "cannot create " + topics_path());
+        }
+        check(platform_.sync_directory(directory_), "cannot sync " + directory_);
+    }
+
+    [[nodiscard]] std::string topics_path() const { return directory_ + "/topics"; }
+
+    // ---- opening and making topics ----
+
+    void open_topics() {
+        if (const auto code = platform_.make_directory(topics_path()); code && code != std::errc::file_exists) {
+            throw_error(code, "cannot create " + topics_path());
+        }
+        std::vector<os::directory_entry> entries;
+        check(platform_.list(topics_path(), entries), "cannot list " + topics_path());
+        for (const auto& entry : entries) {
+            if (entry.kind != os::entry_kind::directory || entry.name.ends_with('~')) {
+                continue;  // a topic in the making, from a process that died: made anew when it is asked for
+            }
+            opened_topic topic;
+            try {
+                require_valid_topic_name(entry.name);
+                const std::string path = topics_path() + '/' + entry.name + "/topic.meta";
+                topic.state = open_topic(entry.name, topic_meta::decode(read_small_file(platform_, path), path));
+            } catch (const error& why) {
+                topic.why = {why.code(), why.what()};  // the others are none the worse; asking for this one says so
+                shared_->report(topic.why);
+            }
+            topics_.emplace(entry.name, std::move(topic));
+        }
+    }
+
+    [[nodiscard]] topic_handle open_topic(std::string_view name, topic_meta meta) {
+        auto topic = std::make_shared<topic_state>();
+        topic->shared = shared_;
+        topic->name = name;
+        topic->meta = std::move(meta);
+        for (std::int32_t number = 0; number < topic->meta.partitions; ++number) {
+            const std::string path = topics_path() + '/' + topic->name + '/' + std::to_string(number);
+            storage::segment_directory files{platform_, path, {topic->name, topic->meta.id, static_cast<std::uint32_t>(number)}};
+            failure why;
+            auto log = storage::log::open(std::move(files), topic->meta.log, shared_->readers, shared_->upkeep, why);
+            if (!log) {
+                why.raise();
+            }
+            report_losses(*log);
+            topic->partitions.push_back(std::move(log));
+        }
+        return topic;
+    }
+
+    void report_losses(const storage::log& log) {
+        for (const damage& lost : log.report().damages) {
+            shared_->report({errc::corrupt_record, log.name().text() + ": " + lost.file + ", bytes " + std::to_string(lost.begin) + " to " +
+                                                       std::to_string(lost.end) + ": offsets " + std::to_string(lost.first) + " to " +
+                                                       std::to_string(lost.last - 1) + " were there and cannot be read"});
+        }
+    }
+
+    [[nodiscard]] topic_handle make_topic(std::string_view name, const topic_meta& meta) {
+        const std::string path = topics_path() + '/' + std::string{name};
+        const std::string unfinished = path + '~';
+        remove_unfinished(unfinished);
+        check(platform_.make_directory(unfinished), "cannot create " + unfinished);
+        write_small_file(platform_, unfinished + "/topic.meta", meta.encode());
+        for (std::int32_t number = 0; number < meta.partitions; ++number) {
+            const std::string partition = unfinished + '/' + std::to_string(number);
+            check(platform_.make_directory(partition), "cannot create " + partition);
+        }
+        check(platform_.sync_directory(unfinished), "cannot sync " + unfinished);
+        check(platform_.rename_to_new(unfinished, path), "cannot rename " + unfinished + " to " + path);
+        check(platform_.sync_directory(topics_path()), "cannot sync " + topics_path());
+        topic_handle topic = open_topic(name, meta);
+        topics_.emplace(name, opened_topic{topic, {}});
+        return topic;
+    }
+
+    /// What a process left that died while it made a topic: empty directories and a topic.meta, never a record.
+    void remove_unfinished(const std::string& path) {
+        std::vector<os::directory_entry> entries;
+        if (platform_.list(path, entries)) {
+            return;  // nothing there
+        }
+        for (const auto& entry : entries) {
+            const std::string inside = path + '/' + entry.name;
+            check(entry.kind == os::entry_kind::directory ? platform_.remove_directory(inside) : platform_.remove(inside), "cannot remove " + inside);
+        }
+        check(platform_.remove_directory(path), "cannot remove " + path);
+    }
+
+    [[nodiscard]] topic_handle internal_topic(std::string_view name) {
+        const std::scoped_lock guard{topics_mutex_};
+        if (const auto found = topics_.find(name); found != topics_.end()) {
+            return whole(found->second);
+        }
+        topic_options options;
+        options.segment_bytes = std::int64_t{mib};
+        return make_topic(name, topic_meta::make(name, options, new_id(), {"brook.internal", 0}, {"brook.internal", 0}));
+    }
+
+    [[nodiscard]] static const topic_handle& whole(const opened_topic& topic) {
+        if (!topic.state) {
+            topic.why.raise();
+        }
+        return topic.state;
+    }
+
+    [[nodiscard]] format::topic_id new_id() {
+        format::topic_id id;
+        store(id.data(), platform_.random());
+        store(id.data() + 8, platform_.random());
+        return id;
+    }
+
+    void require_open() const {
+        if (is_closing_.load(std::memory_order_acquire)) {
+            throw_error(errc::closed, "the broker on " + directory_ + " is closed");
+        }
+        if (is_forked()) {
+            throw_error(errc::forked, "the broker on " + directory_ + " belongs to the parent of this process; open one of your own");
+        }
+    }
+
+    [[nodiscard]] bool is_forked() const noexcept { return !lives_here_.is_alive(); }
+
+    [[nodiscard]] static const std::vector<std::unique_ptr<storage::log>>& no_logs() noexcept {
+        static const std::vector<std::unique_ptr<storage::log>> none;
+        return none;
+    }
+
+    // ---- upkeep ----
+
+    [[nodiscard]] std::vector<std::shared_ptr<timed_work>> due_work() {
+        const std::scoped_lock guard{work_mutex_};
+        std::vector<std::shared_ptr<timed_work>> alive;
+        for (std::size_t i = 0; i < work_.size();) {
+            if (auto work = work_[i].lock()) {
+                alive.push_back(std::move(work));
+                ++i;
+            } else {
+                work_[i] = work_.back();
+                work_.pop_back();
+            }
+        }
+        return alive;
+    }
+
+    [[nodiscard]] std::vector<topic_handle> open_topics_list() const {
+        const std::scoped_lock guard{topics_mutex_};
+        std::vector<topic_handle> open;
+        for (const auto& [name, topic] : topics_) {
+            if (topic.state) {
+                open.push_back(topic.state);
+            }
+        }
+        return open;
+    }
+
+    void keep_up() {
+        while (!is_closing_.load(std::memory_order_acquire)) {
+            const auto ticket = shared_->upkeep.prepare();
+            std::optional<std::chrono::nanoseconds> next;
+            try {
+                next = maintain(std::nullopt);
+            } catch (const std::exception& why) {  // for want of memory: tried again, and told
+                shared_->report({std::make_error_code(std::errc::not_enough_memory), why.what()});
+                next = platform_.monotonic() + stays_alert;
+            }
+            if (!is_closing_.load(std::memory_order_acquire)) {
+                shared_->upkeep.wait(ticket, next ? std::optional{*next - platform_.monotonic()} : std::nullopt);
+            }
+        }
+    }
+
+    /// A word that a forked child reads as zero.
+    class life_sign {
+    public:
+        explicit life_sign(os::platform& platform)
+            : platform_{platform}, word_{static_cast<std::uint32_t*>(platform.allocate_wiped_on_fork(sizeof(std::uint32_t)))} {
+            *word_ = 1;
+        }
+        life_sign(const life_sign&) = delete;
+        life_sign& operator=(const life_sign&) = delete;
+        ~life_sign() { platform_.release_wiped_on_fork(word_, sizeof(std::uint32_t)); }
+        [[nodiscard]] bool is_alive() const noexcept { return *word_ != 0; }
+
+    private:
+        os::platform& platform_;
+        std::uint32_t* word_;
+    };
+
+    std::string directory_;
+    os::platform& platform_;
+    life_sign lives_here_{platform_};
+    std::shared_ptr<shared_state> shared_;
+    std::unique_ptr<os::lock> lock_;
+    std::atomic<bool> is_closing_{false};
+
+    mutable std::mutex topics_mutex_;  // guards the topics
+    std::map<std::string, opened_topic, std::less<>> topics_;
+    std::optional<committed_offsets> offsets_;
+
+    std::mutex groups_mutex_;  // guards the members
+    std::map<std::string, member_id> members_;
+    member_id last_member_ = 0;
+
+    std::mutex work_mutex_;  // guards the timed work
+    std::vector<std::weak_ptr<timed_work>> work_;
+
+    std::mutex upkeep_mutex_;  // one pass at a time; guards last_busy_
+    std::chrono::nanoseconds last_busy_{std::chrono::nanoseconds::min() / 2};
+    std::thread upkeep_thread_;
+};
+
+}  // namespace brook::inline BROOK_ABI::broker_room

@@ -1,0 +1,92 @@
+/// \file brook/broker/options.hpp
+/// What a broker and its topics can be told. Names and meanings are Kafka's, with dots as underscores.
+/// Floor 4, broker. Where a default is not Kafka's, the comment says why.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include <brook/core/callback.hpp>
+#include <brook/core/config.hpp>
+#include <brook/core/error.hpp>
+#include <brook/os/platform.hpp>
+
+namespace brook::inline BROOK_ABI {
+
+class transport;
+
+/// Who does the work beside appends and reads: preparing segments, syncing sealed ones, closing lingering batches.
+enum class maintenance {
+    thread,  ///< one thread per broker; asleep while nothing happens
+    manual,  ///< whoever calls `broker.maintain()`; until then writers prepare for themselves, more slowly
+};
+
+/// What happens to records in the end [cleanup.policy].
+enum class cleanup_policy { delete_, compact };
+
+/// Who stamps records [message.timestamp.type].
+enum class timestamp_type {
+    create_time,  ///< the producer, or the caller
+    append_time,  ///< the log: times never go back from one offset to the next
+};
+
+/// How batches are compressed [compression.type].
+enum class compression { none, lz4, zstd };
+
+[[nodiscard]] constexpr std::string_view to_string(compression type) noexcept {
+    switch (type) {
+        case compression::none: return "none";
+        case compression::lz4: return "lz4";
+        case compression::zstd: return "zstd";
+    }
+    return "unknown";
+}
+
+/// How a broker runs. This version keeps everything in one process: `peers` and `transport` must be left alone.
+struct broker_options {
+    int node_id = 0;                                  ///< this broker's number among its peers
+    std::vector<int> peers{};                         ///< replication comes with a later version; others than node_id are refused
+    std::shared_ptr<brook::transport> transport{};    ///< likewise
+    brook::maintenance maintenance = brook::maintenance::thread;
+
+    /// Told of what went wrong in upkeep, on the thread that does it. `broker.health()` keeps it too.
+    callback<void(const failure&)> on_error{};
+
+    /// Mapped writes are promised on ext4, XFS and tmpfs. Elsewhere opening is refused, unless this says that the
+    /// user knows better: a full disk may then be a signal, and a sync may promise too much.
+    bool allow_unsafe_filesystem = false;
+
+    os::platform* platform = nullptr;  ///< null: this system. Tests hand in one that fails, forgets or lies
+};
+
+/// How a topic keeps its records. What is not given takes the default when the topic is created, and is not looked at
+/// when it is opened; what is given must agree with what the topic was created with.
+struct topic_options {
+    std::optional<std::int32_t> partitions{};          ///< 1, as Kafka's num.partitions
+    std::optional<std::int32_t> replication_factor{};  ///< 1; more comes with a later version
+    std::optional<std::int32_t> min_insync_replicas{};  ///< 1; likewise
+
+    /// 64 MiB; Kafka's is 1 GiB. Segments are mapped, and prepared ahead where a topic is busy. 4 KiB to 1 GiB,
+    /// rounded up to 4 KiB. A record must fit in one.
+    std::optional<std::int64_t> segment_bytes{};
+
+    std::optional<std::chrono::nanoseconds> retention{};         ///< unlimited, where Kafka forgets after 7 days; others come later
+    std::optional<std::int64_t> retention_bytes{};               ///< unlimited; likewise
+    std::optional<brook::cleanup_policy> cleanup_policy{};       ///< delete_; compaction comes later
+    std::optional<std::chrono::nanoseconds> delete_retention{};  ///< goes with compaction
+
+    /// At most this many acknowledged records, less one, are not on the disk: 1 means that what is acknowledged
+    /// survives the loss of power. Not given: acknowledged is appended, which survives the process [flush.messages].
+    std::optional<std::int64_t> flush_messages{};
+
+    /// Upkeep syncs records that are older than this, whoever waits for them [flush.ms]. Not given: sealed segments only.
+    std::optional<std::chrono::nanoseconds> flush_interval{};
+
+    std::optional<timestamp_type> message_timestamp_type{};  ///< create_time
+};
+
+}  // namespace brook::inline BROOK_ABI

@@ -1,0 +1,193 @@
+/// \file brook/broker/topic_meta.hpp
+/// What a topic was created with: its id, its options, the types of its keys and values.
+/// Floor 4, broker.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include <brook/broker/options.hpp>
+#include <brook/core/bytes.hpp>
+#include <brook/core/config.hpp>
+#include <brook/core/error.hpp>
+#include <brook/format/properties.hpp>
+#include <brook/format/segment_header.hpp>
+#include <brook/storage/log.hpp>
+
+namespace brook::inline BROOK_ABI::broker_room {
+
+/// The type of a topic's keys or values, as far as bytes on disk care.
+struct schema {
+    std::string name;
+    std::uint64_t fingerprint = 0;
+
+    bool operator==(const schema&) const = default;
+};
+
+/// Kafka's rule, checked wherever a name comes in, and before any path is made of it.
+/// Errors    invalid_topic.
+inline void require_valid_topic_name(std::string_view name) {
+    bool is_valid = !name.empty() && name.size() <= 249 && name != "." && name != "..";
+    for (const char c : name) {
+        is_valid = is_valid && ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-');
+    }
+    if (!is_valid) {
+        throw_error(errc::invalid_topic, "topic '" + std::string{name.substr(0, 249)} +
+                                             "': a name has 1 to 249 characters of a-z A-Z 0-9 . _ - and is neither . nor ..");
+    }
+}
+
+/// The contents of topic.meta.
+struct topic_meta {
+    static constexpr std::uint32_t version = 1;
+    static constexpr std::string_view kind = "brook-topic";
+    static constexpr std::int64_t largest_segment = gib;
+    static constexpr std::int32_t most_partitions = 10'000;
+
+    format::topic_id id{};
+    std::int32_t partitions = 1;
+    schema key;
+    schema value;
+    storage::log_options log;
+
+    /// Errors    invalid_config, which names the option and what it may be.
+    [[nodiscard]] static topic_meta make(std::string_view topic, const topic_options& options, format::topic_id id, schema key, schema value) {
+        refuse_what_is_not_there(topic, options);
+        topic_meta meta;
+        meta.id = id;
+        meta.key = std::move(key);
+        meta.value = std::move(value);
+        meta.partitions = options.partitions.value_or(1);
+        require(topic, meta.partitions >= 1 && meta.partitions <= most_partitions, "partitions is 1 to " + std::to_string(most_partitions));
+        if (options.segment_bytes) {
+            require(topic, *options.segment_bytes >= storage::page_size && *options.segment_bytes <= largest_segment,
+                    "segment_bytes is 4096 to " + std::to_string(largest_segment));
+            meta.log.segment_bytes = rounded(*options.segment_bytes);
+        }
+        meta.log.flush_messages = options.flush_messages.value_or(0);
+        require(topic, !options.flush_messages || *options.flush_messages >= 1, "flush_messages is 1 or more; leave it out for no promise");
+        meta.log.flush_interval = options.flush_interval.value_or(std::chrono::nanoseconds{0});
+        require(topic, !options.flush_interval || options.flush_interval->count() > 0, "flush_interval is more than 0; leave it out for none");
+        meta.log.is_append_time = options.message_timestamp_type == timestamp_type::append_time;
+        return meta;
+    }
+
+    /// Errors    topic_already_exists, when an option was given and says otherwise; schema_mismatch.
+    void require_agreement(std::string_view topic, const topic_options& given) const {
+        refuse_what_is_not_there(topic, given);
+        agree(topic, "partitions", given.partitions, std::int64_t{partitions});
+        agree(topic, "segment_bytes", given.segment_bytes ? std::optional{rounded(*given.segment_bytes)} : std::nullopt, std::int64_t{log.segment_bytes});
+        agree(topic, "flush_messages", given.flush_messages, log.flush_messages);
+        agree(topic, "flush_interval (ns)", given.flush_interval ? std::optional{given.flush_interval->count()} : std::nullopt, log.flush_interval.count());
+        agree(topic, "message_timestamp_type (1: append time)",
+              given.message_timestamp_type ? std::optional{*given.message_timestamp_type == timestamp_type::append_time ? 1 : 0} : std::nullopt,
+              std::int64_t{log.is_append_time ? 1 : 0});
+    }
+
+    void require_types(std::string_view topic, const schema& given_key, const schema& given_value) const {
+        require_type(topic, "key", key, given_key);
+        require_type(topic, "value", value, given_value);
+    }
+
+    [[nodiscard]] std::string encode() const {
+        format::properties file{std::string{kind}, version};
+        file.set("id", hex_of(id));
+        file.set("partitions", partitions);
+        file.set("segment_bytes", log.segment_bytes);
+        file.set("flush_messages", log.flush_messages);
+        file.set("flush_interval_ns", log.flush_interval.count());
+        file.set("append_time", log.is_append_time ? 1 : 0);
+        file.set("key_fingerprint", static_cast<std::int64_t>(key.fingerprint));
+        file.set("key_schema", key.name);
+        file.set("value_fingerprint", static_cast<std::int64_t>(value.fingerprint));
+        file.set("value_schema", value.name);
+        return file.encode();
+    }
+
+    /// Errors    corrupt_record, unsupported_version; they name `path`.
+    [[nodiscard]] static topic_meta decode(std::string_view text, const std::string& path) {
+        const auto file = format::properties::decode(text, kind, version, path);
+        const auto number = [&](std::string_view name, std::int64_t least, std::int64_t most) {
+            const auto found = file.find_number(name);
+            if (!found || *found < least || *found > most) {
+                throw_error(errc::corrupt_record, path + ": '" + std::string{name} + "' is missing or out of range");
+            }
+            return *found;
+        };
+        constexpr std::int64_t largest = INT64_MAX;
+        topic_meta meta;
+        meta.id = id_of(file.find("id").value_or(""), path);
+        meta.partitions = static_cast<std::int32_t>(number("partitions", 1, most_partitions));
+        meta.log.segment_bytes = static_cast<std::uint32_t>(number("segment_bytes", storage::page_size, largest_segment));
+        meta.log.flush_messages = number("flush_messages", 0, largest);
+        meta.log.flush_interval = std::chrono::nanoseconds{number("flush_interval_ns", 0, largest)};
+        meta.log.is_append_time = number("append_time", 0, 1) == 1;
+        meta.key = {std::string{file.find("key_schema").value_or("")}, static_cast<std::uint64_t>(number("key_fingerprint", INT64_MIN, largest))};
+        meta.value = {std::string{file.find("value_schema").value_or("")}, static_cast<std::uint64_t>(number("value_fingerprint", INT64_MIN, largest))};
+        return meta;
+    }
+
+private:
+    [[nodiscard]] static constexpr std::uint32_t rounded(std::int64_t bytes) noexcept {
+        return static_cast<std::uint32_t>(align_up(static_cast<std::uint64_t>(bytes), std::uint64_t{storage::page_size}));
+    }
+
+    static void require(std::string_view topic, bool condition, const std::string& rule) {
+        if (!condition) {
+            throw_error(errc::invalid_config, "topic '" + std::string{topic} + "': " + rule);
+        }
+    }
+
+    /// An option that would do nothing is refused instead.
+    static void refuse_what_is_not_there(std::string_view topic, const topic_options& options) {
+        require(topic, options.replication_factor.value_or(1) == 1, "replication_factor is 1 in this version: it has no replication yet");
+        require(topic, options.min_insync_replicas.value_or(1) == 1, "min_insync_replicas is 1 in this version: it has no replication yet");
+        require(topic, !options.retention && !options.retention_bytes, "this version has no retention yet: leave retention and retention_bytes out");
+        require(topic, options.cleanup_policy.value_or(brook::cleanup_policy::delete_) == brook::cleanup_policy::delete_ && !options.delete_retention,
+                "this version has no compaction yet: leave cleanup_policy and delete_retention out");
+    }
+
+    template <class Number>
+    static void agree(std::string_view topic, std::string_view name, std::optional<Number> given, std::int64_t stored) {
+        if (given && static_cast<std::int64_t>(*given) != stored) {
+            throw_error(errc::topic_already_exists, "topic '" + std::string{topic} + "' was created with " + std::string{name} + " = " +
+                                                        std::to_string(stored) + ", not " + std::to_string(*given) +
+                                                        "; leave the option out, or open it by broker.topic()");
+        }
+    }
+
+    static void require_type(std::string_view topic, std::string_view what, const schema& stored, const schema& given) {
+        if (stored != given) {
+            throw_error(errc::schema_mismatch, "topic '" + std::string{topic} + "': its " + std::string{what} + "s are " + text_of(stored) +
+                                                   ", and this program's are " + text_of(given));
+        }
+    }
+
+    [[nodiscard]] static std::string text_of(const schema& type) {
+        return '\'' + type.name + "' (" + format::properties::hex(type.fingerprint) + ')';
+    }
+
+    [[nodiscard]] static std::string hex_of(const format::topic_id& id) {
+        return format::properties::hex(load<std::uint64_t>(id.data())) + format::properties::hex(load<std::uint64_t>(id.data() + 8));
+    }
+
+    [[nodiscard]] static format::topic_id id_of(std::string_view text, const std::string& path) {
+        format::topic_id id{};
+        for (std::size_t half = 0; half < 2; ++half) {
+            std::uint64_t number = 0;
+            const std::string_view digits = text.substr(text.size() < 32 ? text.size() : half * 16, 16);
+            const auto [end, code] = std::from_chars(digits.data(), digits.data() + digits.size(), number, 16);
+            if (text.size() != 32 || code != std::errc{} || end != digits.data() + digits.size()) {
+                throw_error(errc::corrupt_record, path + ": 'id' is not 32 hex digits");
+            }
+            store(id.data() + half * 8, number);
+        }
+        return id;
+    }
+};
+
+}  // namespace brook::inline BROOK_ABI::broker_room

@@ -1,0 +1,85 @@
+/// \file brook/broker/topic_state.hpp
+/// A topic as long as anybody has a handle to it: its partitions' logs, and what they share with their broker.
+/// Floor 4, broker.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <brook/broker/topic_meta.hpp>
+#include <brook/core/callback.hpp>
+#include <brook/core/config.hpp>
+#include <brook/core/error.hpp>
+#include <brook/os/platform.hpp>
+#include <brook/storage/event_count.hpp>
+#include <brook/storage/log.hpp>
+
+namespace brook::inline BROOK_ABI::broker_room {
+
+/// What handles keep alive when their broker goes: the platform, the words that threads sleep on, the place where
+/// errors are told that no caller is there for.
+///
+/// Threads   shared.
+class shared_state {
+public:
+    shared_state(os::platform& on, callback<void(const failure&)> told)
+        : platform{on}, readers{on}, upkeep{on}, on_error_{std::move(told)} {}
+
+    os::platform& platform;
+    storage::event_count readers;  ///< woken when something is published
+    storage::event_count upkeep;   ///< woken when there is work ahead
+
+    /// An error that no caller is there for. The latest 64 are kept.
+    void report(const failure& why) {
+        {
+            const std::scoped_lock guard{mutex_};
+            if (!errors_.empty() && errors_.back().text == why.text) {
+                return;  // the same thing again
+            }
+            if (errors_.size() == 64) {
+                errors_.erase(errors_.begin());
+            }
+            errors_.push_back(why);
+        }
+        if (on_error_) {
+            on_error_(why);
+        }
+    }
+
+    [[nodiscard]] std::vector<failure> errors() const {
+        const std::scoped_lock guard{mutex_};
+        return errors_;
+    }
+
+private:
+    mutable std::mutex mutex_;  // guards the errors
+    std::vector<failure> errors_;
+    callback<void(const failure&)> on_error_;
+};
+
+/// Threads   shared; nothing in it changes once it is open.
+struct topic_state {
+    std::shared_ptr<shared_state> shared;
+    std::string name;
+    topic_meta meta;
+    std::vector<std::unique_ptr<storage::log>> partitions;  ///< as many as the topic has, none null
+
+    [[nodiscard]] std::int32_t partition_count() const noexcept { return static_cast<std::int32_t>(partitions.size()); }
+
+    /// Errors    unknown_topic_or_partition.
+    [[nodiscard]] storage::log& partition(std::int32_t number) const {
+        if (number < 0 || number >= partition_count()) {
+            throw_error(errc::unknown_topic_or_partition, "topic '" + name + "' has partitions 0 to " +
+                                                              std::to_string(partition_count() - 1) + ", not " + std::to_string(number));
+        }
+        return *partitions[static_cast<std::size_t>(number)];
+    }
+};
+
+using topic_handle = std::shared_ptr<topic_state>;
+
+}  // namespace brook::inline BROOK_ABI::broker_room

@@ -1,0 +1,103 @@
+/// \file brook/client/broker.hpp
+/// The broker as users see it: a directory opened, topics made and found by type.
+/// Floor 6, client.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <brook/broker/core.hpp>
+#include <brook/broker/options.hpp>
+#include <brook/client/serde.hpp>
+#include <brook/client/topic.hpp>
+#include <brook/core/config.hpp>
+#include <brook/core/error.hpp>
+#include <brook/engine/embedded.hpp>
+
+namespace brook::inline BROOK_ABI {
+
+/// Keeps topics in one directory, in this process: what Kafka's broker is to a cluster.
+///
+/// Its destructor stops everything, waits for no user, and frees the directory at once. Handles, records and slots may
+/// outlive it; they say closed, and what was read stays readable.
+///
+/// Threads   shared, but for moving it.
+class broker {
+public:
+    /// Opens the directory, or makes it: one broker at a time. Every topic is recovered before this returns.
+    ///
+    /// Errors    directory_in_use, not_a_brook_directory, unsupported_version, unsafe_filesystem, invalid_config, or the
+    ///           system's own. A damaged topic does not stop the others: asking for it throws, `health` has it too.
+    /// Cost      reads what was appended since the last sync; then one thread, unless maintenance is manual.
+    explicit broker(std::string directory, broker_options options = {})
+        : core_{std::make_shared<broker_room::core>(std::move(directory), options)} {}
+
+    broker(broker&&) noexcept = default;
+    broker& operator=(broker&& other) noexcept {
+        if (this != &other) {
+            close();
+            core_ = std::move(other.core_);
+        }
+        return *this;
+    }
+    broker(const broker&) = delete;
+    broker& operator=(const broker&) = delete;
+    ~broker() { close(); }
+
+    /// Makes a topic of records with these types, or opens one that agrees.
+    ///
+    /// Errors    invalid_topic, invalid_config; topic_already_exists when an option is given that it was not made with;
+    ///           schema_mismatch when its types are others; closed.
+    template <class Key, class Value>
+    brook::topic<Key, Value, broker> create_topic(std::string_view name, topic_options options = {}) {
+        return brook::topic<Key, Value, broker>{{open_core(), open_core()->create_topic(name, options, schema_of<Key>(), schema_of<Value>())}};
+    }
+
+    /// Opens a topic that exists: a typo creates nothing.
+    ///
+    /// Errors    unknown_topic_or_partition, schema_mismatch, corrupt_record, invalid_topic, closed.
+    template <class Key, class Value>
+    brook::topic<Key, Value, broker> topic(std::string_view name) const {
+        return brook::topic<Key, Value, broker>{{open_core(), open_core()->topic(name, schema_of<Key>(), schema_of<Value>())}};
+    }
+
+    /// The names of all topics, sorted.
+    [[nodiscard]] std::vector<std::string> topics() const { return open_core()->topic_names(); }
+
+    /// Does what upkeep has to do: with `.maintenance = manual` nothing else does it. Ends after the step that passes
+    /// the budget; without one everything that is due is done.
+    void maintain(std::optional<std::chrono::nanoseconds> budget = std::nullopt) { static_cast<void>(open_core()->maintain(budget)); }
+
+    /// What went wrong that no caller was told of.
+    [[nodiscard]] broker_health health() const { return open_core()->health(); }
+
+    /// What the destructor does. Every call after it throws closed.
+    void close() noexcept {
+        if (core_) {
+            core_->close();
+            core_.reset();
+        }
+    }
+
+private:
+    [[nodiscard]] const std::shared_ptr<broker_room::core>& open_core() const {
+        if (!core_) {
+            throw_error(errc::closed, "this broker is closed, or was moved from");
+        }
+        return core_;
+    }
+
+    template <class T>
+    [[nodiscard]] static broker_room::schema schema_of() {
+        return {std::string{detail::codec<T>::schema()}, detail::codec<T>::fingerprint()};
+    }
+
+    std::shared_ptr<broker_room::core> core_;
+};
+
+}  // namespace brook::inline BROOK_ABI

@@ -1,0 +1,347 @@
+/// \file brook/client/producer.hpp
+/// Sends typed records to a topic.
+/// Floor 6, client. Source: Kafka's KafkaProducer.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <system_error>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <brook/broker/options.hpp>
+#include <brook/client/delivery.hpp>
+#include <brook/client/partitioner.hpp>
+#include <brook/client/record.hpp>
+#include <brook/client/serde.hpp>
+#include <brook/client/slot.hpp>
+#include <brook/client/topic.hpp>
+#include <brook/core/callback.hpp>
+#include <brook/core/config.hpp>
+#include <brook/core/error.hpp>
+#include <brook/engine/open_slot.hpp>
+#include <brook/engine/sender.hpp>
+#include <brook/format/record.hpp>
+
+namespace brook::inline BROOK_ABI {
+
+/// When a record counts as acknowledged.
+enum class acks {
+    none,    ///< at once: nobody waits for the topic's flush policy
+    leader,  ///< when this broker has it, as its topic's flush policy says
+    all,     ///< when all in-sync replicas have it; with one replica the same as leader
+};
+
+struct producer_options {
+    brook::acks acks = brook::acks::all;
+
+    /// Bytes that a lingering batch gathers per partition, and that the sticky partitioner sends to one [batch.size].
+    std::int64_t batch_size = 16 * kib;
+
+    /// How long records may wait for company. 0: each is appended at once, for nanoseconds; Kafka's producer, which has
+    /// a network in front of it, waits 5 ms [linger.ms].
+    std::chrono::nanoseconds linger{};
+
+    brook::compression compression_type = brook::compression::none;  ///< others come with a later version [compression.type]
+
+    /// Longest wait for an acknowledgement [delivery.timeout.ms]. Must be at least `linger`.
+    std::chrono::nanoseconds delivery_timeout = std::chrono::minutes{2};
+
+    /// Told of every record, once: where it is, or why it is nowhere. On the sending thread, or where flush_messages
+    /// or linger make it later, on the one that flushes or does the upkeep.
+    callback<void(const record_metadata&, std::error_code)> on_delivery{};
+};
+
+/// Sends records to one topic.
+///
+/// A record with a key goes to the partition that Kafka's murmur2 says, one without sticks to a partition for a while,
+/// and `record::partition` overrules both. Records of one thread, and of threads that take turns, keep their order.
+///
+/// What goes wrong is told by the delivery, else by the next `flush`; what a serde throws passes through `send`, and
+/// nothing was appended.
+///
+/// Threads   shared, but for moving it.
+/// Cost      linger 0: a claim, a copy, a checksum and a clock; no lock, no allocation, no system call.
+/// Lifetime  its destructor flushes; failures that nobody asked for then go to broker.health().
+template <class Key, class Value, class Broker = broker>
+class producer {
+    static_assert(detail::check_storable_key<Key>() && detail::check_storable<Value>());
+
+    using engine_type = detail::engine_t<Broker>;
+    using key_codec = detail::codec<Key>;
+    using value_codec = detail::codec<Value>;
+    using key_argument = typename key_codec::argument_type;
+    using value_argument = typename value_codec::argument_type;
+    static constexpr bool is_keyed = !std::is_same_v<Key, no_key>;
+    static constexpr bool is_raw = std::is_same_v<typename value_codec::view_type, bytes>;
+
+public:
+    /// Errors    invalid_config, closed.
+    explicit producer(const topic<Key, Value, Broker>& to, producer_options options = {})
+        : sender_{make_sender(to, options)},
+          sticky_{std::make_unique<sticky_partitioner>(to.partition_count(), static_cast<std::uint32_t>(options.batch_size),
+                                                       detail::access::engine(to).platform().random())} {}
+
+    producer(producer&&) noexcept = default;
+    producer& operator=(producer&& other) noexcept {
+        if (this != &other) {
+            close_quietly();
+            sender_ = std::move(other.sender_);
+            sticky_ = std::move(other.sticky_);
+        }
+        return *this;
+    }
+    producer(const producer&) = delete;
+    producer& operator=(const producer&) = delete;
+    ~producer() { close_quietly(); }
+
+    delivery send(key_argument key, value_argument value)
+        requires is_keyed
+    {
+        const detail::serialized<Key> key_bytes{key};
+        return send_value(key_bytes, value, nullptr, {}, {});
+    }
+
+    /// Deletes the key, once the topic is compacted.
+    delivery send(key_argument key, tombstone_t)
+        requires is_keyed
+    {
+        const detail::serialized<Key> key_bytes{key};
+        return send_tombstone(key_bytes, nullptr, {}, {});
+    }
+
+    delivery send(value_argument value)
+        requires(!is_keyed)
+    {
+        const detail::serialized<Key> none{no_key{}};
+        return send_value(none, value, nullptr, {}, {});
+    }
+
+    delivery send(const record<Key, Value>& record) {
+        const detail::serialized<Key> key_bytes{record.key};
+        return send_value(key_bytes, record.value, &record.headers, record.timestamp, record.partition);
+    }
+
+    delivery send(const record<Key, tombstone_t>& record)
+        requires is_keyed
+    {
+        const detail::serialized<Key> key_bytes{record.key};
+        return send_tombstone(key_bytes, &record.headers, record.timestamp, record.partition);
+    }
+
+    /// Appends values to one partition as one batch, all of them or none, with dense offsets. The fastest way in.
+    /// Returns   the delivery of the first; the others follow it.
+    template <class Values>
+    delivery send_batch(std::int32_t partition, const Values& values)
+        requires(!is_keyed)
+    {
+        return send_entries(partition, values, [](const auto& value, const auto& use) { use(detail::serialized<Key>{no_key{}}, value); });
+    }
+
+    /// The same with keys: of pairs {key, value}. The partition is the caller's choice, whatever the keys say.
+    template <class Pairs>
+    delivery send_batch(std::int32_t partition, const Pairs& pairs)
+        requires is_keyed
+    {
+        return send_entries(partition, pairs, [](const auto& pair, const auto& use) { use(detail::serialized<Key>{pair.first}, pair.second); });
+    }
+
+    /// A record of `size` bytes to be written where it will stay. See slot.
+    /// Errors    record_too_large, closed, no space, ...
+    [[nodiscard]] brook::slot claim(std::size_t size)
+        requires(!is_keyed && is_raw && engine_type::claims_in_place)
+    {
+        return open_slot(sticky_->choose(clamp(size)), std::nullopt, size);
+    }
+
+    /// The same with a key.
+    [[nodiscard]] brook::slot claim(key_argument key, std::size_t size)
+        requires(is_keyed && is_raw && engine_type::claims_in_place)
+    {
+        const detail::serialized<Key> key_bytes{key};
+        return open_slot(partition_for_key(key_bytes.view(), sender().topic().partition_count()), key_bytes.view(), size);
+    }
+
+    /// Appends what lingers, and waits until everything sent is acknowledged.
+    /// Errors    thrown: the first failure since the last flush that no delivery was asked about.
+    void flush() { raise(sender().flush()); }
+
+    /// Flushes; what is sent afterwards fails with closed.
+    void close() { raise(sender().close()); }
+
+private:
+    static std::shared_ptr<engine::embedded_sender> make_sender(const topic<Key, Value, Broker>& to, const producer_options& options) {
+        const auto require = [&to](bool condition, const char* rule) {
+            if (!condition) {
+                throw_error(errc::invalid_config, "producer of topic '" + to.name() + "': " + rule);
+            }
+        };
+        if (options.compression_type != compression::none) {
+            throw_error(errc::unsupported_compression_type, "producer of topic '" + to.name() + "': this version has no codec for " +
+                                                                std::string{to_string(options.compression_type)} + "; leave compression_type out");
+        }
+        require(options.batch_size >= 1 && options.batch_size <= std::int64_t{gib}, "batch_size is 1 byte to 1 GiB");
+        require(options.linger.count() >= 0, "linger is not negative");
+        require(options.delivery_timeout >= options.linger, "delivery_timeout is at least linger");
+        engine::sender_options untyped;
+        untyped.waits_for_sync = options.acks != brook::acks::none;
+        untyped.batch_size = static_cast<std::size_t>(options.batch_size);
+        untyped.linger = options.linger;
+        untyped.delivery_timeout = options.delivery_timeout;
+        if (options.on_delivery) {
+            untyped.on_delivery = [told = options.on_delivery](std::int32_t partition, const engine::appended& at, std::error_code code) {
+                told(record_metadata{partition, at.at, timestamp{std::chrono::nanoseconds{at.timestamp}}}, code);
+            };
+        }
+        return engine::embedded_sender::make(detail::access::engine(to), std::move(untyped));
+    }
+
+    /// Sizes beyond what any segment holds stay too large, instead of wrapping around.
+    [[nodiscard]] static constexpr std::uint32_t clamp(std::size_t size) noexcept {
+        return size < 2u * gib ? static_cast<std::uint32_t>(size) : 2u * gib;
+    }
+
+    [[nodiscard]] static format::record_sizes sizes_of(const detail::serialized<Key>& key, std::size_t value, std::size_t headers) noexcept {
+        return {is_keyed ? clamp(key.size()) : format::null_size, clamp(value), clamp(headers)};
+    }
+
+    [[nodiscard]] std::int32_t choose(const detail::serialized<Key>& key, const format::record_sizes& sizes, std::optional<std::int32_t> given) const noexcept {
+        const std::int32_t count = sender_->topic().partition_count();
+        if (given) {
+            return *given;
+        }
+        if constexpr (is_keyed) {
+            return count == 1 ? 0 : partition_for_key(key.view(), count);
+        } else {
+            return count == 1 ? 0 : sticky_->choose(clamp(static_cast<std::size_t>(format::lone_frame_size(sizes))));
+        }
+    }
+
+    delivery send_value(const detail::serialized<Key>& key, value_argument value, const std::vector<header>* headers,
+                        std::optional<brook::timestamp> time, std::optional<std::int32_t> partition) {
+        const auto prepared = value_codec::prepare(value);
+        const auto write_value = [&](std::byte* to) { prepared.write_to(to); };
+        return send_parts(key, prepared.size(), write_value, headers, time, partition);
+    }
+
+    delivery send_tombstone(const detail::serialized<Key>& key, const std::vector<header>* headers, std::optional<brook::timestamp> time,
+                            std::optional<std::int32_t> partition) {
+        return send_parts(key, std::nullopt, [](std::byte*) {}, headers, time, partition);
+    }
+
+    template <class WriteValue>
+    delivery send_parts(const detail::serialized<Key>& key, std::optional<std::size_t> value_size, const WriteValue& write_value,
+                        const std::vector<header>* headers, std::optional<brook::timestamp> time, std::optional<std::int32_t> given) {
+        std::vector<std::byte> encoded;
+        if (headers != nullptr && !headers->empty()) {
+            encoded = encode(*headers);
+        }
+        format::record_sizes sizes = sizes_of(key, value_size.value_or(0), encoded.size());
+        if (!value_size) {
+            sizes.value = format::null_size;
+        }
+        const std::int32_t partition = choose(key, sizes, given);
+        const auto write_key = [&key](std::byte* to) {
+            if constexpr (is_keyed) {
+                key.write_to(to);
+            } else {
+                static_cast<void>(to);
+                static_cast<void>(key);
+            }
+        };
+        const auto stamp = time ? std::optional{time->time_since_epoch().count()} : std::nullopt;
+        return {partition, sender().send(partition, sizes, stamp, write_key, write_value, encoded)};
+    }
+
+    [[nodiscard]] brook::slot open_slot(std::int32_t partition, std::optional<bytes> key, std::size_t size) {
+        return brook::slot{std::make_unique<engine::open_slot>(sender_, partition, key, clamp(size))};
+    }
+
+    template <class Range, class Take>
+    delivery send_entries(std::int32_t partition, const Range& range, const Take& take) {
+        std::uint64_t body = 0;
+        std::uint64_t count = 0;
+        for (const auto& element : range) {
+            take(element, [&](const detail::serialized<Key>& key, const auto& value) {
+                body += format::entry_bytes(sizes_of(key, value_codec::prepare(value).size(), 0));
+            });
+            ++count;
+        }
+        if (count == 0 || count >= most_in_batch) {
+            throw_error(errc::invalid_config, "send_batch: a batch has 1 to " + std::to_string(most_in_batch - 1) + " records, not " + std::to_string(count));
+        }
+        const auto write_body = [&](std::byte* entry) {
+            for (const auto& element : range) {
+                take(element, [&](const detail::serialized<Key>& key, const auto& value) {
+                    const auto prepared = value_codec::prepare(value);
+                    const format::entry_layout layout = format::lay_out_entry(entry, sizes_of(key, prepared.size(), 0));
+                    if constexpr (is_keyed) {
+                        key.write_to(layout.key);
+                    }
+                    prepared.write_to(layout.value);
+                    entry = layout.end;
+                });
+            }
+        };
+        return {partition, sender().send_batch(partition, body, static_cast<std::uint32_t>(count), write_body)};
+    }
+
+    static constexpr std::uint64_t most_in_batch = 1u << 24;
+
+    /// Errors    record_too_large for a header that the format has no number for.
+    [[nodiscard]] static std::vector<std::byte> encode(const std::vector<header>& headers) {
+        std::uint64_t size = 0;
+        for (const auto& one : headers) {
+            if (one.name.size() > format::header_name_max || (one.value && one.value->size() >= 2u * gib)) {
+                throw_error(errc::record_too_large, "header '" + one.name.substr(0, 64) + "': names have at most 65535 bytes, values less than 2 GiB");
+            }
+            size += format::header_bytes(one.name.size(), one.value ? one.value->size() : 0);
+        }
+        std::vector<std::byte> encoded(static_cast<std::size_t>(size));
+        std::byte* to = encoded.data();
+        for (const auto& one : headers) {
+            to = format::write_header(to, one.name, one.value ? std::optional{as_bytes(*one.value)} : std::nullopt);
+        }
+        return encoded;
+    }
+
+    static void raise(const failure& why) {
+        if (why) {
+            why.raise();
+        }
+    }
+
+    [[nodiscard]] engine::embedded_sender& sender() const {
+        if (!sender_) [[unlikely]] {
+            throw_error(errc::illegal_state, "this producer has been moved from");
+        }
+        return *sender_;
+    }
+
+    void close_quietly() noexcept {
+        if (!sender_) {
+            return;
+        }
+        try {
+            if (const failure why = sender_->close()) {
+                sender_->topic().shared().report(why);
+            }
+        } catch (const std::exception&) {  // no memory to tell it: the records are appended, or their deliveries say why not
+        }
+    }
+
+    std::shared_ptr<engine::embedded_sender> sender_;
+    std::unique_ptr<sticky_partitioner> sticky_;
+};
+
+template <class Key, class Value, class Broker>
+producer(const topic<Key, Value, Broker>&) -> producer<Key, Value, Broker>;
+template <class Key, class Value, class Broker>
+producer(const topic<Key, Value, Broker>&, producer_options) -> producer<Key, Value, Broker>;
+
+}  // namespace brook::inline BROOK_ABI

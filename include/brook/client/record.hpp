@@ -1,0 +1,55 @@
+/// \file brook/client/record.hpp
+/// A record as one sends it, and what is known of it once it has been sent.
+/// Floor 6, client. Source: Kafka's ProducerRecord, RecordMetadata, KIP-82 (headers).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <brook/client/serde.hpp>
+#include <brook/core/config.hpp>
+#include <brook/core/types.hpp>
+
+namespace brook::inline BROOK_ABI {
+
+/// One entry of a record's headers: `{"trace", "t1"}`, or `{"empty"}` for a null value. Names are UTF-8 and may repeat,
+/// values are any bytes, and the order is kept.
+struct header {
+    std::string name{};
+    std::optional<std::string> value{};
+
+    bool operator==(const header&) const = default;
+};
+
+/// Everything that a producer can be told about a record: `send({.key = "AAPL", .value = {1, 2.0}, .partition = 1})`.
+///
+/// It owns its key and value, except where their type is brook::bytes, which is somebody else's memory.
+template <class Key, class Value> struct record {
+    typename detail::codec<Key>::value_type key{};  ///< left out for no_key
+    typename detail::codec<Value>::value_type value{};
+    std::vector<header> headers{};
+    std::optional<brook::timestamp> timestamp{};  ///< its create time; unset: when it is sent
+    std::optional<std::int32_t> partition{};      ///< unset: the key's hash decides, else the sticky partitioner
+};
+
+/// A record that deletes its key, where `send(key, brook::tombstone)` is not enough.
+template <class Key> struct record<Key, tombstone_t> {
+    typename detail::codec<Key>::value_type key{};
+    tombstone_t value = tombstone;
+    std::vector<header> headers{};
+    std::optional<brook::timestamp> timestamp{};
+    std::optional<std::int32_t> partition{};
+};
+
+/// Where a record went.
+struct record_metadata {
+    std::int32_t partition = -1;
+    brook::offset offset = -1;     ///< -1 where nobody waited for it (acks::none)
+    brook::timestamp timestamp{};  ///< as stored
+
+    bool operator==(const record_metadata&) const = default;
+};
+
+}  // namespace brook::inline BROOK_ABI

@@ -1,0 +1,148 @@
+/// \file brook/client/topic.hpp
+/// Handles to a topic and to its partitions.
+/// Floor 6, client.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <brook/client/serde.hpp>
+#include <brook/core/config.hpp>
+#include <brook/core/error.hpp>
+#include <brook/core/types.hpp>
+#include <brook/engine/embedded.hpp>
+
+namespace brook::inline BROOK_ABI {
+
+namespace detail {
+
+template <class Broker>
+using engine_t = typename engine_of<Broker>::type;
+
+/// Lets the client room reach the engine's handle behind a typed one, and nobody else.
+struct access {
+    template <class Handle>
+    [[nodiscard]] static const auto& engine(const Handle& handle) noexcept {
+        return handle.topic_;
+    }
+};
+
+}  // namespace detail
+
+/// One partition of a topic: an ordered, immutable, append-only log.
+///
+/// Threads   shared. A handle: copies mean the same partition.
+/// Lifetime  may outlive its broker; then every call but `number` throws closed.
+/// Errors    closed, and what each function names.
+class partition {
+public:
+    /// 0 to the topic's number of partitions, less one.
+    [[nodiscard]] std::int32_t number() const noexcept { return number_; }
+
+    /// Offset of the first record that can be read.
+    offset log_start_offset() const { return log().log_start_offset(); }
+
+    /// Offset after the last record that can be read: where everything before has been published. A record whose send
+    /// has returned may still stand behind one of another thread that has not.
+    offset log_end_offset() const { return log().log_end_offset(); }
+
+    /// Everything below it survives the loss of power. The word durable is used for nothing less.
+    offset durable_offset() const { return log().durable_offset(); }
+
+    /// Offset of the first record with this timestamp or a later one; nullopt when there is none.
+    /// Cost      the first look-up walks the segments that it meets, later ones only what is new.
+    std::optional<offset> offset_for_time(timestamp time) const {
+        failure why;
+        const auto found = log().offset_for_time(time.time_since_epoch().count(), why);
+        raise(why);
+        return found;
+    }
+
+    /// Waits until everything that can be read now is on the disk.
+    /// Errors    partition_failed: a sync failed, and the partition takes no more writes until it is opened again.
+    void sync() const { raise(log().sync()); }
+
+    /// Seals the active segment and goes on in a new one.
+    void roll() const { raise(log().roll()); }
+
+    /// What opening it found and did.
+    [[nodiscard]] recovery_report recovery() const { return log().report(); }
+
+    [[nodiscard]] bool operator==(const partition& other) const noexcept {
+        return topic_.state() == other.topic_.state() && number_ == other.number_;
+    }
+
+    partition(engine::embedded_topic topic, std::int32_t number) : topic_{std::move(topic)}, number_{number} {
+        static_cast<void>(topic_.log(number));  // throws where there is no such partition
+    }
+
+private:
+    friend struct detail::access;
+
+    [[nodiscard]] storage::log& log() const {
+        storage::log& log = topic_.log(number_);
+        if (log.is_closed()) {
+            throw_error(errc::closed, log.name().text() + ": its broker is closed");
+        }
+        return log;
+    }
+
+    static void raise(const failure& why) {
+        if (why) {
+            why.raise();
+        }
+    }
+
+    engine::embedded_topic topic_;
+    std::int32_t number_;
+};
+
+/// A topic of typed records: what producers and consumers are made from.
+///
+/// Threads   shared. A handle: copies mean the same topic.
+/// Lifetime  may outlive its broker; then what is made from it throws closed.
+template <class Key, class Value, class Broker = broker>
+class topic {
+    static_assert(detail::check_key<Key>() && detail::check_readable<Value>());
+
+public:
+    using key_type = Key;
+    using value_type = Value;
+    using broker_type = Broker;
+
+    [[nodiscard]] const std::string& name() const noexcept { return topic_.name(); }
+    [[nodiscard]] std::int32_t partition_count() const noexcept { return topic_.partition_count(); }
+
+    /// Errors    unknown_topic_or_partition.
+    [[nodiscard]] brook::partition partition(std::int32_t number) const { return {topic_, number}; }
+
+    [[nodiscard]] std::vector<brook::partition> partitions() const {
+        std::vector<brook::partition> all;
+        for (std::int32_t number = 0; number < partition_count(); ++number) {
+            all.push_back(partition(number));
+        }
+        return all;
+    }
+
+    /// Bytes of log in all partitions.
+    [[nodiscard]] std::uint64_t size_bytes() const {
+        std::uint64_t all = 0;
+        for (std::int32_t number = 0; number < partition_count(); ++number) {
+            all += topic_.log(number).size_bytes();
+        }
+        return all;
+    }
+
+    explicit topic(typename detail::engine_t<Broker>::topic handle) noexcept : topic_{std::move(handle)} {}
+
+private:
+    friend struct detail::access;
+    typename detail::engine_t<Broker>::topic topic_;
+};
+
+}  // namespace brook::inline BROOK_ABI

@@ -1,0 +1,159 @@
+/// \file brook/engine/embedded.hpp
+/// The engine that keeps records in this process: what the typed client room calls, and nothing typed.
+/// Floor 5, engine.
+///
+/// An engine is a set of types that a broker names (`engine_of<Broker>`); the client room knows records by their bytes
+/// and leaves the rest to it. Another engine has the same names where it can do the same, and lacks them where it
+/// cannot, so that a program that asks for it does not compile.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <brook/broker/core.hpp>
+#include <brook/broker/topic_state.hpp>
+#include <brook/core/bytes.hpp>
+#include <brook/core/config.hpp>
+#include <brook/core/error.hpp>
+#include <brook/core/types.hpp>
+#include <brook/engine/pending.hpp>
+#include <brook/format/frame.hpp>
+#include <brook/format/record.hpp>
+#include <brook/storage/log.hpp>
+
+namespace brook::inline BROOK_ABI {
+
+class broker;
+
+/// The engine of a broker type.
+template <class Broker>
+struct engine_of;
+
+}  // namespace brook::inline BROOK_ABI
+
+namespace brook::inline BROOK_ABI::engine {
+
+/// A topic's bytes, embedded. A handle: copies mean the same topic.
+///
+/// Threads   shared.
+class embedded_topic {
+public:
+    embedded_topic(std::shared_ptr<broker_room::core> core, broker_room::topic_handle state) noexcept
+        : core_{core}, state_{std::move(state)} {}
+
+    [[nodiscard]] const std::string& name() const noexcept { return state_->name; }
+    [[nodiscard]] std::int32_t partition_count() const noexcept { return state_->partition_count(); }
+    [[nodiscard]] storage::log& log(std::int32_t partition) const { return state_->partition(partition); }
+    [[nodiscard]] const broker_room::topic_handle& state() const noexcept { return state_; }
+    [[nodiscard]] os::platform& platform() const noexcept { return state_->shared->platform; }
+    [[nodiscard]] broker_room::shared_state& shared() const noexcept { return *state_->shared; }
+
+    /// The broker, while it lives.
+    [[nodiscard]] std::shared_ptr<broker_room::core> core() const noexcept { return core_.lock(); }
+
+    /// Errors    closed, when the broker has gone.
+    [[nodiscard]] std::shared_ptr<broker_room::core> open_core() const {
+        auto core = core_.lock();
+        if (!core) {
+            throw_error(errc::closed, "topic '" + name() + "': its broker is closed");
+        }
+        return core;
+    }
+
+    /// Bytes to claim. What no segment can hold stays too large, instead of wrapping around.
+    [[nodiscard]] static std::uint32_t length_of(std::uint64_t size) noexcept {
+        return size < gib * 2u ? format::frame_length(static_cast<std::uint32_t>(size)) : gib * 2u;
+    }
+
+    /// Appends one record. `write_key` and `write_value` put exactly the bytes that `sizes` says where they are told;
+    /// what they throw passes through, and the claim becomes a filler.
+    ///
+    /// Errors    false, and `why`, as storage::appender::take.
+    template <class WriteKey, class WriteValue>
+    [[nodiscard]] bool append(std::int32_t partition, const format::record_sizes& sizes, std::int64_t timestamp, const WriteKey& write_key,
+                              const WriteValue& write_value, bytes headers, appended& done, failure& why) const {
+        storage::log& log = *state_->partitions[static_cast<std::size_t>(partition)];
+        if (log.options().is_append_time) [[unlikely]] {
+            const storage::log::ordered_section in_order{log, timestamp};
+            return append_to(log, sizes, in_order.time, format::attribute::append_time, write_key, write_value, headers, done, why);
+        }
+        return append_to(log, sizes, timestamp, 0, write_key, write_value, headers, done, why);
+    }
+
+    /// Appends a body of `count` records, laid out as one batch; all of it or nothing. `write_body` fills it.
+    template <class WriteBody>
+    [[nodiscard]] bool append_batch(std::int32_t partition, std::uint64_t body_size, std::uint32_t count, std::uint16_t extension,
+                                    std::int64_t timestamp, const WriteBody& write_body, appended& done, failure& why) const {
+        storage::log& log = *state_->partitions[static_cast<std::size_t>(partition)];
+        if (log.options().is_append_time) {
+            const storage::log::ordered_section in_order{log, timestamp};
+            return append_batch_to(log, body_size, count, extension, in_order.time, format::attribute::append_time, write_body, done, why);
+        }
+        return append_batch_to(log, body_size, count, extension, timestamp, 0, write_body, done, why);
+    }
+
+private:
+    template <class WriteKey, class WriteValue>
+    [[nodiscard]] static bool append_to(storage::log& log, const format::record_sizes& sizes, std::int64_t timestamp, std::uint16_t attributes,
+                                        const WriteKey& write_key, const WriteValue& write_value, bytes headers, appended& done, failure& why) {
+        const std::uint64_t size = format::lone_frame_size(sizes);
+        storage::claim taken;
+        if (!log.take(length_of(size), 1, taken, why)) [[unlikely]] {
+            return false;
+        }
+        const format::lone_layout body = format::lay_out_lone(taken.data, sizes);
+        try {
+            write_key(body.key);
+            write_value(body.value);
+        } catch (...) {
+            log.abandon(taken, 1);
+            throw;
+        }
+        copy_bytes(body.headers, headers.data(), headers.size());
+        format::frame_header header{};
+        header.size = static_cast<std::int32_t>(size);
+        header.attributes = static_cast<std::uint16_t>(format::lone_attributes(sizes) | attributes);
+        header.base_timestamp = timestamp;
+        header.count = sizes.key;
+        log.publish(taken, header);
+        done = {taken.first, timestamp};
+        return true;
+    }
+
+    template <class WriteBody>
+    [[nodiscard]] static bool append_batch_to(storage::log& log, std::uint64_t body_size, std::uint32_t count, std::uint16_t extension,
+                                              std::int64_t timestamp, std::uint16_t attributes, const WriteBody& write_body, appended& done,
+                                              failure& why) {
+        const std::uint64_t size = format::frame_header_size + body_size;
+        storage::claim taken;
+        if (!log.take(length_of(size), count, taken, why)) [[unlikely]] {
+            return false;
+        }
+        try {
+            write_body(taken.data + format::frame_header_size);
+        } catch (...) {
+            log.abandon(taken, count);
+            throw;
+        }
+        format::frame_header header{};
+        header.size = static_cast<std::int32_t>(size);
+        header.attributes = attributes;
+        header.extension = extension;
+        header.base_timestamp = timestamp;
+        header.count = count;
+        log.publish(taken, header);
+        done = {taken.first, timestamp};
+        return true;
+    }
+
+    std::weak_ptr<broker_room::core> core_;  // a handle does not keep a broker alive
+    broker_room::topic_handle state_;
+};
+
+}  // namespace brook::inline BROOK_ABI::engine

@@ -1,0 +1,341 @@
+/// \file brook/engine/sender.hpp
+/// What a producer does once its records are bytes: append or gather, acknowledge, remember what failed.
+/// Floor 5, engine.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <brook/broker/core.hpp>
+#include <brook/core/bytes.hpp>
+#include <brook/core/callback.hpp>
+#include <brook/core/config.hpp>
+#include <brook/core/error.hpp>
+#include <brook/core/types.hpp>
+#include <brook/engine/embedded.hpp>
+#include <brook/engine/gathering.hpp>
+#include <brook/engine/pending.hpp>
+#include <brook/format/record.hpp>
+#include <brook/storage/log.hpp>
+
+namespace brook::inline BROOK_ABI::engine {
+
+/// What `send` knows when it returns.
+struct sent {
+    appended done;
+    std::shared_ptr<pending_delivery> pending;  ///< null: nothing to wait for
+};
+
+struct sender_options {
+    bool waits_for_sync = true;  ///< acks other than none
+    std::size_t batch_size = 16 * kib;
+    std::chrono::nanoseconds linger{};
+    std::chrono::nanoseconds delivery_timeout{};
+    callback<void(std::int32_t, const appended&, std::error_code)> on_delivery{};
+};
+
+/// A producer's untyped half; deliveries keep it alive as long as they wait.
+///
+/// Threads   shared.
+/// Cost      with linger 0, on a topic without flush_messages: the append, and nothing else.
+class embedded_sender final : public broker_room::timed_work,
+                              public batch_owner,
+                              public std::enable_shared_from_this<embedded_sender> {
+public:
+    [[nodiscard]] static std::shared_ptr<embedded_sender> make(embedded_topic topic, sender_options options) {
+        auto made = std::shared_ptr<embedded_sender>{new embedded_sender{std::move(topic), std::move(options)}};
+        made->start();
+        return made;
+    }
+
+    [[nodiscard]] const embedded_topic& topic() const noexcept { return topic_; }
+
+    template <class WriteKey, class WriteValue>
+    [[nodiscard]] sent send(std::int32_t partition, const format::record_sizes& sizes, std::optional<std::int64_t> timestamp,
+                            const WriteKey& write_key, const WriteValue& write_value, bytes headers) {
+        if (partition < 0 || partition >= topic_.partition_count() || is_closed_.load(std::memory_order_relaxed)) [[unlikely]] {
+            return refuse(partition);
+        }
+        if (!gatherings_.empty()) {
+            return gather(partition, sizes, timestamp, write_key, write_value, headers);
+        }
+        const std::int64_t time = timestamp ? *timestamp : topic_.platform().now().time_since_epoch().count();
+        appended done;
+        failure why;
+        if (!topic_.append(partition, sizes, time, write_key, write_value, headers, done, why)) [[unlikely]] {
+            return fail(partition, std::move(why));
+        }
+        return acknowledge(partition, done, 1);
+    }
+
+    /// One batch of `count` records whose bodies `write_body` lays out: all of it or nothing.
+    template <class WriteBody>
+    [[nodiscard]] sent send_batch(std::int32_t partition, std::uint64_t body_size, std::uint32_t count, const WriteBody& write_body) {
+        if (partition < 0 || partition >= topic_.partition_count() || is_closed_.load(std::memory_order_relaxed)) [[unlikely]] {
+            return refuse(partition);
+        }
+        if (!gatherings_.empty()) {
+            finish(gatherings_[static_cast<std::size_t>(partition)]->close(nullptr));  // what was gathered before goes before
+        }
+        appended done;
+        failure why;
+        const std::int64_t time = topic_.platform().now().time_since_epoch().count();
+        if (!topic_.append_batch(partition, body_size, count, 0, time, write_body, done, why)) [[unlikely]] {
+            return fail(partition, std::move(why));
+        }
+        return acknowledge(partition, done, count);
+    }
+
+    /// A record that has been appended elsewhere (a slot): what its delivery waits for.
+    [[nodiscard]] sent acknowledge(std::int32_t partition, const appended& done, std::uint32_t count) {
+        if (waits_for_sync_) [[unlikely]] {
+            note_sent(partition, done.at + count - 1);
+        }
+        if (options_.on_delivery) [[unlikely]] {
+            for (std::uint32_t i = 0; i < count; ++i) {
+                tell_when_acknowledged(partition, {done.at + i, done.timestamp});
+            }
+        }
+        return {done, sync_of(partition)};
+    }
+
+    [[nodiscard]] sent fail(std::int32_t partition, failure why) {
+        auto failed = std::make_shared<failed_delivery>(std::move(why));
+        failures_.add(failed);
+        if (options_.on_delivery) {
+            options_.on_delivery(partition, appended{}, failed->why().code);
+        }
+        return {appended{}, std::move(failed)};
+    }
+
+    /// Appends everything that was gathered, waits until all that was sent is acknowledged.
+    /// Returns   the first failure that nobody asked for.
+    [[nodiscard]] failure flush() {
+        for (const auto& gathered : gatherings_) {
+            finish(gathered->close(nullptr));
+        }
+        failure unsynced;
+        if (waits_for_sync_) {
+            const auto limit = deadline_after(topic_.platform(), options_.delivery_timeout);
+            for (std::int32_t partition = 0; partition < topic_.partition_count(); ++partition) {
+                const offset last = last_sent_[static_cast<std::size_t>(partition)].load(std::memory_order_acquire);
+                if (failure why = last < 0 ? failure{} : topic_.log(partition).wait_acknowledged(last, limit); why && !unsynced) {
+                    unsynced = std::move(why);
+                }
+            }
+            answer(unsynced);
+        }
+        failure uncollected = failures_.take_first();
+        return uncollected ? uncollected : unsynced;
+    }
+
+    /// Flushes, and refuses what comes after.
+    [[nodiscard]] failure close() {
+        failure why = flush();
+        is_closed_.store(true, std::memory_order_relaxed);
+        return why;
+    }
+
+    std::optional<std::chrono::nanoseconds> run_due(std::chrono::nanoseconds now) override {
+        std::optional<std::chrono::nanoseconds> next;
+        const auto sooner = [&next](std::chrono::nanoseconds when) { next = next && *next < when ? *next : when; };
+        for (const auto& gathered : gatherings_) {
+            std::optional<std::chrono::nanoseconds> deadline;
+            finish(gathered->close_due(now, deadline));
+            if (deadline) {
+                sooner(*deadline);
+            }
+        }
+        if (answer({})) {
+            sooner(now + answer_pause);
+        }
+        return next;
+    }
+
+    void close_batch(std::int32_t partition, const gathered_batch& batch) override {
+        finish(gatherings_[static_cast<std::size_t>(partition)]->close(&batch));
+    }
+
+private:
+    static constexpr std::chrono::milliseconds answer_pause{1};  // between looks at what has become durable
+
+    /// Waits for the sync that a record's topic promises.
+    class sync_wait final : public pending_delivery {
+    public:
+        sync_wait(const std::shared_ptr<embedded_sender>& sender, std::int32_t partition) noexcept
+            : topic_{sender->topic_}, timeout_{sender->options_.delivery_timeout}, partition_{partition} {}
+
+        [[nodiscard]] failure wait(appended& done) override {
+            return topic_.log(partition_).wait_acknowledged(done.at, deadline_after(topic_.platform(), timeout_));
+        }
+
+    private:
+        embedded_topic topic_;
+        std::chrono::nanoseconds timeout_;
+        std::int32_t partition_;
+    };
+
+    [[nodiscard]] static std::optional<std::chrono::nanoseconds> deadline_after(os::platform& platform, std::chrono::nanoseconds timeout) {
+        const auto now = platform.monotonic();
+        return timeout < std::chrono::nanoseconds::max() - now ? std::optional{now + timeout} : std::nullopt;
+    }
+
+    embedded_sender(embedded_topic topic, sender_options options) : topic_{std::move(topic)}, options_{std::move(options)} {
+        waits_for_sync_ = options_.waits_for_sync && topic_.log(0).options().flush_messages > 0;
+    }
+
+    void start() {
+        const auto count = static_cast<std::size_t>(topic_.partition_count());
+        if (waits_for_sync_) {
+            last_sent_ = std::vector<std::atomic<offset>>(count);
+            for (std::size_t i = 0; i < count; ++i) {
+                last_sent_[i].store(-1, std::memory_order_relaxed);
+                sync_waits_.push_back(std::make_shared<sync_wait>(shared_from_this(), static_cast<std::int32_t>(i)));
+            }
+        }
+        if (options_.linger.count() > 0) {
+            for (std::size_t i = 0; i < count; ++i) {
+                gatherings_.push_back(std::make_unique<gathering>(topic_, static_cast<std::int32_t>(i), options_.batch_size));
+            }
+        }
+        if (options_.linger.count() > 0 || (waits_for_sync_ && options_.on_delivery)) {
+            topic_.open_core()->attach(weak_from_this());
+        }
+    }
+
+    [[nodiscard]] sent refuse(std::int32_t partition) {
+        if (is_closed_.load(std::memory_order_relaxed)) {
+            return fail(partition, {errc::closed, "topic '" + topic_.name() + "': this producer is closed"});
+        }
+        return fail(partition, {errc::unknown_topic_or_partition, "topic '" + topic_.name() + "' has partitions 0 to " +
+                                                                      std::to_string(topic_.partition_count() - 1) + ", not " +
+                                                                      std::to_string(partition)});
+    }
+
+    // ---- gathering ----
+
+    template <class WriteKey, class WriteValue>
+    [[nodiscard]] sent gather(std::int32_t partition, const format::record_sizes& sizes, std::optional<std::int64_t> timestamp,
+                              const WriteKey& write_key, const WriteValue& write_value, bytes headers) {
+        const std::uint64_t alone = format::frame_header_size + format::entry_bytes(sizes);
+        if (alone > topic_.log(partition).largest_frame()) {
+            return fail(partition, {errc::record_too_large, topic_.log(partition).name().text() + ": " + std::to_string(alone) +
+                                                                " bytes with their frame, and a segment holds " +
+                                                                std::to_string(topic_.log(partition).largest_frame())});
+        }
+        const auto make_batch = [&] { return std::make_shared<gathered_batch>(weak_from_this(), partition, sync_of(partition)); };
+        const auto added = gatherings_[static_cast<std::size_t>(partition)]->add(sizes, timestamp, write_key, write_value, headers,
+                                                                                options_.linger, make_batch);
+        finish(added.appended_now[0]);
+        finish(added.appended_now[1]);
+        if (added.index == 0 && !added.appended_now[1]) {
+            topic_.shared().upkeep.notify();  // it sleeps until the next deadline that it knows of
+        }
+        return {appended{gathered_batch::mark_of(added.index), 0}, added.batch};
+    }
+
+    /// Tells whom it concerns that a batch has been appended, or has not; null: there was none.
+    void finish(const batch_handle& batch) {
+        if (!batch) {
+            return;
+        }
+        if (batch->failed()) {
+            failures_.add(batch->failed());
+        } else if (waits_for_sync_) {
+            note_sent(batch->partition(), batch->record(batch->count() - 1).at);
+        }
+        if (!options_.on_delivery) {
+            return;
+        }
+        for (std::uint32_t i = 0; i < batch->count(); ++i) {
+            if (batch->failed()) {
+                options_.on_delivery(batch->partition(), appended{}, batch->failed()->why().code);
+            } else {
+                tell_when_acknowledged(batch->partition(), batch->record(i));
+            }
+        }
+    }
+
+    // ---- acknowledging ----
+
+    [[nodiscard]] std::shared_ptr<pending_delivery> sync_of(std::int32_t partition) const {
+        return waits_for_sync_ ? sync_waits_[static_cast<std::size_t>(partition)] : nullptr;
+    }
+
+    void note_sent(std::int32_t partition, offset at) noexcept {
+        auto& last = last_sent_[static_cast<std::size_t>(partition)];
+        for (offset before = last.load(std::memory_order_relaxed);
+             before < at && !last.compare_exchange_weak(before, at, std::memory_order_release, std::memory_order_relaxed);) {
+        }
+    }
+
+    void tell_when_acknowledged(std::int32_t partition, const appended& done) {
+        if (!waits_for_sync_) {
+            options_.on_delivery(partition, done, {});
+            return;
+        }
+        const std::scoped_lock guard{unanswered_mutex_};
+        unanswered_.push_back({partition, done});
+    }
+
+    /// Calls on_delivery for what has become durable since; with a failure, for all the rest. True while some wait.
+    bool answer(const failure& why) {
+        std::vector<unanswered> ready;
+        bool is_left = false;
+        {
+            const std::scoped_lock guard{unanswered_mutex_};
+            std::vector<unanswered> waiting;
+            for (const auto& record : unanswered_) {
+                storage::log& log = topic_.log(record.partition);
+                const bool is_ready = why || log.durable_offset() >= log.acknowledged_by(record.done.at);
+                (is_ready ? ready : waiting).push_back(record);
+            }
+            unanswered_ = std::move(waiting);
+            is_left = !unanswered_.empty();
+        }
+        for (const auto& record : ready) {
+            options_.on_delivery(record.partition, record.done, why.code);
+        }
+        return is_left;
+    }
+
+    struct unanswered {
+        std::int32_t partition;
+        appended done;
+    };
+
+    embedded_topic topic_;
+    sender_options options_;
+    bool waits_for_sync_ = false;
+    std::atomic<bool> is_closed_{false};
+    uncollected_failures failures_;
+    std::vector<std::unique_ptr<gathering>> gatherings_;              // one a partition; empty: linger 0
+    std::vector<std::atomic<offset>> last_sent_;                      // one a partition, where syncs are waited for
+    std::vector<std::shared_ptr<pending_delivery>> sync_waits_;       // likewise
+    std::mutex unanswered_mutex_;                                     // guards the records that on_delivery waits for
+    std::vector<unanswered> unanswered_;
+};
+
+/// Everything that the client room asks of the embedded engine.
+struct embedded {
+    using topic = embedded_topic;
+    using sender = embedded_sender;
+    using reader = storage::log_reader;
+    using range = storage::record_range;
+    static constexpr bool claims_in_place = true;
+};
+
+}  // namespace brook::inline BROOK_ABI::engine
+
+template <>
+struct brook::engine_of<brook::broker> {
+    using type = brook::engine::embedded;
+};

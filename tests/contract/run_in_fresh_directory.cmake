@@ -1,0 +1,11 @@
+# Runs PROGRAM with a directory that is not there yet and ARGUMENTS, TIMES times on the same directory, and removes it.
+cmake_minimum_required(VERSION 3.24)
+file(REMOVE_RECURSE "${SCRATCH}")
+file(MAKE_DIRECTORY "${SCRATCH}")
+foreach(run RANGE 1 ${TIMES})
+  execute_process(COMMAND "${PROGRAM}" "${SCRATCH}/data" ${ARGUMENTS} WORKING_DIRECTORY "${SCRATCH}" RESULT_VARIABLE result)
+  if(NOT result STREQUAL "0")
+    message(FATAL_ERROR "Run ${run} of ${TIMES} ended with: ${result}. Its directory is kept: ${SCRATCH}/data")
+  endif()
+endforeach()
+file(REMOVE_RECURSE "${SCRATCH}")
