@@ -71,42 +71,12 @@ public:
         return size < gib * 2u ? format::frame_length(static_cast<std::uint32_t>(size)) : gib * 2u;
     }
 
-    /// Appends one record. `write_key` and `write_value` put exactly the bytes that `sizes` says where they are told;
-    /// what they throw passes through, and the claim becomes a filler.
-    ///
-    /// Errors    false, and `why`, as storage::appender::take.
+    /// Writes one record into a claim and publishes it. `write_key` and `write_value` put exactly the bytes that `sizes`
+    /// says where they are told; what they throw passes through, and the claim becomes a filler.
     template <class WriteKey, class WriteValue>
-    [[nodiscard]] bool append(std::int32_t partition, const format::record_sizes& sizes, std::int64_t timestamp, const WriteKey& write_key,
-                              const WriteValue& write_value, bytes headers, appended& done, failure& why) const {
-        storage::log& log = *state_->partitions[static_cast<std::size_t>(partition)];
-        if (log.options().is_append_time) [[unlikely]] {
-            const storage::log::ordered_section in_order{log, timestamp};
-            return append_to(log, sizes, in_order.time, format::attribute::append_time, write_key, write_value, headers, done, why);
-        }
-        return append_to(log, sizes, timestamp, 0, write_key, write_value, headers, done, why);
-    }
-
-    /// Appends a body of `count` records, laid out as one batch; all of it or nothing. `write_body` fills it.
-    template <class WriteBody>
-    [[nodiscard]] bool append_batch(std::int32_t partition, std::uint64_t body_size, std::uint32_t count, std::uint16_t extension,
-                                    std::int64_t timestamp, const WriteBody& write_body, appended& done, failure& why) const {
-        storage::log& log = *state_->partitions[static_cast<std::size_t>(partition)];
-        if (log.options().is_append_time) {
-            const storage::log::ordered_section in_order{log, timestamp};
-            return append_batch_to(log, body_size, count, extension, in_order.time, format::attribute::append_time, write_body, done, why);
-        }
-        return append_batch_to(log, body_size, count, extension, timestamp, 0, write_body, done, why);
-    }
-
-private:
-    template <class WriteKey, class WriteValue>
-    [[nodiscard]] static bool append_to(storage::log& log, const format::record_sizes& sizes, std::int64_t timestamp, std::uint16_t attributes,
-                                        const WriteKey& write_key, const WriteValue& write_value, bytes headers, appended& done, failure& why) {
-        const std::uint64_t size = format::lone_frame_size(sizes);
-        storage::claim taken;
-        if (!log.take(length_of(size), 1, taken, why)) [[unlikely]] {
-            return false;
-        }
+    [[gnu::always_inline]] static void fill(storage::log& log, const storage::claim& taken, format::record_sizes sizes,
+                                            std::uint16_t attributes, std::int64_t timestamp, const WriteKey& write_key,
+                                            const WriteValue& write_value, bytes headers) {
         const format::lone_layout body = format::lay_out_lone(taken.data, sizes);
         try {
             write_key(body.key);
@@ -115,41 +85,63 @@ private:
             log.abandon(taken, 1);
             throw;
         }
-        copy_bytes(body.headers, headers.data(), headers.size());
-        format::frame_header header{};
-        header.size = static_cast<std::int32_t>(size);
-        header.attributes = static_cast<std::uint16_t>(format::lone_attributes(sizes) | attributes);
-        header.base_timestamp = timestamp;
-        header.count = sizes.key;
-        log.publish(taken, header);
-        done = {taken.first, timestamp};
-        return true;
+        if (sizes.headers != 0) [[unlikely]] {
+            copy_bytes(body.headers, headers.data(), headers.size());
+        }
+        const auto size = static_cast<std::uint32_t>(format::lone_frame_size(sizes));
+        attributes = static_cast<std::uint16_t>(attributes | format::lone_attributes(sizes));
+        log.publish(taken, format::frame_word::published(size, attributes), timestamp, sizes.key);
     }
 
+    /// Appends one record, whatever that takes: disk space, a new segment, the order of append times.
+    ///
+    /// Returns   why not, as storage::appender::take; nullopt: `done` says where.
+    template <class WriteKey, class WriteValue>
+    [[nodiscard]] static std::optional<failure> append(storage::log& log, format::record_sizes sizes, std::int64_t timestamp,
+                                                       const WriteKey& write_key, const WriteValue& write_value, bytes headers, appended& done) {
+        return in_order(log, timestamp, [&](std::int64_t time, std::uint16_t attributes) -> std::optional<failure> {
+            storage::claim taken;
+            if (failure why; !log.take(length_of(format::lone_frame_size(sizes)), 1, taken, why)) {
+                return why;
+            }
+            fill(log, taken, sizes, attributes, time, write_key, write_value, headers);
+            done = {taken.first, time};
+            return std::nullopt;
+        });
+    }
+
+    /// Appends a body of `count` records, laid out as one batch; all of it or nothing. `write_body` fills it.
     template <class WriteBody>
-    [[nodiscard]] static bool append_batch_to(storage::log& log, std::uint64_t body_size, std::uint32_t count, std::uint16_t extension,
-                                              std::int64_t timestamp, std::uint16_t attributes, const WriteBody& write_body, appended& done,
-                                              failure& why) {
-        const std::uint64_t size = format::frame_header_size + body_size;
-        storage::claim taken;
-        if (!log.take(length_of(size), count, taken, why)) [[unlikely]] {
-            return false;
+    [[nodiscard]] static std::optional<failure> append_batch(storage::log& log, std::uint64_t body_size, std::uint32_t count,
+                                                             std::uint16_t extension, std::int64_t timestamp, const WriteBody& write_body,
+                                                             appended& done) {
+        return in_order(log, timestamp, [&](std::int64_t time, std::uint16_t attributes) -> std::optional<failure> {
+            storage::claim taken;
+            const std::uint64_t size = format::frame_header_size + body_size;
+            if (failure why; !log.take(length_of(size), count, taken, why)) {
+                return why;
+            }
+            try {
+                write_body(taken.data + format::frame_header_size);
+            } catch (...) {
+                log.abandon(taken, count);
+                throw;
+            }
+            log.publish(taken, format::frame_word::published(static_cast<std::uint32_t>(size), attributes, extension), time, count);
+            done = {taken.first, time};
+            return std::nullopt;
+        });
+    }
+
+private:
+    /// Where the log gives the time, it is held from the claim to the publication.
+    template <class Append>
+    [[nodiscard]] static std::optional<failure> in_order(storage::log& log, std::int64_t timestamp, const Append& append_at) {
+        if (log.options().is_append_time) {
+            const storage::log::ordered_section held{log, timestamp};
+            return append_at(held.time, format::attribute::append_time);
         }
-        try {
-            write_body(taken.data + format::frame_header_size);
-        } catch (...) {
-            log.abandon(taken, count);
-            throw;
-        }
-        format::frame_header header{};
-        header.size = static_cast<std::int32_t>(size);
-        header.attributes = attributes;
-        header.extension = extension;
-        header.base_timestamp = timestamp;
-        header.count = count;
-        log.publish(taken, header);
-        done = {taken.first, timestamp};
-        return true;
+        return append_at(timestamp, 0);
     }
 
     std::weak_ptr<broker_room::core> core_;  // a handle does not keep a broker alive

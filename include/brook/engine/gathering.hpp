@@ -198,10 +198,9 @@ private:
             copy_bytes(to + detail_bytes, body_.data(), body_.size());
         };
         appended done;
-        failure why;
-        const bool is_done = topic_.append_batch(partition_, detail_bytes + body_.size(), count_,
-                                                 has_details ? format::extension::detail : std::uint16_t{0}, base_timestamp_, write_body, done, why);
-        batch_->resolve(done, count_, std::move(details_), is_done ? nullptr : std::make_shared<failed_delivery>(std::move(why)));
+        auto why = embedded_topic::append_batch(topic_.log(partition_), detail_bytes + body_.size(), count_,
+                                                has_details ? format::extension::detail : std::uint16_t{0}, base_timestamp_, write_body, done);
+        batch_->resolve(done, count_, std::move(details_), why ? std::make_shared<failed_delivery>(std::move(*why)) : nullptr);
         body_.clear();
         details_.clear();
         count_ = 0;

@@ -59,37 +59,33 @@ public:
     [[nodiscard]] const embedded_topic& topic() const noexcept { return topic_; }
 
     template <class WriteKey, class WriteValue>
-    [[nodiscard]] sent send(std::int32_t partition, const format::record_sizes& sizes, std::optional<std::int64_t> timestamp,
+    [[nodiscard, gnu::always_inline]] sent send(std::int32_t partition, format::record_sizes sizes, std::optional<std::int64_t> timestamp,
                             const WriteKey& write_key, const WriteValue& write_value, bytes headers) {
-        if (partition < 0 || partition >= topic_.partition_count() || is_closed_.load(std::memory_order_relaxed)) [[unlikely]] {
-            return refuse(partition);
+        if (static_cast<std::size_t>(partition) < logs_.size() && !is_special_.load(std::memory_order_relaxed)) [[likely]] {
+            storage::log& log = *logs_[static_cast<std::size_t>(partition)];
+            const std::int64_t time = timestamp ? *timestamp : platform_.now().time_since_epoch().count();
+            storage::claim taken;
+            if (log.try_take(embedded_topic::length_of(format::lone_frame_size(sizes)), 1, taken)) [[likely]] {
+                embedded_topic::fill(log, taken, sizes, 0, time, write_key, write_value, headers);
+                return {{taken.first, time}, nullptr};
+            }
         }
-        if (!gatherings_.empty()) {
-            return gather(partition, sizes, timestamp, write_key, write_value, headers);
-        }
-        const std::int64_t time = timestamp ? *timestamp : topic_.platform().now().time_since_epoch().count();
-        appended done;
-        failure why;
-        if (!topic_.append(partition, sizes, time, write_key, write_value, headers, done, why)) [[unlikely]] {
-            return fail(partition, std::move(why));
-        }
-        return acknowledge(partition, done, 1);
+        return send_specially(partition, sizes, timestamp, write_key, write_value, headers);
     }
 
     /// One batch of `count` records whose bodies `write_body` lays out: all of it or nothing.
     template <class WriteBody>
     [[nodiscard]] sent send_batch(std::int32_t partition, std::uint64_t body_size, std::uint32_t count, const WriteBody& write_body) {
-        if (partition < 0 || partition >= topic_.partition_count() || is_closed_.load(std::memory_order_relaxed)) [[unlikely]] {
+        if (static_cast<std::size_t>(partition) >= logs_.size() || is_closed_.load(std::memory_order_relaxed)) [[unlikely]] {
             return refuse(partition);
         }
         if (!gatherings_.empty()) {
             finish(gatherings_[static_cast<std::size_t>(partition)]->close(nullptr));  // what was gathered before goes before
         }
         appended done;
-        failure why;
-        const std::int64_t time = topic_.platform().now().time_since_epoch().count();
-        if (!topic_.append_batch(partition, body_size, count, 0, time, write_body, done, why)) [[unlikely]] {
-            return fail(partition, std::move(why));
+        const std::int64_t time = platform_.now().time_since_epoch().count();
+        if (auto why = embedded_topic::append_batch(*logs_[static_cast<std::size_t>(partition)], body_size, count, 0, time, write_body, done)) [[unlikely]] {
+            return fail(partition, std::move(*why));
         }
         return acknowledge(partition, done, count);
     }
@@ -141,6 +137,7 @@ public:
     [[nodiscard]] failure close() {
         failure why = flush();
         is_closed_.store(true, std::memory_order_relaxed);
+        is_special_.store(true, std::memory_order_relaxed);
         return why;
     }
 
@@ -188,8 +185,14 @@ private:
         return timeout < std::chrono::nanoseconds::max() - now ? std::optional{now + timeout} : std::nullopt;
     }
 
-    embedded_sender(embedded_topic topic, sender_options options) : topic_{std::move(topic)}, options_{std::move(options)} {
-        waits_for_sync_ = options_.waits_for_sync && topic_.log(0).options().flush_messages > 0;
+    embedded_sender(embedded_topic topic, sender_options options)
+        : topic_{std::move(topic)}, options_{std::move(options)}, platform_{topic_.platform()} {
+        for (std::int32_t partition = 0; partition < topic_.partition_count(); ++partition) {
+            logs_.push_back(&topic_.log(partition));
+        }
+        waits_for_sync_ = options_.waits_for_sync && logs_.front()->options().flush_messages > 0;
+        is_special_.store(waits_for_sync_ || options_.linger.count() > 0 || options_.on_delivery || logs_.front()->options().is_append_time,
+                          std::memory_order_relaxed);
     }
 
     void start() {
@@ -209,6 +212,25 @@ private:
         if (options_.linger.count() > 0 || (waits_for_sync_ && options_.on_delivery)) {
             topic_.open_core()->attach(weak_from_this());
         }
+    }
+
+    /// What takes more than a claim at hand: disk space, a new segment, append time, gathering, acknowledgements to
+    /// come; a partition that is not there, a closed producer.
+    template <class WriteKey, class WriteValue>
+    [[gnu::noinline]] sent send_specially(std::int32_t partition, format::record_sizes sizes, std::optional<std::int64_t> timestamp,
+                                          const WriteKey& write_key, const WriteValue& write_value, bytes headers) {
+        if (static_cast<std::size_t>(partition) >= logs_.size() || is_closed_.load(std::memory_order_relaxed)) {
+            return refuse(partition);
+        }
+        if (!gatherings_.empty()) {
+            return gather(partition, sizes, timestamp, write_key, write_value, headers);
+        }
+        appended done;
+        const std::int64_t time = timestamp ? *timestamp : platform_.now().time_since_epoch().count();
+        if (auto why = embedded_topic::append(*logs_[static_cast<std::size_t>(partition)], sizes, time, write_key, write_value, headers, done)) {
+            return fail(partition, std::move(*why));
+        }
+        return acknowledge(partition, done, 1);
     }
 
     [[nodiscard]] sent refuse(std::int32_t partition) {
@@ -314,6 +336,9 @@ private:
 
     embedded_topic topic_;
     sender_options options_;
+    os::platform& platform_;
+    std::vector<storage::log*> logs_;      // one a partition
+    std::atomic<bool> is_special_{false};  // sending is more than appending
     bool waits_for_sync_ = false;
     std::atomic<bool> is_closed_{false};
     uncollected_failures failures_;

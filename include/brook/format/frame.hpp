@@ -3,8 +3,6 @@
 /// Floor 1, format. The byte layout of everything brook writes is told in brook/format/README.md; this table is its source.
 #pragma once
 
-#include <array>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -139,9 +137,15 @@ private:
 }
 
 /// Stores everything of a header but its first word, which publishes.
+inline void store_behind_word(std::byte* frame, std::uint64_t checksum, std::int64_t base_offset, std::int64_t base_timestamp,
+                              std::uint32_t leader_epoch, std::uint32_t count) noexcept {
+    store(frame + 8, checksum);
+    store(frame + 16, base_offset);
+    store(frame + 24, base_timestamp);
+    store(frame + 32, std::uint64_t{leader_epoch} | std::uint64_t{count} << 32);
+}
 inline void store_behind_word(std::byte* frame, const frame_header& header) noexcept {
-    const auto raw = std::bit_cast<std::array<std::byte, frame_header_size>>(header);
-    std::memcpy(frame + sizeof(std::uint64_t), raw.data() + sizeof(std::uint64_t), frame_header_size - sizeof(std::uint64_t));
+    store_behind_word(frame, header.checksum, header.base_offset, header.base_timestamp, header.leader_epoch, header.count);
 }
 
 /// Bytes of the extensions that `bits` name.

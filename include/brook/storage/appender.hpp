@@ -75,46 +75,58 @@ public:
         return segment_bytes_ - format::segment_header_size - format::frame_header_size;
     }
 
-    /// Takes `offsets` offsets and `length` bytes. On success the mark stands, and the claim must be published.
+    /// Takes `offsets` offsets and `length` bytes, if that needs nothing but a compare-exchange. On success the mark
+    /// stands, and the claim must be published.
     ///
     /// Requires  length is a multiple of 8, at least a frame header; offsets < 2^24.
+    [[nodiscard]] bool try_take(std::uint32_t length, std::uint32_t offsets, claim& taken) noexcept {
+        segment* const home = hot_->current.load(std::memory_order_acquire);
+        if (home == nullptr) [[unlikely]] {
+            return false;
+        }
+        tail_word tail{home->tail.load(std::memory_order_relaxed)};
+        const position ready = home->ready.load(std::memory_order_acquire);
+        while (std::uint64_t{tail.end_or_sealed()} + length <= ready) {
+            std::uint64_t expected = tail.raw();
+            if (home->tail.compare_exchange_weak(expected, tail.plus(offsets, length).raw(), std::memory_order_relaxed)) [[likely]] {
+                mark(*home, tail, length, taken);
+                return true;
+            }
+            tail = tail_word{expected};
+        }
+        return false;
+    }
+
+    /// The same, taking disk space or a new segment where that is needed.
+    ///
     /// Errors    false, and `why`: closed, partition_failed, forked, record_too_large, or what the disk said. Nothing
     ///           has changed then; after a full disk the same log goes on once there is room.
     [[nodiscard]] bool take(std::uint32_t length, std::uint32_t offsets, claim& taken, failure& why) {
-        segment* const home = hot_->current.load(std::memory_order_acquire);
-        if (home != nullptr) [[likely]] {
-            tail_word tail{home->tail.load(std::memory_order_relaxed)};
-            const position ready = home->ready.load(std::memory_order_acquire);
-            while (std::uint64_t{tail.end_or_sealed()} + length <= ready) {
-                std::uint64_t expected = tail.raw();
-                if (home->tail.compare_exchange_weak(expected, tail.plus(offsets, length).raw(), std::memory_order_relaxed)) [[likely]] {
-                    mark(*home, tail, length, taken);
-                    return true;
-                }
-                tail = tail_word{expected};
-            }
-        }
-        return take_slowly(length, offsets, taken, why);
+        return try_take(length, offsets, taken) || take_slowly(length, offsets, taken, why);
     }
 
     /// Finishes a frame whose body, extensions included, is in place: fills in its header, its index slots and its
     /// checksum, and shows it. The claim's segment may not be touched afterwards.
     ///
-    /// Requires  header.size <= claim.length, and the offsets it takes are the ones that were claimed.
-    void publish(const claim& taken, format::frame_header header) noexcept {
+    /// Requires  word.size() <= claim.length, and the offsets that the frame takes are the ones that were claimed.
+    [[gnu::always_inline]] void publish(const claim& taken, format::frame_word word, std::int64_t base_timestamp, std::uint32_t leader_epoch,
+                                        std::uint32_t count) noexcept {
         segment& home = *taken.home;
-        header.base_offset = taken.first;
-        header.checksum = format::checksum_of(home.seed, taken.at, header, taken.data);
-        format::store_behind_word(taken.data, header);
+        const std::uint64_t checksum = format::body_hash(word, taken.data) ^
+                                       format::binding(home.seed, taken.at, word, taken.first, base_timestamp, leader_epoch, count);
+        format::store_behind_word(taken.data, checksum, taken.first, base_timestamp, leader_epoch, count);
         if ((taken.at - 1) / index_interval != (taken.at + taken.length - 1) / index_interval) {
             home.index->note(taken.at, taken.length, static_cast<std::uint32_t>(taken.first - home.base));
         }
         // Published last: who sees the size sees the frame. Sequentially consistent, and so ordered before the load of
         // the waiters' flag: either this thread sees the sleeper, or the sleeper sees this frame.
-        atomic_at<std::uint64_t>(taken.data).store(format::word_of(header).raw(), std::memory_order_seq_cst);
+        atomic_at<std::uint64_t>(taken.data).store(word.raw(), std::memory_order_seq_cst);
         if (hot_->waiters.load(std::memory_order_seq_cst) != 0) [[unlikely]] {
             wake();
         }
+    }
+    void publish(const claim& taken, const format::frame_header& header) noexcept {
+        publish(taken, format::word_of(header), header.base_timestamp, header.leader_epoch, header.count);
     }
 
     /// Gives a claim up: its bytes and offsets become a filler, which nobody is shown.

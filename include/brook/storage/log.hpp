@@ -72,12 +72,17 @@ public:
     // ---- appending ----
 
     /// The hot path: take a claim, write the body behind the frame header, publish.
+    [[nodiscard]] bool try_take(std::uint32_t length, std::uint32_t offsets, claim& taken) noexcept {
+        return appends_.try_take(length, offsets, taken);
+    }
     [[nodiscard]] bool take(std::uint32_t length, std::uint32_t offsets, claim& taken, failure& why) {
         return appends_.take(length, offsets, taken, why);
     }
-    void publish(const claim& taken, format::frame_header header) noexcept {
-        header.leader_epoch = leader_epoch_;
-        appends_.publish(taken, header);
+    [[gnu::always_inline]] void publish(const claim& taken, format::frame_word word, std::int64_t base_timestamp, std::uint32_t count) noexcept {
+        appends_.publish(taken, word, base_timestamp, leader_epoch_, count);
+    }
+    void publish(const claim& taken, const format::frame_header& header) noexcept {
+        publish(taken, format::word_of(header), header.base_timestamp, header.count);
     }
     void abandon(const claim& taken, std::uint32_t offsets) noexcept { appends_.abandon(taken, offsets); }
     [[nodiscard]] std::uint32_t largest_frame() const noexcept { return appends_.largest_frame(); }

@@ -241,12 +241,18 @@ private:
             lose_rest(scan);
         }
         next = scan.next;
+        if (scan.is_cut && !is_last) {
+            if (failure failed = quarantine_from(i + 1)) {
+                return failed;
+            }
+        }
+        // Signed only once nothing beyond the cut is left: killed before that, the next recovery must cut again, and not
+        // take what lies beyond for the work of this boot.
         if (!same_identity) {
             if (failure unsigned_ = segment_directory::sign(*pin, files_.name())) {
                 return unsigned_;
             }
         }
-        pin->written_from.store(scan.at, std::memory_order_relaxed);
         const position claimed_end = scan.is_sealed ? scan.at - format::frame_header_size : scan.at;  // a seal is not claimed
         auto opened = std::make_unique<segment>(base, pin, tail_word{static_cast<std::uint64_t>(next - base), claimed_end}.sealed());
         opened->ends_in_damage = scan.ends_in_damage;
@@ -254,10 +260,7 @@ private:
         is_open_ = !scan.is_sealed && !scan.ends_in_damage;
         log_->append_at = scan.at;
         goes_on = !scan.is_cut;
-        if (scan.is_cut && !is_last) {
-            return quarantine_from(i + 1);
-        }
-        if (!scan.is_sealed && !is_last) {
+        if (!scan.is_cut && !scan.is_sealed && !is_last) {
             lose(files_.log_path(base), scan.at, pin->readable(), next, bases_[i + 1]);
             log_->segments.back()->ends_in_damage = true;
             next = bases_[i + 1];
@@ -437,7 +440,7 @@ private:
             }
             gather_evidence(scan, i);
             if (log_->checkpoint.durable_offset <= scan.next) {
-                return cut(scan);
+                return cut(scan, i + 1 == bases_.size());
             }
             if (!step_over_damage(scan)) {
                 return {};
@@ -479,7 +482,7 @@ private:
 
     /// The log ends here. What verifies beyond is copied aside, everything beyond is erased, and that is on the disk
     /// before the first new append: bytes of the old tail must never look like records of the new one.
-    [[nodiscard]] failure cut(scan_state& scan) {
+    [[nodiscard]] failure cut(scan_state& scan, bool is_last) {
         scan.is_cut = true;
         mapped_segment& memory = *scan.memory;
         position dirty_end = scan.at;
@@ -488,15 +491,18 @@ private:
                 dirty_end = at + 8;
             }
         }
-        if (dirty_end == scan.at) {
+        if (dirty_end == scan.at && is_last) {
             return {};
         }
-        // Positions that readers kept will be of another history. Said before anything is erased, since a recovery that is
-        // killed behind that finds nothing to cut.
+        // Positions that readers kept are of another history from now on. On the disk before anything is cut: a recovery
+        // that is killed after the cut, and repeated, finds nothing to cut any more.
         log_->checkpoint.leader_epoch += 1;
         ++log_->checkpoint.sequence;
         if (failure why = files_.write_checkpoint(log_->checkpoint)) {
             return why;
+        }
+        if (dirty_end == scan.at) {
+            return {};
         }
         frame_view found;
         position saved_end = scan.at;
@@ -642,6 +648,7 @@ private:
             }
         } else {
             segment& last = *log_->segments.back();
+            last.pin()->written_from.store(log_->append_at, std::memory_order_relaxed);  // of no other: what lies behind damage is not ours
             last.tail.store(tail_word{static_cast<std::uint64_t>(end - last.base), log_->append_at}.raw(), std::memory_order_relaxed);
             last.allocated = align_up(log_->append_at, page_size);
         }
