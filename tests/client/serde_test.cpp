@@ -1,4 +1,5 @@
 #include <brook/client/serde.hpp>  // first, so that it must stand alone
+#include <brook/client/codec.hpp>
 
 #include <array>
 #include <atomic>

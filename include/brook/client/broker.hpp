@@ -13,6 +13,7 @@
 
 #include <brook/broker/core.hpp>
 #include <brook/broker/options.hpp>
+#include <brook/client/codec.hpp>
 #include <brook/client/serde.hpp>
 #include <brook/client/topic.hpp>
 #include <brook/core/config.hpp>

@@ -18,6 +18,7 @@
 #include <brook/client/delivery.hpp>
 #include <brook/client/partitioner.hpp>
 #include <brook/client/record.hpp>
+#include <brook/client/codec.hpp>
 #include <brook/client/serde.hpp>
 #include <brook/client/slot.hpp>
 #include <brook/client/topic.hpp>

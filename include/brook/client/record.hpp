@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include <brook/client/codec.hpp>
 #include <brook/client/serde.hpp>
 #include <brook/core/config.hpp>
 #include <brook/core/types.hpp>

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include <brook/client/codec.hpp>
 #include <brook/client/serde.hpp>
 #include <brook/core/config.hpp>
 #include <brook/core/error.hpp>

@@ -3,6 +3,7 @@
 /// Floor 2, storage.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
@@ -43,16 +44,16 @@ public:
 
     /// Errors    nullptr, and `why`: closed, corrupt_record, or what the disk said.
     [[nodiscard]] segment_pin pin(segment& home, failure& why) {
+        if (is_closed_.load(std::memory_order_acquire)) {
+            why = {errc::closed, name().text() + ": closed"};
+            return nullptr;
+        }
         if (segment_pin pin = home.pin()) {
             return pin;
         }
         const std::scoped_lock guard{mutex_};
         if (segment_pin pin = home.pin()) {
             return pin;
-        }
-        if (is_closed_) {
-            why = {errc::closed, name().text() + ": closed"};
-            return nullptr;
         }
         segment_summary summary;
         const std::string path = files_.log_path(home.base);
@@ -70,16 +71,13 @@ public:
         return pin;
     }
 
-    void close() {
-        const std::scoped_lock guard{mutex_};
-        is_closed_ = true;
-    }
+    void close() noexcept { is_closed_.store(true, std::memory_order_release); }
 
 private:
     segment_directory& files_;
     segment_chain& segments_;
-    std::mutex mutex_;  // guards the flag, and that a segment is mapped once
-    bool is_closed_ = false;
+    std::mutex mutex_;  // guards that a segment is mapped once
+    std::atomic<bool> is_closed_{false};
 };
 
 /// A place in a log, and the way forward from it.
