@@ -73,7 +73,7 @@ public:
         refuse_what_is_not_there(options);
         enter_directory(options);
         open_topics();
-        offsets_.emplace(internal_topic(offsets_topic));
+        open_offsets();
         if (options.maintenance == maintenance::thread) {
             upkeep_thread_ = std::thread{[this] { keep_up(); }};
         }
@@ -112,6 +112,16 @@ public:
     [[nodiscard]] const std::string& directory() const noexcept { return directory_; }
     [[nodiscard]] broker_health health() const { return {shared_->errors()}; }
 
+    /// Errors    closed, forked.
+    void require_open() const {
+        if (is_closing_.load(std::memory_order_acquire)) {
+            throw_error(errc::closed, "the broker on " + directory_ + " is closed");
+        }
+        if (is_forked()) {
+            throw_error(errc::forked, "the broker on " + directory_ + " belongs to the parent of this process; open one of your own");
+        }
+    }
+
     // ---- topics ----
 
     [[nodiscard]] topic_handle create_topic(std::string_view name, const topic_options& options, const schema& key, const schema& value) {
@@ -127,7 +137,14 @@ public:
             topic->meta.require_agreement(name, options);
             return topic;
         }
-        return make_topic(name, topic_meta::make(name, options, new_id(), key, value));
+        const topic_meta meta = topic_meta::make(name, options, new_id(), key, value);
+        if (const auto left = find_left_behind(name)) {
+            left->require_types(name, key, value);
+            left->require_agreement(name, options);
+            return enter_topic(name, *left);
+        }
+        make_directories(name, meta);
+        return enter_topic(name, meta);
     }
 
     [[nodiscard]] topic_handle topic(std::string_view name, const schema& key, const schema& value) const {
@@ -178,7 +195,13 @@ public:
         }
     }
 
-    [[nodiscard]] committed_offsets& offsets() noexcept { return *offsets_; }
+    /// Errors    what opening them said, if they are damaged: groups cannot go on then, and everything else can.
+    [[nodiscard]] committed_offsets& offsets() {
+        if (!offsets_) {
+            offsets_failure_.raise();
+        }
+        return *offsets_;
+    }
 
     // ---- upkeep ----
 
@@ -190,48 +213,44 @@ public:
         shared_->upkeep.notify();
     }
 
-    /// One pass over everything, at most `budget` long (it ends after the step that passes it).
-    /// Returns   when to look again: nullopt when nothing is expected.
-    std::optional<std::chrono::nanoseconds> maintain(std::optional<std::chrono::nanoseconds> budget) {
-        const std::scoped_lock one_at_a_time{upkeep_mutex_};
-        const auto begin = platform_.monotonic();
-        std::optional<std::chrono::nanoseconds> next;
-        const auto sooner = [&next](std::chrono::nanoseconds when) { next = next && *next < when ? *next : when; };
-        for (const auto& work : due_work()) {
-            if (const auto when = work->run_due(platform_.monotonic())) {
-                sooner(*when);
-            }
-        }
-        for (const topic_handle& topic : open_topics_list()) {
-            for (const auto& log : topic->partitions) {
-                const auto now = platform_.monotonic();
-                if (budget && now - begin > *budget) {
-                    return now;
-                }
-                const auto result = log->upkeep(now);
-                if (result.why && result.why.code != errc::closed) {
-                    shared_->report(result.why);
-                }
-                if (result.is_busy) {
-                    last_busy_ = now;
-                }
-                if (log->options().flush_interval.count() > 0) {
-                    sooner(now + log->options().flush_interval / 2);
-                } else if (log->options().flush_messages > 0) {
-                    sooner(now + unwaited_flush);
-                }
-            }
-        }
-        if (const auto now = platform_.monotonic(); now - last_busy_ < stays_alert) {
-            sooner(now + busy_pause);
-        }
-        return next;
+    /// One pass over everything, at most `budget` long: it ends after the step that passes it, and the next one goes on there.
+    /// Errors    closed, forked.
+    void maintain(std::optional<std::chrono::nanoseconds> budget) {
+        require_open();
+        static_cast<void>(look_after(budget));
     }
 
 private:
+    /// Returns   when to look again: nullopt when nothing is expected.
+    std::optional<std::chrono::nanoseconds> look_after(std::optional<std::chrono::nanoseconds> budget) {
+        const std::scoped_lock one_at_a_time{upkeep_mutex_};
+        const auto begin = platform_.monotonic();
+        static_cast<void>(run_timed_work());  // first what lingers, so that it is there to be synced
+        std::optional<std::chrono::nanoseconds> next;
+        const std::vector<const log_handle*> logs = open_logs();
+        for (std::size_t i = 0; i < logs.size(); ++i) {
+            if (const auto now = platform_.monotonic(); budget && i > 0 && now - begin > *budget) {
+                return now;
+            }
+            next = sooner(next, look_after(**logs[next_log_++ % logs.size()]));
+        }
+        next = sooner(next, run_timed_work());  // and who waits for a sync is told
+        if (const auto now = platform_.monotonic(); now - last_busy_ < stays_alert) {
+            next = sooner(next, now + busy_pause);
+        }
+        return next;
+    }
     static constexpr std::chrono::milliseconds busy_pause{1};       // while appends come in
     static constexpr std::chrono::milliseconds stays_alert{50};     // after the last one
     static constexpr std::chrono::milliseconds unwaited_flush{100};  // records of flush_messages topics that nobody waits for
+
+    using log_handle = std::unique_ptr<storage::log>;
+
+    /// What upkeep remembers of a log from one pass to the next.
+    struct watched {
+        offset end = 0;
+        std::string told;  // the error that has been reported, and that it still has
+    };
 
     struct opened_topic {
         topic_handle state;  // null: it could not be opened, and
@@ -251,20 +270,10 @@ private:
         while (directory_.size() > 1 && directory_.ends_with('/')) {
             directory_.pop_back();
         }
-        std::vector<os::directory_entry> entries;
         if (const auto code = platform_.make_directory(directory_); code && code != std::errc::file_exists) {
             throw_error(code, "cannot create the directory " + directory_);
         }
-        check(platform_.list(directory_, entries), "cannot list " + directory_);
-        bool has_meta = false;
-        bool has_stranger = false;
-        for (const auto& entry : entries) {
-            has_meta = has_meta || entry.name == "broker.meta";
-            has_stranger = has_stranger || (entry.name != "broker.lock" && entry.name != "broker.meta.tmp" && entry.name != "lost+found");
-        }
-        if (!has_meta && has_stranger) {
-            throw_error(errc::not_a_brook_directory, directory_ + " holds other files and no broker.meta; give the broker a directory of its own");
-        }
+        static_cast<void>(has_meta());  // nothing is put into a directory that is not ours
         if (!options.allow_unsafe_filesystem && platform_.filesystem_of(directory_) != os::filesystem::mapped_writes_promised) {
             throw_error(errc::unsafe_filesystem, directory_ + " is on a file system where mapped writes are not promised (ext4, XFS and tmpfs are "
                                                               "known to be good); set allow_unsafe_filesystem if you know that this one is");
@@ -275,7 +284,24 @@ private:
             throw_error(errc::directory_in_use, directory_ + " is open in another broker, here or in the process whose id broker.lock holds");
         }
         check(code, "cannot lock " + directory_ + "/broker.lock");
-        has_meta ? check_meta() : write_meta();
+        has_meta() ? check_meta() : write_meta();  // asked again: another may have begun it before we had the lock
+    }
+
+    /// Errors    not_a_brook_directory: there is no broker.meta, and there is something else.
+    [[nodiscard]] bool has_meta() {
+        std::vector<os::directory_entry> entries;
+        check(platform_.list(directory_, entries), "cannot list " + directory_);
+        bool has_stranger = false;
+        for (const auto& entry : entries) {
+            if (entry.name == "broker.meta") {
+                return true;
+            }
+            has_stranger = has_stranger || (entry.name != "broker.lock" && entry.name != "broker.meta.tmp" && entry.name != "lost+found");
+        }
+        if (has_stranger) {
+            throw_error(errc::not_a_brook_directory, directory_ + " holds other files and no broker.meta; give the broker a directory of its own");
+        }
+        return false;
     }
 
     static constexpr std::string_view meta_kind = "brook-broker";
@@ -289,11 +315,12 @@ private:
     void write_meta() {
         format::properties meta{std::string{meta_kind}, meta_version};
         meta.set("cluster_id", format::properties::hex(platform_.random()) + format::properties::hex(platform_.random()));
-        write_small_file(platform_, directory_ + "/broker.meta", meta.encode());
-        if (const auto code = platform_.make_directory(topics_path()); code && code != std::errc::file_exists) {
-            throw_error(code, "cannot create " + topics_path());
+        const std::size_t slash = directory_.rfind('/');
+        const std::string parent = slash == std::string::npos ? "." : slash == 0 ? "/" : directory_.substr(0, slash);
+        if (const auto code = platform_.sync_directory(parent); code && code != std::errc::permission_denied) {
+            throw_error(code, "cannot sync " + parent);  // where we may not, whoever made the directory has to
         }
-        check(platform_.sync_directory(directory_), "cannot sync " + directory_);
+        write_small_file(platform_, directory_ + "/broker.meta", meta.encode());
     }
 
     [[nodiscard]] std::string topics_path() const { return directory_ + "/topics"; }
@@ -304,6 +331,9 @@ private:
         if (const auto code = platform_.make_directory(topics_path()); code && code != std::errc::file_exists) {
             throw_error(code, "cannot create " + topics_path());
         }
+        // Whoever made them may have died before they were durable, and records in them are about to be.
+        check(platform_.sync_directory(directory_), "cannot sync " + directory_);
+        check(platform_.sync_directory(topics_path()), "cannot sync " + topics_path());
         std::vector<os::directory_entry> entries;
         check(platform_.list(topics_path(), entries), "cannot list " + topics_path());
         for (const auto& entry : entries) {
@@ -316,11 +346,20 @@ private:
                 const std::string path = topics_path() + '/' + entry.name + "/topic.meta";
                 topic.state = open_topic(entry.name, topic_meta::decode(read_small_file(platform_, path), path));
             } catch (const error& why) {
-                topic.why = {why.code(), why.what()};  // the others are none the worse; asking for this one says so
+                topic.why = failure_of(why);  // the others are none the worse; asking for this one says so
                 shared_->report(topic.why);
             }
             topics_.emplace(entry.name, std::move(topic));
         }
+    }
+
+    /// What an error said, without the code's own words, which raising it adds again.
+    [[nodiscard]] static failure failure_of(const error& why) {
+        std::string text = why.what();
+        if (const std::string suffix = ": " + why.code().message(); text.ends_with(suffix)) {
+            text.resize(text.size() - suffix.size());
+        }
+        return {why.code(), std::move(text)};
     }
 
     [[nodiscard]] topic_handle open_topic(std::string_view name, topic_meta meta) {
@@ -350,7 +389,24 @@ private:
         }
     }
 
-    [[nodiscard]] topic_handle make_topic(std::string_view name, const topic_meta& meta) {
+    /// A topic that was made whole, and then something failed: creating it threw, and yet there it is.
+    [[nodiscard]] std::optional<topic_meta> find_left_behind(std::string_view name) {
+        const std::string path = topics_path() + '/' + std::string{name};
+        std::vector<os::directory_entry> entries;
+        if (platform_.list(path, entries)) {
+            return std::nullopt;
+        }
+        return topic_meta::decode(read_small_file(platform_, path + "/topic.meta"), path + "/topic.meta");
+    }
+
+    [[nodiscard]] topic_handle enter_topic(std::string_view name, const topic_meta& meta) {
+        check(platform_.sync_directory(topics_path()), "cannot sync " + topics_path());
+        topic_handle topic = open_topic(name, meta);
+        topics_.emplace(name, opened_topic{topic, {}});
+        return topic;
+    }
+
+    void make_directories(std::string_view name, const topic_meta& meta) {
         const std::string path = topics_path() + '/' + std::string{name};
         const std::string unfinished = path + '~';
         remove_unfinished(unfinished);
@@ -362,10 +418,6 @@ private:
         }
         check(platform_.sync_directory(unfinished), "cannot sync " + unfinished);
         check(platform_.rename_to_new(unfinished, path), "cannot rename " + unfinished + " to " + path);
-        check(platform_.sync_directory(topics_path()), "cannot sync " + topics_path());
-        topic_handle topic = open_topic(name, meta);
-        topics_.emplace(name, opened_topic{topic, {}});
-        return topic;
     }
 
     /// What a process left that died while it made a topic: empty directories and a topic.meta, never a record.
@@ -381,6 +433,19 @@ private:
         check(platform_.remove_directory(path), "cannot remove " + path);
     }
 
+    void open_offsets() {
+        const bool is_new = topics_.find(offsets_topic) == topics_.end();
+        try {
+            offsets_.emplace(internal_topic(offsets_topic));
+        } catch (const error& why) {
+            if (is_new) {
+                throw;
+            }
+            offsets_failure_ = failure_of(why);
+            shared_->report(offsets_failure_);
+        }
+    }
+
     [[nodiscard]] topic_handle internal_topic(std::string_view name) {
         const std::scoped_lock guard{topics_mutex_};
         if (const auto found = topics_.find(name); found != topics_.end()) {
@@ -388,7 +453,9 @@ private:
         }
         topic_options options;
         options.segment_bytes = std::int64_t{mib};
-        return make_topic(name, topic_meta::make(name, options, new_id(), {"brook.internal", 0}, {"brook.internal", 0}));
+        const topic_meta meta = topic_meta::make(name, options, new_id(), {"brook.internal", 0}, {"brook.internal", 0});
+        make_directories(name, meta);
+        return enter_topic(name, meta);
     }
 
     [[nodiscard]] static const topic_handle& whole(const opened_topic& topic) {
@@ -405,19 +472,10 @@ private:
         return id;
     }
 
-    void require_open() const {
-        if (is_closing_.load(std::memory_order_acquire)) {
-            throw_error(errc::closed, "the broker on " + directory_ + " is closed");
-        }
-        if (is_forked()) {
-            throw_error(errc::forked, "the broker on " + directory_ + " belongs to the parent of this process; open one of your own");
-        }
-    }
-
     [[nodiscard]] bool is_forked() const noexcept { return !lives_here_.is_alive(); }
 
-    [[nodiscard]] static const std::vector<std::unique_ptr<storage::log>>& no_logs() noexcept {
-        static const std::vector<std::unique_ptr<storage::log>> none;
+    [[nodiscard]] static const std::vector<log_handle>& no_logs() noexcept {
+        static const std::vector<log_handle> none;
         return none;
     }
 
@@ -438,15 +496,64 @@ private:
         return alive;
     }
 
-    [[nodiscard]] std::vector<topic_handle> open_topics_list() const {
+    [[nodiscard]] std::optional<std::chrono::nanoseconds> run_timed_work() {
+        std::optional<std::chrono::nanoseconds> next;
+        for (const auto& work : due_work()) {
+            next = sooner(next, work->run_due(platform_.monotonic()));
+        }
+        return next;
+    }
+
+    [[nodiscard]] std::optional<std::chrono::nanoseconds> look_after(storage::log& log) {
+        watched& known = watched_[&log];
+        const auto now = platform_.monotonic();
+        const auto result = log.upkeep(now);
+        if (result.why && result.why.code != errc::closed && result.why.text != known.told) {
+            shared_->report(result.why);
+        }
+        known.told = result.why.text;
+        if (result.is_busy) {
+            last_busy_ = now;
+        }
+        if (!log.options().promises_durability()) {
+            return std::nullopt;
+        }
+        const bool has_moved = std::exchange(known.end, log.log_end_offset()) != known.end;
+        const bool is_timed = log.options().flush_interval.count() > 0;
+        if (result.why.code != errc::partition_failed && (has_moved || (is_timed && log.durable_offset() < known.end))) {
+            return now + (is_timed ? log.options().flush_interval / 2 : unwaited_flush);
+        }
+        return std::nullopt;
+    }
+
+    [[nodiscard]] static std::optional<std::chrono::nanoseconds> sooner(std::optional<std::chrono::nanoseconds> one,
+                                                                        std::optional<std::chrono::nanoseconds> other) noexcept {
+        return one && other ? std::optional{*one < *other ? *one : *other} : one ? one : other;
+    }
+
+    /// Topics come and none goes while the broker is open, so that the pointers stay.
+    [[nodiscard]] std::vector<const log_handle*> open_logs() const {
         const std::scoped_lock guard{topics_mutex_};
-        std::vector<topic_handle> open;
+        std::vector<const log_handle*> open;
         for (const auto& [name, topic] : topics_) {
-            if (topic.state) {
-                open.push_back(topic.state);
+            for (const auto& log : topic.state ? topic.state->partitions : no_logs()) {
+                open.push_back(&log);
             }
         }
         return open;
+    }
+
+    /// Nothing is due. From here on who appends to a topic that promises durability wakes upkeep, unless somebody has
+    /// since it looked.
+    [[nodiscard]] bool may_rest() {
+        const std::scoped_lock one_at_a_time{upkeep_mutex_};
+        shared_->rest();
+        for (const log_handle* const log : open_logs()) {
+            if ((*log)->options().promises_durability() && (*log)->log_end_offset() != watched_[log->get()].end) {
+                return false;
+            }
+        }
+        return true;
     }
 
     void keep_up() {
@@ -454,7 +561,10 @@ private:
             const auto ticket = shared_->upkeep.prepare();
             std::optional<std::chrono::nanoseconds> next;
             try {
-                next = maintain(std::nullopt);
+                next = look_after(std::nullopt);
+                if (!next && !may_rest()) {
+                    next = platform_.monotonic();
+                }
             } catch (const std::exception& why) {  // for want of memory: tried again, and told
                 shared_->report({std::make_error_code(std::errc::not_enough_memory), why.what()});
                 next = platform_.monotonic() + stays_alert;
@@ -492,6 +602,7 @@ private:
     mutable std::mutex topics_mutex_;  // guards the topics
     std::map<std::string, opened_topic, std::less<>> topics_;
     std::optional<committed_offsets> offsets_;
+    failure offsets_failure_;  // why there are none
 
     std::mutex groups_mutex_;  // guards the members
     std::map<std::string, member_id> members_;
@@ -500,7 +611,9 @@ private:
     std::mutex work_mutex_;  // guards the timed work
     std::vector<std::weak_ptr<timed_work>> work_;
 
-    std::mutex upkeep_mutex_;  // one pass at a time; guards last_busy_
+    std::mutex upkeep_mutex_;  // one pass at a time; guards what follows
+    std::map<const storage::log*, watched> watched_;
+    std::size_t next_log_ = 0;
     std::chrono::nanoseconds last_busy_{std::chrono::nanoseconds::min() / 2};
     std::thread upkeep_thread_;
 };

@@ -47,6 +47,7 @@ struct topic_meta {
     static constexpr std::string_view kind = "brook-topic";
     static constexpr std::int64_t largest_segment = gib;
     static constexpr std::int32_t most_partitions = 10'000;
+    static constexpr std::size_t longest_schema = 1'000;
 
     format::topic_id id{};
     std::int32_t partitions = 1;
@@ -56,29 +57,26 @@ struct topic_meta {
 
     /// Errors    invalid_config, which names the option and what it may be.
     [[nodiscard]] static topic_meta make(std::string_view topic, const topic_options& options, format::topic_id id, schema key, schema value) {
-        refuse_what_is_not_there(topic, options);
+        require_legal(topic, options);
+        require_storable(topic, key);
+        require_storable(topic, value);
         topic_meta meta;
         meta.id = id;
         meta.key = std::move(key);
         meta.value = std::move(value);
         meta.partitions = options.partitions.value_or(1);
-        require(topic, meta.partitions >= 1 && meta.partitions <= most_partitions, "partitions is 1 to " + std::to_string(most_partitions));
         if (options.segment_bytes) {
-            require(topic, *options.segment_bytes >= storage::page_size && *options.segment_bytes <= largest_segment,
-                    "segment_bytes is 4096 to " + std::to_string(largest_segment));
             meta.log.segment_bytes = rounded(*options.segment_bytes);
         }
         meta.log.flush_messages = options.flush_messages.value_or(0);
-        require(topic, !options.flush_messages || *options.flush_messages >= 1, "flush_messages is 1 or more; leave it out for no promise");
         meta.log.flush_interval = options.flush_interval.value_or(std::chrono::nanoseconds{0});
-        require(topic, !options.flush_interval || options.flush_interval->count() > 0, "flush_interval is more than 0; leave it out for none");
         meta.log.is_append_time = options.message_timestamp_type == timestamp_type::append_time;
         return meta;
     }
 
-    /// Errors    topic_already_exists, when an option was given and says otherwise; schema_mismatch.
+    /// Errors    topic_already_exists, when an option was given and says otherwise; invalid_config.
     void require_agreement(std::string_view topic, const topic_options& given) const {
-        refuse_what_is_not_there(topic, given);
+        require_legal(topic, given);
         agree(topic, "partitions", given.partitions, std::int64_t{partitions});
         agree(topic, "segment_bytes", given.segment_bytes ? std::optional{rounded(*given.segment_bytes)} : std::nullopt, std::int64_t{log.segment_bytes});
         agree(topic, "flush_messages", given.flush_messages, log.flush_messages);
@@ -143,12 +141,25 @@ private:
     }
 
     /// An option that would do nothing is refused instead.
-    static void refuse_what_is_not_there(std::string_view topic, const topic_options& options) {
+    static void require_legal(std::string_view topic, const topic_options& options) {
         require(topic, options.replication_factor.value_or(1) == 1, "replication_factor is 1 in this version: it has no replication yet");
         require(topic, options.min_insync_replicas.value_or(1) == 1, "min_insync_replicas is 1 in this version: it has no replication yet");
         require(topic, !options.retention && !options.retention_bytes, "this version has no retention yet: leave retention and retention_bytes out");
         require(topic, options.cleanup_policy.value_or(brook::cleanup_policy::delete_) == brook::cleanup_policy::delete_ && !options.delete_retention,
                 "this version has no compaction yet: leave cleanup_policy and delete_retention out");
+        require(topic, options.partitions.value_or(1) >= 1 && options.partitions.value_or(1) <= most_partitions,
+                "partitions is 1 to " + std::to_string(most_partitions));
+        const std::int64_t segment_bytes = options.segment_bytes.value_or(largest_segment);
+        require(topic, segment_bytes >= storage::page_size && segment_bytes <= largest_segment,
+                "segment_bytes is 4096 to " + std::to_string(largest_segment));
+        require(topic, options.flush_messages.value_or(1) >= 1, "flush_messages is 1 or more; leave it out for no promise");
+        require(topic, !options.flush_interval || options.flush_interval->count() > 0, "flush_interval is more than 0; leave it out for none");
+    }
+
+    /// A name that topic.meta gives back as it was.
+    static void require_storable(std::string_view topic, const schema& type) {
+        require(topic, type.name.size() <= longest_schema && type.name.find('\n') == std::string::npos,
+                "a serde's schema has at most " + std::to_string(longest_schema) + " characters and no line breaks");
     }
 
     template <class Number>

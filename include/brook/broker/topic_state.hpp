@@ -3,6 +3,7 @@
 /// Floor 4, broker.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -33,6 +34,16 @@ public:
     storage::event_count readers;  ///< woken when something is published
     storage::event_count upkeep;   ///< woken when there is work ahead
 
+    /// Upkeep goes to sleep without an alarm.
+    void rest() noexcept { is_resting_.store(true, std::memory_order_seq_cst); }
+
+    /// Called behind each append to a topic that promises durability: there will be something to sync.
+    void note_unsynced() noexcept {
+        if (is_resting_.load(std::memory_order_seq_cst) && is_resting_.exchange(false, std::memory_order_seq_cst)) {
+            upkeep.notify();
+        }
+    }
+
     /// An error that no caller is there for. The latest 64 are kept.
     void report(const failure& why) {
         {
@@ -56,6 +67,7 @@ public:
     }
 
 private:
+    std::atomic<bool> is_resting_{false};
     mutable std::mutex mutex_;  // guards the errors
     std::vector<failure> errors_;
     callback<void(const failure&)> on_error_;

@@ -72,7 +72,7 @@ public:
 
     /// Does what upkeep has to do: with `.maintenance = manual` nothing else does it. Ends after the step that passes
     /// the budget; without one everything that is due is done.
-    void maintain(std::optional<std::chrono::nanoseconds> budget = std::nullopt) { static_cast<void>(open_core()->maintain(budget)); }
+    void maintain(std::optional<std::chrono::nanoseconds> budget = std::nullopt) { open_core()->maintain(budget); }
 
     /// What went wrong that no caller was told of.
     [[nodiscard]] broker_health health() const { return open_core()->health(); }

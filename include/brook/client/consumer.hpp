@@ -3,12 +3,14 @@
 /// Floor 6, client. Source: Kafka's KafkaConsumer.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -69,7 +71,7 @@ class consumer {
 public:
     /// Errors    invalid_config, closed.
     explicit consumer(const topic_type& from, consumer_options options = {})
-        : options_{std::move(options)}, wakeups_{std::make_unique<std::atomic<bool>>(false)} {
+        : options_{std::move(options)}, wakeups_{std::make_unique<bell>()} {
         if (options_.max_poll_records < 1) {
             throw_error(errc::invalid_config, "consumer of topic '" + from.name() + "': max_poll_records is 1 or more");
         }
@@ -100,8 +102,16 @@ public:
     // ---- what to read ----
 
     /// Reads all partitions of a topic, from the next poll on, in place of what it read before.
+    /// Errors    closed.
     void subscribe(const topic_type& from) {
+        detail::access::engine(from).open_core()->require_open();
+        const auto& shared = detail::access::engine(from).state()->shared;
+        if (topic_ && detail::access::engine(*topic_).state()->shared != shared) {
+            leave();  // its group was another broker's
+        }
+        partitions_.clear();
         topic_ = std::make_unique<topic_type>(from);
+        wakeups_->hang(shared);
         std::vector<std::int32_t> all;
         for (std::int32_t number = 0; number < from.partition_count(); ++number) {
             all.push_back(number);
@@ -115,7 +125,9 @@ public:
         std::vector<std::int32_t> numbers;
         for (const auto& one : chosen) {
             require_ours(one);
-            numbers.push_back(one.number());
+            if (std::find(numbers.begin(), numbers.end(), one.number()) == numbers.end()) {
+                numbers.push_back(one.number());
+            }
         }
         take(numbers);
     }
@@ -163,8 +175,7 @@ public:
 
     /// Makes a poll that waits, or the next one, return at once. Any thread may call it; remembered until a poll sees it.
     void wakeup() noexcept {
-        wakeups_->store(true, std::memory_order_seq_cst);
-        detail::access::engine(*topic_).shared().readers.notify();
+        wakeups_->ring();
     }
 
     /// Polls give none of its records, until `resume`. Its position stays.
@@ -210,7 +221,7 @@ public:
     // ---- committing ----
 
     /// Commits, for its group, everything that polls have given so far: after a crash the group goes on behind it.
-    /// Errors    illegal_state without a group; illegal_generation when it has left the group; closed; no space.
+    /// Errors    illegal_state without a group; group_max_size_reached when the group has another member; closed; no space.
     void commit() {
         std::vector<broker_room::committed_position> positions;
         require_group();
@@ -223,18 +234,44 @@ public:
     }
 
     /// Commits one partition's position: `next` is the next offset to read, the offset of the last record done plus one.
+    /// Errors    as commit(), and offset_out_of_range for a negative one.
     void commit(const brook::partition& which, offset next) {
         require_group();
+        if (next < 0) {
+            throw_error(errc::offset_out_of_range, place(find(which).number) + ": offset " + std::to_string(next) + " cannot be committed; they begin at 0");
+        }
         commit({{topic_id(), find(which).number, next}});
     }
 
     /// What its group has committed for a partition; nullopt when nothing.
     [[nodiscard]] std::optional<offset> committed(const brook::partition& which) const {
         require_group();
+        require_ours(which);
         return detail::access::engine(*topic_).open_core()->offsets().find(options_.group_id, topic_id(), which.number());
     }
 
 private:
+    /// What `wakeup` rings, from any thread, whatever topic the consumer turns to meanwhile.
+    class bell {
+    public:
+        void hang(std::shared_ptr<broker_room::shared_state> where) {
+            const std::scoped_lock guard{mutex_};
+            where_ = std::move(where);
+        }
+        void ring() noexcept {
+            is_rung_.store(true, std::memory_order_seq_cst);
+            const std::scoped_lock guard{mutex_};
+            where_->readers.notify();
+        }
+        [[nodiscard]] bool is_rung() const noexcept { return is_rung_.load(std::memory_order_seq_cst); }
+        [[nodiscard]] bool take() noexcept { return is_rung() && is_rung_.exchange(false, std::memory_order_seq_cst); }
+
+    private:
+        std::atomic<bool> is_rung_{false};
+        std::mutex mutex_;  // guards the place
+        std::shared_ptr<broker_room::shared_state> where_;
+    };
+
     struct assigned {
         std::int32_t number;
         storage::log* log;
@@ -264,8 +301,9 @@ private:
     /// Joins the group, and goes to where each partition is to be read from.
     void find_positions() {
         const auto core = detail::access::engine(*topic_).open_core();
-        if (!options_.group_id.empty() && member_ == 0) {
-            member_ = core->join(options_.group_id);
+        core->require_open();
+        if (!options_.group_id.empty()) {
+            join(*core);
         }
         for (auto& one : partitions_) {
             if (!options_.group_id.empty()) {
@@ -273,10 +311,16 @@ private:
             }
             if (!one.is_sought) {
                 reset(one, "nothing was committed");
+                one.is_sought = true;  // that much is settled, should the next one fail
             }
-            one.is_sought = false;
         }
         is_positioned_ = true;
+    }
+
+    void join(broker_room::core& core) {
+        if (member_ == 0) {
+            member_ = core.join(options_.group_id);
+        }
     }
 
     /// R7: a commit behind the end of the log is of a history that was cut; the log is right.
@@ -320,9 +364,10 @@ private:
         std::optional<std::chrono::nanoseconds> deadline;
         for (;;) {
             records<Key, Value, Broker> found = fetch();
-            if (!found.empty() || wakeups_->exchange(false, std::memory_order_seq_cst)) {
+            if (!found.empty() || wakeups_->take()) {
                 return found;
             }
+            detail::access::engine(*topic_).open_core()->require_open();
             if (longest && longest->count() <= 0) {
                 return found;
             }
@@ -339,7 +384,7 @@ private:
             for (auto& one : partitions_) {
                 one.log->expect_reader();
             }
-            if (nothing_new() && !wakeups_->load(std::memory_order_seq_cst)) {
+            if (nothing_new() && !wakeups_->is_rung()) {
                 shared.readers.wait(ticket, left);
             }
         }
@@ -368,7 +413,9 @@ private:
                 continue;
             }
             ranges_.clear();
-            if (const failure why = one.reader.fetch(left, options_.check_crcs, ranges_); why) {
+            const bool is_before = one.reader.position_offset() < one.log->log_start_offset();
+            if (const failure why = is_before ? failure{errc::offset_out_of_range, place(one.number) + ": it begins later"}
+                                              : one.reader.fetch(left, options_.check_crcs, ranges_)) {
                 if (!found.empty()) {
                     break;  // what was found first is given first
                 }
@@ -389,12 +436,14 @@ private:
 
     template <class Rep, class Period>
     [[nodiscard]] static std::chrono::nanoseconds saturated(std::chrono::duration<Rep, Period> longest) {
-        using seconds = std::chrono::duration<long double>;
         constexpr auto most = std::chrono::nanoseconds::max();
-        if (seconds{longest} >= seconds{most}) {
+        if (longest <= longest.zero()) {
+            return std::chrono::nanoseconds{0};
+        }
+        if (std::chrono::duration<double>{longest} >= std::chrono::duration<double>{most}) {
             return most;
         }
-        return longest.count() <= 0 ? std::chrono::nanoseconds{0} : std::chrono::ceil<std::chrono::nanoseconds>(longest);
+        return std::chrono::ceil<std::chrono::nanoseconds>(longest);
     }
 
     // ---- the rest ----
@@ -404,6 +453,7 @@ private:
             return;
         }
         const auto core = detail::access::engine(*topic_).open_core();
+        join(*core);  // who is no member speaks for no group
         if (const failure why = core->offsets().commit(options_.group_id, positions)) {
             why.raise();
         }
@@ -457,7 +507,7 @@ private:
     std::size_t next_partition_ = 0;
     bool is_positioned_ = false;
     broker_room::core::member_id member_ = 0;  // 0: not a member
-    std::unique_ptr<std::atomic<bool>> wakeups_;
+    std::unique_ptr<bell> wakeups_;
 };
 
 template <class Key, class Value, class Broker>

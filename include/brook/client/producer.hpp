@@ -157,6 +157,7 @@ public:
     [[nodiscard]] brook::slot claim(std::size_t size)
         requires(!is_keyed && is_raw && engine_type::claims_in_place)
     {
+        sender().require_open();
         return open_slot(sticky_->choose(clamp(size)), std::nullopt, size);
     }
 
@@ -164,6 +165,7 @@ public:
     [[nodiscard]] brook::slot claim(key_argument key, std::size_t size)
         requires(is_keyed && is_raw && engine_type::claims_in_place)
     {
+        sender().require_open();
         const detail::serialized<Key> key_bytes{key};
         return open_slot(partition_for_key(key_bytes.view(), sender().topic().partition_count()), key_bytes.view(), size);
     }
@@ -246,6 +248,7 @@ private:
         if (!value_size) {
             sizes.value = format::null_size;
         }
+        engine::embedded_sender& sending = sender();
         const std::int32_t partition = choose(key, sizes, given);
         const auto write_key = [&key](std::byte* to) {
             if constexpr (is_keyed) {
@@ -256,7 +259,7 @@ private:
             }
         };
         const auto stamp = time ? std::optional{time->time_since_epoch().count()} : std::nullopt;
-        return {partition, sender().send(partition, sizes, stamp, write_key, write_value, encoded)};
+        return {partition, sending.send(partition, sizes, stamp, write_key, write_value, encoded)};
     }
 
     [[nodiscard]] brook::slot open_slot(std::int32_t partition, std::optional<bytes> key, std::size_t size) {
@@ -277,10 +280,16 @@ private:
             throw_error(errc::invalid_config, "send_batch: a batch has 1 to " + std::to_string(most_in_batch - 1) + " records, not " + std::to_string(count));
         }
         const auto write_body = [&](std::byte* entry) {
+            std::uint64_t left = body;
             for (const auto& element : range) {
                 take(element, [&](const detail::serialized<Key>& key, const auto& value) {
                     const auto prepared = value_codec::prepare(value);
-                    const format::entry_layout layout = format::lay_out_entry(entry, sizes_of(key, prepared.size(), 0));
+                    const format::record_sizes sizes = sizes_of(key, prepared.size(), 0);
+                    if (format::entry_bytes(sizes) > left) {
+                        refuse_changed();
+                    }
+                    left -= format::entry_bytes(sizes);
+                    const format::entry_layout layout = format::lay_out_entry(entry, sizes);
                     if constexpr (is_keyed) {
                         key.write_to(layout.key);
                     }
@@ -288,8 +297,16 @@ private:
                     entry = layout.end;
                 });
             }
+            if (left != 0) {
+                refuse_changed();
+            }
         };
         return {partition, sender().send_batch(partition, body, static_cast<std::uint32_t>(count), write_body)};
+    }
+
+    /// A batch is looked at twice: to count, then to write.
+    [[noreturn]] static void refuse_changed() {
+        throw_error(errc::illegal_state, "send_batch: the records' sizes changed between counting and writing; a serde must give the same bytes each time");
     }
 
     static constexpr std::uint64_t most_in_batch = 1u << 24;

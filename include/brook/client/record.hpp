@@ -47,7 +47,7 @@ template <class Key> struct record<Key, tombstone_t> {
 /// Where a record went.
 struct record_metadata {
     std::int32_t partition = -1;
-    brook::offset offset = -1;     ///< -1 where nobody waited for it (acks::none)
+    brook::offset offset = -1;     ///< -1: nowhere
     brook::timestamp timestamp{};  ///< as stored
 
     bool operator==(const record_metadata&) const = default;

@@ -152,12 +152,14 @@ public:
         void step() noexcept {
             while (left_ > 0) {
                 const range& now = batch_->parts_[part_].of;
-                while (walk_ && walk_->next(slice_)) {
-                    if (slice_.offset >= now.first && slice_.offset < now.last) {
-                        return;
+                if (walk_) {
+                    while (walk_->next(slice_)) {
+                        if (slice_.offset >= now.first && slice_.offset < now.last) {
+                            return;
+                        }
                     }
+                    walk_.reset();
                 }
-                walk_.reset();
                 if (at_ >= now.end) {
                     if (++part_ == batch_->parts_.size()) {
                         left_ = 0;  // a batch says that it has more records than it has: only a hostile file does
@@ -167,11 +169,14 @@ public:
                     continue;
                 }
                 const std::byte* const frame = now.pin->frame(at_);
-                const format::frame_header header = format::load_header(frame);
-                const format::frame_word word = format::word_of(header);
+                const auto word = load<format::frame_word>(frame);
                 at_ += word.length();
-                if (word.kind() == format::frame_kind::data) {
-                    walk_.emplace(header, frame);
+                if (word.is_plain_lone()) {
+                    if (format::read_lone(frame, word, slice_)) {
+                        return;
+                    }
+                } else if (word.kind() == format::frame_kind::data) {
+                    walk_.emplace(format::load_header(frame), frame);
                 }
             }
         }

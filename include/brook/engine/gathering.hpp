@@ -106,21 +106,35 @@ public:
     struct added {
         batch_handle batch;
         std::uint32_t index = 0;
-        std::array<batch_handle, 2> appended_now;  ///< the batch before this one, and this one, where they were full
     };
 
-    gathering(embedded_topic topic, std::int32_t partition, std::size_t batch_size)
-        : topic_{std::move(topic)}, partition_{partition}, batch_size_{batch_size} {}
+    /// Batches that became full: the one before the record, and the one with it.
+    using filled = std::array<batch_handle, 2>;
 
-    /// Adds a record; `make_batch` gives a new batch where one begins. What the writers throw passes through.
+    gathering(embedded_topic topic, std::int32_t partition, std::size_t batch_size)
+        : topic_{std::move(topic)}, log_{topic_.log(partition)}, partition_{partition}, batch_size_{batch_size} {}
+
+    /// True when a record can be gathered at all: in a batch it takes some bytes more than alone.
+    [[nodiscard]] bool has_room_for(const format::record_sizes& sizes) const noexcept {
+        return frame_bytes(1, format::entry_bytes(sizes)) <= log_.largest_frame();
+    }
+
+    /// Adds a record; `make_batch` gives a new batch where one begins. What the writers throw passes through; `full` has
+    /// been filled in by then.
+    ///
+    /// Requires  has_room_for(sizes).
     template <class WriteKey, class WriteValue, class MakeBatch>
     [[nodiscard]] added add(const format::record_sizes& sizes, std::optional<std::int64_t> timestamp, const WriteKey& write_key,
-                            const WriteValue& write_value, bytes headers, std::chrono::nanoseconds linger, const MakeBatch& make_batch) {
+                            const WriteValue& write_value, bytes headers, std::chrono::nanoseconds linger, const MakeBatch& make_batch, filled& full) {
         const std::scoped_lock guard{mutex_};
         added place;
         const auto size = static_cast<std::size_t>(format::entry_bytes(sizes));
-        if (count_ > 0 && body_.size() + size > batch_size_) {
-            place.appended_now[0] = append();
+        if (log_.options().is_append_time) {
+            timestamp.reset();  // the log's own time counts
+        }
+        if (count_ > 0 && (body_.size() + size > batch_size_ || frame_bytes(count_ + 1, body_.size() + size) > log_.largest_frame() ||
+                           count_ == most_in_batch || !delta_of(timestamp))) {
+            full[0] = append();
         }
         const std::size_t before = body_.size();
         if (before == 0) {
@@ -133,7 +147,10 @@ public:
             write_value(layout.value);
             if (count_ == 0) {
                 batch_ = make_batch();
-                base_timestamp_ = timestamp ? *timestamp : topic_.platform().now().time_since_epoch().count();
+                base_timestamp_ = topic_.platform().now().time_since_epoch().count();
+                if (!delta_of(timestamp)) {
+                    base_timestamp_ = *timestamp;  // centuries away
+                }
                 deadline_ = topic_.platform().monotonic() + linger;
             }
             note_detail(timestamp, sizes.headers);
@@ -145,7 +162,7 @@ public:
         place.batch = batch_;
         place.index = count_++;
         if (body_.size() >= batch_size_) {
-            place.appended_now[1] = append();
+            full[1] = append();
         }
         return place;
     }
@@ -167,9 +184,23 @@ public:
     }
 
 private:
+    static constexpr std::uint32_t most_in_batch = (1u << 24) - 1;  // what one claim takes
+
+    /// At most: not every batch has details.
+    [[nodiscard]] static constexpr std::uint64_t frame_bytes(std::uint32_t count, std::uint64_t body) noexcept {
+        return format::frame_header_size + format::extension::bytes_each + std::uint64_t{count} * sizeof(format::record_detail) + body;
+    }
+
+    /// From the batch's time to this one; nullopt when the number does not hold it.
+    [[nodiscard]] std::optional<std::int64_t> delta_of(std::optional<std::int64_t> timestamp) const noexcept {
+        std::int64_t delta = 0;
+        const bool is_too_far = timestamp && __builtin_sub_overflow(*timestamp, base_timestamp_, &delta);
+        return is_too_far ? std::nullopt : std::optional{delta};
+    }
+
     /// A record whose time is not the batch's, or that has headers, gives every record of the batch a detail.
     void note_detail(std::optional<std::int64_t> timestamp, std::uint32_t headers) {
-        const std::int64_t delta = timestamp ? *timestamp - base_timestamp_ : 0;
+        const std::int64_t delta = *delta_of(timestamp);
         if (details_.empty() && delta == 0 && headers == 0) {
             return;
         }
@@ -197,8 +228,11 @@ private:
             }
             copy_bytes(to + detail_bytes, body_.data(), body_.size());
         };
+        if (log_.options().is_append_time) {
+            base_timestamp_ = topic_.platform().now().time_since_epoch().count();
+        }
         appended done;
-        auto why = embedded_topic::append_batch(topic_.log(partition_), detail_bytes + body_.size(), count_,
+        auto why = embedded_topic::append_batch(log_, detail_bytes + body_.size(), count_,
                                                 has_details ? format::extension::detail : std::uint16_t{0}, base_timestamp_, write_body, done);
         batch_->resolve(done, count_, std::move(details_), why ? std::make_shared<failed_delivery>(std::move(*why)) : nullptr);
         body_.clear();
@@ -216,6 +250,7 @@ private:
     }
 
     embedded_topic topic_;
+    storage::log& log_;
     std::int32_t partition_;
     std::size_t batch_size_;
 

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -33,12 +34,17 @@ public:
           partition_{partition},
           sizes_{key ? static_cast<std::uint32_t>(key->size()) : format::null_size, size, 0} {
         storage::log& log = this->log();
+        if (format::lone_frame_size(sizes_) > log.largest_frame()) {
+            throw_error(errc::record_too_large, log.name().text() + ": a slot of " + std::to_string(size) + " bytes, and a segment holds " +
+                                                    std::to_string(log.largest_frame()) + " with their frame; raise the topic's segment_bytes or claim less");
+        }
         if (log.options().flush_messages > 0 || log.options().is_append_time) {
             buffer_.resize(std::size_t{size} + sizes_.key_bytes());
             value_ = mutable_bytes{buffer_}.first(size);
             copy_bytes(buffer_.data() + size, key ? key->data() : nullptr, sizes_.key_bytes());
             return;
         }
+        sender_->close_gathered(partition_);  // what was gathered before goes before
         storage::claim taken;
         failure why;
         if (!log.take_open(embedded_topic::length_of(format::lone_frame_size(sizes_)), taken, pin_, id_, why)) {

@@ -52,16 +52,19 @@ private:
     std::atomic<bool> is_collected_{false};
 };
 
-/// The failures of one producer that nobody has asked for yet. The first 64 are kept: the first one tells.
+/// The failures of one producer that nobody has asked for yet. Of those that nobody can ask for any more the first is
+/// kept; the others are as many as their deliveries, which somebody else keeps.
 ///
 /// Threads   shared.
 class uncollected_failures {
 public:
     void add(std::shared_ptr<failed_delivery> failed) {
         const std::scoped_lock guard{mutex_};
-        if (failures_.size() < most) {
-            failures_.push_back(std::move(failed));
+        if (failures_.size() >= many_) {
+            forget_known();
+            many_ = failures_.size() < least / 2 ? least : failures_.size() * 2;
         }
+        failures_.push_back(std::move(failed));
     }
 
     /// The first failure that nobody asked for; success when there is none. Forgets them all.
@@ -80,8 +83,17 @@ public:
     }
 
 private:
-    static constexpr std::size_t most = 64;
-    std::mutex mutex_;  // guards the failures
+    static constexpr std::size_t least = 64;
+
+    void forget_known() {
+        bool has_first = false;
+        std::erase_if(failures_, [&](const std::shared_ptr<failed_delivery>& failed) {
+            return failed->is_collected() || (failed.use_count() == 1 && std::exchange(has_first, true));
+        });
+    }
+
+    std::mutex mutex_;  // guards what follows
+    std::size_t many_ = least;  // look through them when they have become so many
     std::vector<std::shared_ptr<failed_delivery>> failures_;
 };
 

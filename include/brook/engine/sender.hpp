@@ -77,22 +77,34 @@ public:
     template <class WriteBody>
     [[nodiscard]] sent send_batch(std::int32_t partition, std::uint64_t body_size, std::uint32_t count, const WriteBody& write_body) {
         if (static_cast<std::size_t>(partition) >= logs_.size() || is_closed_.load(std::memory_order_relaxed)) [[unlikely]] {
-            return refuse(partition);
+            return refuse(partition, count);
         }
-        if (!gatherings_.empty()) {
-            finish(gatherings_[static_cast<std::size_t>(partition)]->close(nullptr));  // what was gathered before goes before
-        }
+        close_gathered(partition);  // what was gathered before goes before
         appended done;
         const std::int64_t time = platform_.now().time_since_epoch().count();
         if (auto why = embedded_topic::append_batch(*logs_[static_cast<std::size_t>(partition)], body_size, count, 0, time, write_body, done)) [[unlikely]] {
-            return fail(partition, std::move(*why));
+            return fail(partition, std::move(*why), count);
         }
         return acknowledge(partition, done, count);
     }
 
+    /// Appends what has been gathered for a partition.
+    void close_gathered(std::int32_t partition) {
+        if (!gatherings_.empty()) {
+            finish(gatherings_[static_cast<std::size_t>(partition)]->close(nullptr));
+        }
+    }
+
+    /// Errors    closed.
+    void require_open() const {
+        if (is_closed_.load(std::memory_order_relaxed)) {
+            closed().raise();
+        }
+    }
+
     /// A record that has been appended elsewhere (a slot): what its delivery waits for.
     [[nodiscard]] sent acknowledge(std::int32_t partition, const appended& done, std::uint32_t count) {
-        if (waits_for_sync_) [[unlikely]] {
+        if (promises_durability_) [[unlikely]] {
             note_sent(partition, done.at + count - 1);
         }
         if (options_.on_delivery) [[unlikely]] {
@@ -103,10 +115,10 @@ public:
         return {done, sync_of(partition)};
     }
 
-    [[nodiscard]] sent fail(std::int32_t partition, failure why) {
+    [[nodiscard]] sent fail(std::int32_t partition, failure why, std::uint32_t count = 1) {
         auto failed = std::make_shared<failed_delivery>(std::move(why));
         failures_.add(failed);
-        if (options_.on_delivery) {
+        for (std::uint32_t i = 0; options_.on_delivery && i < count; ++i) {
             options_.on_delivery(partition, appended{}, failed->why().code);
         }
         return {appended{}, std::move(failed)};
@@ -123,22 +135,23 @@ public:
             const auto limit = deadline_after(topic_.platform(), options_.delivery_timeout);
             for (std::int32_t partition = 0; partition < topic_.partition_count(); ++partition) {
                 const offset last = last_sent_[static_cast<std::size_t>(partition)].load(std::memory_order_acquire);
-                if (failure why = last < 0 ? failure{} : topic_.log(partition).wait_acknowledged(last, limit); why && !unsynced) {
-                    unsynced = std::move(why);
+                if (failure why = last < 0 ? failure{} : topic_.log(partition).wait_acknowledged(last, limit); why) {
+                    answer(partition, last, why);
+                    unsynced = unsynced ? unsynced : std::move(why);
                 }
             }
-            answer(unsynced);
+            answer();
         }
+        const std::scoped_lock telling{telling_mutex_};  // what upkeep has answered meanwhile has been told
         failure uncollected = failures_.take_first();
         return uncollected ? uncollected : unsynced;
     }
 
     /// Flushes, and refuses what comes after.
     [[nodiscard]] failure close() {
-        failure why = flush();
         is_closed_.store(true, std::memory_order_relaxed);
         is_special_.store(true, std::memory_order_relaxed);
-        return why;
+        return flush();
     }
 
     std::optional<std::chrono::nanoseconds> run_due(std::chrono::nanoseconds now) override {
@@ -146,12 +159,19 @@ public:
         const auto sooner = [&next](std::chrono::nanoseconds when) { next = next && *next < when ? *next : when; };
         for (const auto& gathered : gatherings_) {
             std::optional<std::chrono::nanoseconds> deadline;
+            const std::scoped_lock telling{telling_mutex_};
             finish(gathered->close_due(now, deadline));
             if (deadline) {
                 sooner(*deadline);
             }
         }
-        if (answer({})) {
+        for (const auto& [partition, last] : unanswered_ends()) {  // on_delivery waits for them, if nobody else does
+            const failure why = topic_.log(partition).wait_acknowledged(last, platform_.monotonic());
+            if (why && why.code != errc::timed_out) {
+                answer(partition, last, why);
+            }
+        }
+        if (answer()) {
             sooner(now + answer_pause);
         }
         return next;
@@ -190,12 +210,15 @@ private:
         for (std::int32_t partition = 0; partition < topic_.partition_count(); ++partition) {
             logs_.push_back(&topic_.log(partition));
         }
+        promises_durability_ = logs_.front()->options().promises_durability();
         waits_for_sync_ = options_.waits_for_sync && logs_.front()->options().flush_messages > 0;
-        is_special_.store(waits_for_sync_ || options_.linger.count() > 0 || options_.on_delivery || logs_.front()->options().is_append_time,
+        is_special_.store(promises_durability_ || options_.linger.count() > 0 || options_.on_delivery || logs_.front()->options().is_append_time,
                           std::memory_order_relaxed);
     }
 
+    /// Errors    closed.
     void start() {
+        const auto core = topic_.open_core();
         const auto count = static_cast<std::size_t>(topic_.partition_count());
         if (waits_for_sync_) {
             last_sent_ = std::vector<std::atomic<offset>>(count);
@@ -210,7 +233,7 @@ private:
             }
         }
         if (options_.linger.count() > 0 || (waits_for_sync_ && options_.on_delivery)) {
-            topic_.open_core()->attach(weak_from_this());
+            core->attach(weak_from_this());
         }
     }
 
@@ -222,8 +245,12 @@ private:
         if (static_cast<std::size_t>(partition) >= logs_.size() || is_closed_.load(std::memory_order_relaxed)) {
             return refuse(partition);
         }
-        if (!gatherings_.empty()) {
+        if (!gatherings_.empty() && gatherings_[static_cast<std::size_t>(partition)]->has_room_for(sizes)) {
             return gather(partition, sizes, timestamp, write_key, write_value, headers);
+        }
+        close_gathered(partition);
+        if (logs_.front()->options().is_append_time) {
+            timestamp.reset();  // the log's own time counts
         }
         appended done;
         const std::int64_t time = timestamp ? *timestamp : platform_.now().time_since_epoch().count();
@@ -233,13 +260,15 @@ private:
         return acknowledge(partition, done, 1);
     }
 
-    [[nodiscard]] sent refuse(std::int32_t partition) {
+    [[nodiscard]] failure closed() const { return {errc::closed, "topic '" + topic_.name() + "': this producer is closed"}; }
+
+    [[nodiscard]] sent refuse(std::int32_t partition, std::uint32_t count = 1) {
         if (is_closed_.load(std::memory_order_relaxed)) {
-            return fail(partition, {errc::closed, "topic '" + topic_.name() + "': this producer is closed"});
+            return fail(partition, closed(), count);
         }
         return fail(partition, {errc::unknown_topic_or_partition, "topic '" + topic_.name() + "' has partitions 0 to " +
                                                                       std::to_string(topic_.partition_count() - 1) + ", not " +
-                                                                      std::to_string(partition)});
+                                                                      std::to_string(partition)}, count);
     }
 
     // ---- gathering ----
@@ -247,21 +276,22 @@ private:
     template <class WriteKey, class WriteValue>
     [[nodiscard]] sent gather(std::int32_t partition, const format::record_sizes& sizes, std::optional<std::int64_t> timestamp,
                               const WriteKey& write_key, const WriteValue& write_value, bytes headers) {
-        const std::uint64_t alone = format::frame_header_size + format::entry_bytes(sizes);
-        if (alone > topic_.log(partition).largest_frame()) {
-            return fail(partition, {errc::record_too_large, topic_.log(partition).name().text() + ": " + std::to_string(alone) +
-                                                                " bytes with their frame, and a segment holds " +
-                                                                std::to_string(topic_.log(partition).largest_frame())});
-        }
         const auto make_batch = [&] { return std::make_shared<gathered_batch>(weak_from_this(), partition, sync_of(partition)); };
-        const auto added = gatherings_[static_cast<std::size_t>(partition)]->add(sizes, timestamp, write_key, write_value, headers,
-                                                                                options_.linger, make_batch);
-        finish(added.appended_now[0]);
-        finish(added.appended_now[1]);
-        if (added.index == 0 && !added.appended_now[1]) {
+        gathering::filled full;
+        gathering::added added;
+        try {
+            added = gatherings_[static_cast<std::size_t>(partition)]->add(sizes, timestamp, write_key, write_value, headers, options_.linger,
+                                                                          make_batch, full);
+        } catch (...) {
+            finish(full[0]);
+            throw;
+        }
+        finish(full[0]);
+        finish(full[1]);
+        if (added.index == 0 && !full[1]) {
             topic_.shared().upkeep.notify();  // it sleeps until the next deadline that it knows of
         }
-        return {appended{gathered_batch::mark_of(added.index), 0}, added.batch};
+        return {appended{gathered_batch::mark_of(added.index), 0}, std::move(added.batch)};
     }
 
     /// Tells whom it concerns that a batch has been appended, or has not; null: there was none.
@@ -271,7 +301,7 @@ private:
         }
         if (batch->failed()) {
             failures_.add(batch->failed());
-        } else if (waits_for_sync_) {
+        } else if (promises_durability_) {
             note_sent(batch->partition(), batch->record(batch->count() - 1).at);
         }
         if (!options_.on_delivery) {
@@ -293,6 +323,10 @@ private:
     }
 
     void note_sent(std::int32_t partition, offset at) noexcept {
+        topic_.shared().note_unsynced();
+        if (!waits_for_sync_) {
+            return;
+        }
         auto& last = last_sent_[static_cast<std::size_t>(partition)];
         for (offset before = last.load(std::memory_order_relaxed);
              before < at && !last.compare_exchange_weak(before, at, std::memory_order_release, std::memory_order_relaxed);) {
@@ -305,33 +339,61 @@ private:
             return;
         }
         const std::scoped_lock guard{unanswered_mutex_};
-        unanswered_.push_back({partition, done});
+        unanswered_.push_back({partition, done, {}});
+        if (unanswered_.size() == 1) {
+            topic_.shared().upkeep.notify();  // it syncs what nobody else waits for
+        }
     }
 
-    /// Calls on_delivery for what has become durable since; with a failure, for all the rest. True while some wait.
-    bool answer(const failure& why) {
+    /// Calls on_delivery for what has become durable since. True while some wait.
+    bool answer() { return answer(-1, -1, {}); }
+
+    /// The same, and with `why` for what else was sent to the partition, up to `last`.
+    bool answer(std::int32_t partition, offset last, const failure& why) {
+        const std::scoped_lock one_at_a_time{telling_mutex_};
         std::vector<unanswered> ready;
         bool is_left = false;
         {
             const std::scoped_lock guard{unanswered_mutex_};
             std::vector<unanswered> waiting;
-            for (const auto& record : unanswered_) {
-                storage::log& log = topic_.log(record.partition);
-                const bool is_ready = why || log.durable_offset() >= log.acknowledged_by(record.done.at);
-                (is_ready ? ready : waiting).push_back(record);
+            for (auto& record : unanswered_) {
+                const storage::log& log = *logs_[static_cast<std::size_t>(record.partition)];
+                const bool is_there = log.durable_offset() >= log.acknowledged_by(record.done.at);
+                const bool is_lost = !is_there && why && record.partition == partition && record.done.at <= last;
+                record.code = is_lost ? why.code : std::error_code{};
+                (is_there || is_lost ? ready : waiting).push_back(record);
             }
             unanswered_ = std::move(waiting);
             is_left = !unanswered_.empty();
         }
         for (const auto& record : ready) {
-            options_.on_delivery(record.partition, record.done, why.code);
+            options_.on_delivery(record.partition, record.done, record.code);
         }
         return is_left;
+    }
+
+    /// The partitions with records that on_delivery has not been told of, each with its last one.
+    [[nodiscard]] std::vector<std::pair<std::int32_t, offset>> unanswered_ends() {
+        std::vector<std::pair<std::int32_t, offset>> ends;
+        const std::scoped_lock guard{unanswered_mutex_};
+        for (const auto& record : unanswered_) {
+            auto found = ends.begin();
+            while (found != ends.end() && found->first != record.partition) {
+                ++found;
+            }
+            if (found == ends.end()) {
+                ends.emplace_back(record.partition, record.done.at);
+            } else if (found->second < record.done.at) {
+                found->second = record.done.at;
+            }
+        }
+        return ends;
     }
 
     struct unanswered {
         std::int32_t partition;
         appended done;
+        std::error_code code;
     };
 
     embedded_topic topic_;
@@ -339,12 +401,14 @@ private:
     os::platform& platform_;
     std::vector<storage::log*> logs_;      // one a partition
     std::atomic<bool> is_special_{false};  // sending is more than appending
+    bool promises_durability_ = false;
     bool waits_for_sync_ = false;
     std::atomic<bool> is_closed_{false};
     uncollected_failures failures_;
     std::vector<std::unique_ptr<gathering>> gatherings_;              // one a partition; empty: linger 0
     std::vector<std::atomic<offset>> last_sent_;                      // one a partition, where syncs are waited for
     std::vector<std::shared_ptr<pending_delivery>> sync_waits_;       // likewise
+    std::recursive_mutex telling_mutex_;                              // held while upkeep calls on_delivery: flush waits for that
     std::mutex unanswered_mutex_;                                     // guards the records that on_delivery waits for
     std::vector<unanswered> unanswered_;
 };

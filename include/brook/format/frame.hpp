@@ -91,7 +91,7 @@ public:
     constexpr explicit frame_word(std::uint64_t raw) noexcept : raw_{raw} {}
 
     [[nodiscard]] static constexpr frame_word claimed(std::uint32_t length) noexcept {
-        return frame_word{static_cast<std::uint32_t>(-static_cast<std::int32_t>(length))};
+        return frame_word{std::uint32_t{0} - length};
     }
     [[nodiscard]] static constexpr frame_word published(std::uint32_t size, std::uint16_t attributes,
                                                         std::uint16_t extension = 0) noexcept {
@@ -118,6 +118,12 @@ public:
     [[nodiscard]] constexpr std::uint16_t extension() const noexcept { return static_cast<std::uint16_t>(raw_ >> 48); }
     [[nodiscard]] constexpr frame_kind kind() const noexcept {
         return static_cast<frame_kind>((attributes() & attribute::kind_mask) >> attribute::kind_shift);
+    }
+
+    /// A published data frame with one record, not compressed, without extensions: most frames are.
+    [[nodiscard]] constexpr bool is_plain_lone() const noexcept {
+        constexpr std::uint64_t looked_at = std::uint64_t{attribute::codec_mask | attribute::kind_mask | attribute::lone} << 32 | std::uint64_t{0xffff} << 48;
+        return is_published() && (raw_ & looked_at) == std::uint64_t{attribute::lone} << 32;
     }
 
 private:

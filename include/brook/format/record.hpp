@@ -128,6 +128,43 @@ struct entry_layout {
     return {key, value, headers, end};
 }
 
+/// Reads the only record of a lone frame; false where the frame contradicts itself.
+///
+/// Requires  the word of a published, lone, uncompressed data frame whose size lies within the memory at `frame`.
+[[nodiscard]] inline bool read_lone(const std::byte* frame, frame_word word, record_slice& record) noexcept {
+    const std::uint32_t key = load<std::uint32_t>(frame + 36);
+    const std::byte* at = frame + frame_header_size + extension_bytes(word.extension());
+    const std::byte* end = frame + word.size();
+    const auto room = [&] { return end - at; };
+    record.offset = load<std::int64_t>(frame + 16);
+    record.timestamp = load<std::int64_t>(frame + 24);
+    record.is_append_time = (word.attributes() & attribute::append_time) != 0;
+    record.headers = {};
+    if (room() < 0) {
+        return false;
+    }
+    if ((word.attributes() & attribute::headers) != 0) [[unlikely]] {
+        constexpr std::ptrdiff_t size_bytes = sizeof(std::uint32_t);
+        if (room() < size_bytes || room() - size_bytes < static_cast<std::ptrdiff_t>(load<std::uint32_t>(end - size_bytes))) {
+            return false;
+        }
+        const std::uint32_t size = load<std::uint32_t>(end - size_bytes);
+        end -= size_bytes + static_cast<std::ptrdiff_t>(size);
+        record.headers = {end, size};
+    }
+    record.has_key = key != null_size;
+    const std::uint64_t key_size = record.has_key ? key : 0;
+    const auto key_room = static_cast<std::ptrdiff_t>(align_up(key_size, std::uint64_t{8}));
+    if (room() < key_room) {
+        return false;
+    }
+    record.key = {at, static_cast<std::size_t>(key_size)};
+    at += key_room;
+    record.has_value = (word.attributes() & attribute::null_value) == 0;
+    record.value = {at, record.has_value ? static_cast<std::size_t>(room()) : 0};
+    return true;
+}
+
 /// Walks the records of one data frame, in the order of their offsets. Bounds are checked against the frame's size at
 /// each step, so that a frame made by an enemy ends the walk early (`is_malformed`) and reads nothing outside itself.
 ///
@@ -138,6 +175,7 @@ public:
     /// Requires  a published frame of kind data or control whose size lies within the memory at `frame`.
     record_walk(const frame_header& header, const std::byte* frame) noexcept
         : header_{header},
+          frame_{frame},
           at_{frame + frame_header_size},
           end_{frame + static_cast<std::uint32_t>(header.size)},
           left_{(header.attributes & attribute::lone) != 0 ? 1u : header.count} {
@@ -164,8 +202,11 @@ public:
             return false;
         }
         --left_;
+        if ((header_.attributes & attribute::lone) != 0) {
+            return read_lone(frame_, word_of(header_), record) || malformed();
+        }
         record.is_append_time = (header_.attributes & attribute::append_time) != 0;
-        return (header_.attributes & attribute::lone) != 0 ? next_lone(record) : next_entry(record);
+        return next_entry(record);
     }
 
     [[nodiscard]] bool is_malformed() const noexcept { return is_malformed_; }
@@ -179,35 +220,6 @@ private:
         return false;
     }
 
-    bool next_lone(record_slice& record) noexcept {
-        record.offset = header_.base_offset;
-        record.timestamp = header_.base_timestamp;
-        record.headers = {};
-        if ((header_.attributes & attribute::headers) != 0) {
-            if (room() < sizeof(std::uint32_t)) {
-                return malformed();
-            }
-            const std::uint32_t size = load<std::uint32_t>(end_ - sizeof(std::uint32_t));
-            end_ -= sizeof(std::uint32_t);
-            if (room() < size) {
-                return malformed();
-            }
-            end_ -= size;
-            record.headers = {end_, size};
-        }
-        const std::uint32_t key = header_.count;
-        record.has_key = key != null_size;
-        const std::uint64_t key_size = record.has_key ? key : 0;
-        if (room() < align_up(key_size, std::uint64_t{8})) {
-            return malformed();
-        }
-        record.key = {at_, key_size};
-        at_ += align_up(key_size, std::uint64_t{8});
-        record.has_value = (header_.attributes & attribute::null_value) == 0;
-        record.value = {at_, record.has_value ? room() : 0};
-        return true;
-    }
-
     bool next_entry(record_slice& record) noexcept {
         if (room() < entry_size) {
             return malformed();
@@ -218,13 +230,13 @@ private:
         const std::uint32_t key = static_cast<std::uint32_t>(sizes >> 32);
         record.has_key = key != null_size;
         record.has_value = value != null_size;
-        record.offset = header_.base_offset + index_;
+        record.offset = wrapping_sum(header_.base_offset, index_);
         record.timestamp = header_.base_timestamp;
         std::uint64_t headers = 0;
         if (details_ != nullptr) {
             const record_detail detail = load<record_detail>(details_ + std::size_t{index_} * sizeof(record_detail));
-            record.offset = header_.base_offset + detail.offset_delta;
-            record.timestamp = header_.base_timestamp + detail.time_delta;
+            record.offset = wrapping_sum(header_.base_offset, detail.offset_delta);
+            record.timestamp = wrapping_sum(header_.base_timestamp, detail.time_delta);
             headers = detail.headers_size;
         }
         ++index_;
@@ -232,6 +244,11 @@ private:
             return malformed();
         }
         return take(record.headers, headers) || malformed();
+    }
+
+    /// An enemy's numbers need not add up, and that is no undefined behaviour.
+    [[nodiscard]] static std::int64_t wrapping_sum(std::int64_t a, std::int64_t b) noexcept {
+        return static_cast<std::int64_t>(static_cast<std::uint64_t>(a) + static_cast<std::uint64_t>(b));
     }
 
     /// The last record's padding belongs to the frame's size: every entry is written whole.
@@ -246,6 +263,7 @@ private:
     }
 
     frame_header header_;
+    const std::byte* frame_;
     const std::byte* at_;
     const std::byte* end_;
     const std::byte* details_ = nullptr;

@@ -1,6 +1,6 @@
 /// \file brook/storage/appender.hpp
 /// The append path: claim, mark, publish; growth, seal and roll beside it.
-/// Floor 2, storage. The protocol and its proofs are told in brook/storage/README.md.
+/// Floor 2, storage. The protocol is told in brook/storage/README.md.
 #pragma once
 
 #include <atomic>

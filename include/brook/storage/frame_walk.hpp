@@ -80,7 +80,7 @@ enum class trust {
 /// Cost      a few ns per 8 bytes; only where something is broken.
 [[nodiscard]] inline bool find_frame(const mapped_segment& segment, position from, offset expected, frame_view& found) noexcept {
     const position end = segment.readable();
-    for (position at = align_up(from, format::frame_alignment); at + format::frame_header_size <= end && at >= from; at += format::frame_alignment) {
+    for (position at = align_up(from, format::frame_alignment); at >= from && at <= end && end - at >= format::frame_header_size; at += format::frame_alignment) {
         std::byte* const data = segment.frame(at);
         const format::frame_header header = format::load_header(data);
         if (header.size < static_cast<std::int32_t>(format::frame_header_size) || header.base_offset < expected ||

@@ -107,7 +107,13 @@ public:
             return false;
         }
         pin = taken.home->pin();
-        id = claims_.add(taken, pin, platform().monotonic());
+        const auto added = claims_.add(taken, pin, platform().monotonic());
+        if (!added) {
+            abandon(taken, 1);
+            why = {errc::closed, name().text() + ": closed"};
+            return false;
+        }
+        id = *added;
         return true;
     }
     template <class Finish>
@@ -224,7 +230,7 @@ public:
     }
 
     /// Stops appends, lets those that are under way finish, and lets go of the files. Waits for no user: a slot that is
-    /// still open is cut off from the file.
+    /// still open becomes a filler, and is cut off from the file.
     void close() noexcept {
         if (is_closed_.exchange(true) || appends_.is_forked()) {
             return;  // a child lets go of nothing: the files are its parent's
@@ -234,11 +240,12 @@ public:
         }
         appends_.stop(append_state::closed, {errc::closed, name().text() + ": closed"});
         const std::scoped_lock guard{upkeep_mutex_};
+        claims_.close([this](const claim& taken) { appends_.abandon(taken, 1); });
         drain();
-        if (options_.promises_durability() && !claims_.oldest()) {
+        if (options_.promises_durability()) {
             static_cast<void>(durability_.wait(prefix_.advance().next));  // who waits is told; nobody else was promised
         }
-        claims_.close();
+        claims_.detach();
         appends_.discard_spare();
         static_cast<void>(appends_.name_taken_spare());  // else recovery does it
         give_space_back();
@@ -354,36 +361,36 @@ private:
         checkpoint_.sequence += 1;
         checkpoint_.durable_offset = durable_offset();
         checkpoint_.log_start_offset = log_start_;
-        checkpoint_.high_watermark = durable_offset();
+        checkpoint_.high_watermark = durable_offset();  // one replica: it has what it has synced
         checkpoint_.segment_base = place->home->base;
         checkpoint_.segment_position = place->at;
         checkpoint_.segment_offset = place->next;
         return files_.write_checkpoint(checkpoint_);
     }
 
-    /// Waits for the claims of appends that are under way; steps over those that users hold: recovery fills them.
+    /// Waits for the claims of appends that are under way.
     void drain() {
-        for (;;) {
-            const log_place place = prefix_.advance();
-            const tail_word claimed = appends_.claimed();
-            if (place.home == segments_.last() && place.at >= claimed.end()) {
+        for (log_place before = prefix_.advance();;) {
+            const segment_pin pin = before.home->pin();
+            if (!pin || (before.home == segments_.last() && before.at >= appends_.claimed().end())) {
                 return;
             }
-            if (const auto held = claims_.length_at(place.home, place.at)) {
-                prefix_.step_over(*held, 1);
-                continue;
-            }
-            const segment_pin pin = place.home->pin();
-            if (!pin || (pin->word(place.at).is_published() && place.home->next.load(std::memory_order_acquire) == nullptr)) {
+            const bool was_published = pin->word(before.at).is_published();
+            const log_place now = prefix_.advance();
+            const bool has_moved = now.home != before.home || now.at != before.at;
+            if (was_published && !has_moved) {
                 return;  // sealed, and there was no room for the next segment
             }
-            platform().yield();
+            if (!has_moved) {
+                platform().yield();
+            }
+            before = now;
         }
     }
 
     void give_space_back() {
         segment& last = *segments_.last();
-        if (const segment_pin pin = last.pin(); pin && !claims_.oldest()) {
+        if (const segment_pin pin = last.pin()) {
             punch_behind(*pin, tail_word{last.tail.load(std::memory_order_relaxed)}.end() + format::frame_header_size);
         }
     }

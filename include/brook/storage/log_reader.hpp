@@ -139,10 +139,12 @@ public:
         }
         std::uint32_t left = most;
         while (left > 0) {
-            record_range range{pin_, at_, at_, wanted_, wanted_, 0};
-            const bool goes_on = walk(left, verify, range, why);
+            record_range range;
+            segment_pin pin;  // taken only when there is something to keep: a poll that finds nothing touches no counter
+            const bool goes_on = walk(left, verify, range, pin, why);
             if (range.count > 0) {
                 left -= range.count;
+                range.pin = pin ? std::move(pin) : pin_;
                 ranges.push_back(std::move(range));
             }
             if (!goes_on) {
@@ -194,9 +196,13 @@ private:
         return true;
     }
 
-    /// Collects records within one segment; false when nothing more can be had now.
-    [[nodiscard]] bool walk(std::uint32_t most, bool verify, record_range& range, failure& why) {
+    /// Collects records within one segment; false when nothing more can be had now. Where it goes on to the next segment,
+    /// `left_behind` is the one that the range lies in.
+    [[nodiscard]] bool walk(std::uint32_t most, bool verify, record_range& range, segment_pin& left_behind, failure& why) {
         while (range.count < most) {
+            if (walk_lone(most, verify, range); range.count == most) {
+                break;
+            }
             frame_view found;
             switch (look_here(verify, found)) {
                 case look::nothing:
@@ -210,7 +216,12 @@ private:
                 case look::frame: break;
             }
             if (found.kind() == format::frame_kind::seal) {
-                return enter_next(why);
+                segment_pin before = pin_;
+                if (!enter_next(why)) {
+                    return false;
+                }
+                left_behind = std::move(before);
+                return true;
             }
             if (found.kind() == format::frame_kind::data && next_ + found.offsets_taken() > wanted_) {
                 if ((found.header.attributes & format::attribute::codec_mask) != 0) {
@@ -228,6 +239,48 @@ private:
             }
         }
         return true;
+    }
+
+    /// The common case in a loop of its own: lone records, one after the other. Stops in front of everything else, and of
+    /// what is not as it should be.
+    void walk_lone(std::uint32_t most, bool verify, record_range& range) {
+        if (next_ != wanted_) {
+            return;
+        }
+        const mapped_segment& segment = *pin_;
+        const position end = segment.readable();
+        const position written_from = verify ? segment.written_from.load(std::memory_order_relaxed) : 0;
+        position verified_to = segment.verified_to.load(std::memory_order_relaxed);
+        const position begin = at_;
+        const offset first = next_;
+        while (range.count + static_cast<std::uint32_t>(next_ - first) < most) {
+            const format::frame_word word = segment.word(at_);
+            if (!word.is_plain_lone() || word.size() < format::frame_header_size || word.length() > end - at_ ||
+                load<offset>(segment.frame(at_) + 16) != next_) {
+                break;
+            }
+            if (at_ < written_from && at_ >= verified_to) {
+                if (!format::verifies(segment.seed(), at_, end, segment.frame(at_))) {
+                    break;
+                }
+                if (at_ == verified_to) {
+                    verified_to = at_ + word.length();
+                    pin_->verified_to.store(verified_to, std::memory_order_relaxed);
+                }
+            }
+            at_ += word.length();
+            ++next_;
+        }
+        if (next_ != first) {
+            if (range.count == 0) {
+                range.begin = begin;
+                range.first = first;
+            }
+            range.count += static_cast<std::uint32_t>(next_ - first);
+            range.end = at_;
+            range.last = next_;
+            wanted_ = next_;
+        }
     }
 
     /// Adds a data frame's records to the range; false when only a part of them fits.

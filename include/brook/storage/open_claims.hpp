@@ -34,8 +34,12 @@ public:
         std::chrono::nanoseconds since;   ///< on the platform's monotonic clock
     };
 
-    [[nodiscard]] id add(const claim& taken, segment_pin pin, std::chrono::nanoseconds now) {
+    /// nullopt when the log has been closed since the claim was taken: closing waits for it, so give it up.
+    [[nodiscard]] std::optional<id> add(const claim& taken, segment_pin pin, std::chrono::nanoseconds now) {
         const std::scoped_lock guard{mutex_};
+        if (is_closed_) {
+            return std::nullopt;
+        }
         entries_.push_back({++last_id_, taken, std::move(pin), std::this_thread::get_id(), now});
         return last_id_;
     }
@@ -73,24 +77,24 @@ public:
         return entries_.empty() ? std::nullopt : std::optional{info{entries_.front().taken.first, entries_.front().since}};
     }
 
-    /// No claim is settled any more. Their memory stops being the file's, whatever their owners still write there.
-    void close() {
+    /// The log is closing: each open claim becomes a filler, by `give_up(claim)`, and none is settled any more.
+    template <class GiveUp>
+    void close(const GiveUp& give_up) {
         const std::scoped_lock guard{mutex_};
         is_closed_ = true;
         for (const auto& open : entries_) {
-            static_cast<void>(open.pin->log().detach());  // fails only for want of memory for one kernel object
+            give_up(open.taken);  // its owner may still write behind the header, where a filler has nothing
         }
     }
 
-    /// Length of the claim at this place, if it is one that is still open.
-    [[nodiscard]] std::optional<std::uint32_t> length_at(const segment* home, position at) const {
+    /// Whatever their owners still write does not reach the files from here on.
+    ///
+    /// Requires  `close`, and that nobody else writes to these segments.
+    void detach() {
         const std::scoped_lock guard{mutex_};
         for (const auto& open : entries_) {
-            if (open.taken.home == home && open.taken.at == at) {
-                return open.taken.length;
-            }
+            static_cast<void>(open.pin->log().detach());  // fails only for want of memory for one kernel object
         }
-        return std::nullopt;
     }
 
 private:

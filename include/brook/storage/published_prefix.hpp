@@ -21,7 +21,7 @@ struct log_place {
 };
 
 /// One cursor per partition, moved by whoever asks; the append path never touches it. A claim that is not published
-/// yet stops it, and everything that waits for the contiguous prefix: flush, durable acknowledgements.
+/// yet stops it, and everything that waits for the contiguous prefix: reads, syncs, durable acknowledgements.
 ///
 /// Threads   shared.
 /// Cost      a few ns per frame that nobody had asked about before.
@@ -51,13 +51,6 @@ public:
             pin = next->pin();
         }
         return place_;
-    }
-
-    /// Steps over a claim that will not be published any more: only for closing.
-    void step_over(position length, offset offsets) {
-        const std::scoped_lock guard{mutex_};
-        place_.at += length;
-        place_.next += offsets;
     }
 
 private:

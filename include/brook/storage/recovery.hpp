@@ -1,6 +1,6 @@
 /// \file brook/storage/recovery.hpp
 /// Opening a partition after whatever happened to it: killed, powered off, damaged.
-/// Floor 2, storage. The protocol and its proofs are told in brook/storage/README.md.
+/// Floor 2, storage. The protocol is told in brook/storage/README.md.
 #pragma once
 
 #include <array>

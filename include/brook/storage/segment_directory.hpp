@@ -293,6 +293,17 @@ private:
         return map ? std::move(index) : nullptr;
     }
 
+    /// True for what a creation left that failed behind its rename, and could not even remove the file: this very segment,
+    /// without a frame.
+    [[nodiscard]] bool is_left_over(const std::string& log_path, std::optional<offset> base) {
+        segment_summary summary;
+        failure unreadable;
+        std::array<std::byte, sizeof(std::uint64_t)> first_word{};
+        const auto file = open_summary(log_path, summary, unreadable);
+        return file && summary.base == base && summary.is_spare == !base && !file->read_at(format::segment_header_size, first_word) &&
+               load<std::uint64_t>(first_word.data()) == 0;
+    }
+
     segment_pin refuse(failure& why, std::error_code code, const std::string& what) const {
         why = {code, name_.text() + ": " + what};
         return nullptr;
@@ -346,7 +357,12 @@ private:
         if (code = made->log_file().sync(); code) {
             return refuse(why, code, "cannot sync " + temporary);
         }
-        if (code = platform_->rename_to_new(temporary, stem + ".log"); code) {
+        code = platform_->rename_to_new(temporary, stem + ".log");
+        if (code == std::errc::file_exists && is_left_over(stem + ".log", base)) {
+            discard(stem + ".log");
+            code = platform_->rename_to_new(temporary, stem + ".log");
+        }
+        if (code) {
             return refuse(why, code, "cannot rename " + temporary + " to " + stem + ".log");
         }
         if (code = platform_->sync_directory(path_); code) {
