@@ -89,7 +89,7 @@ private:
         storage::claim taken;
         failure why;
         if (size > log().largest_frame()) {
-            return {errc::record_too_large, "a commit of " + std::to_string(positions.size()) + " partitions does not fit in a segment"};
+            return {errc::record_too_large, std::string{"a commit of "} + std::to_string(positions.size()) + " partitions does not fit in a segment"};
         }
         const auto length = static_cast<std::uint32_t>(size);
         if (!log().take(length, static_cast<std::uint32_t>(positions.size()), taken, why)) {

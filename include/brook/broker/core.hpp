@@ -127,7 +127,7 @@ public:
     [[nodiscard]] topic_handle create_topic(std::string_view name, const topic_options& options, const schema& key, const schema& value) {
         require_valid_topic_name(name);
         if (name.starts_with("__")) {
-            throw_error(errc::invalid_topic, "topic '" + std::string{name} + "': names that begin with __ are the broker's own");
+            throw_error(errc::invalid_topic, std::string{"topic '"} + std::string{name} + "': names that begin with __ are the broker's own");
         }
         const std::scoped_lock guard{topics_mutex_};
         require_open();
@@ -153,7 +153,7 @@ public:
         require_open();
         const auto found = topics_.find(name);
         if (found == topics_.end() || name.starts_with("__")) {
-            throw_error(errc::unknown_topic_or_partition, "there is no topic '" + std::string{name} + "' in " + directory_ +
+            throw_error(errc::unknown_topic_or_partition, std::string{"there is no topic '"} + std::string{name} + "' in " + directory_ +
                                                               "; make it by create_topic");
         }
         const topic_handle& topic = whole(found->second);

@@ -36,7 +36,7 @@ inline void require_valid_topic_name(std::string_view name) {
         is_valid = is_valid && ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-');
     }
     if (!is_valid) {
-        throw_error(errc::invalid_topic, "topic '" + std::string{name.substr(0, 249)} +
+        throw_error(errc::invalid_topic, std::string{"topic '"} + std::string{name.substr(0, 249)} +
                                              "': a name has 1 to 249 characters of a-z A-Z 0-9 . _ - and is neither . nor ..");
     }
 }
@@ -136,7 +136,7 @@ private:
 
     static void require(std::string_view topic, bool condition, const std::string& rule) {
         if (!condition) {
-            throw_error(errc::invalid_config, "topic '" + std::string{topic} + "': " + rule);
+            throw_error(errc::invalid_config, std::string{"topic '"} + std::string{topic} + "': " + rule);
         }
     }
 
@@ -148,10 +148,10 @@ private:
         require(topic, options.cleanup_policy.value_or(brook::cleanup_policy::delete_) == brook::cleanup_policy::delete_ && !options.delete_retention,
                 "this version has no compaction yet: leave cleanup_policy and delete_retention out");
         require(topic, options.partitions.value_or(1) >= 1 && options.partitions.value_or(1) <= most_partitions,
-                "partitions is 1 to " + std::to_string(most_partitions));
+                std::string{"partitions is 1 to "} + std::to_string(most_partitions));
         const std::int64_t segment_bytes = options.segment_bytes.value_or(largest_segment);
         require(topic, segment_bytes >= storage::page_size && segment_bytes <= largest_segment,
-                "segment_bytes is 4096 to " + std::to_string(largest_segment));
+                std::string{"segment_bytes is 4096 to "} + std::to_string(largest_segment));
         require(topic, options.flush_messages.value_or(1) >= 1, "flush_messages is 1 or more; leave it out for no promise");
         require(topic, !options.flush_interval || options.flush_interval->count() > 0, "flush_interval is more than 0; leave it out for none");
     }
@@ -159,13 +159,13 @@ private:
     /// A name that topic.meta gives back as it was.
     static void require_storable(std::string_view topic, const schema& type) {
         require(topic, type.name.size() <= longest_schema && type.name.find('\n') == std::string::npos,
-                "a serde's schema has at most " + std::to_string(longest_schema) + " characters and no line breaks");
+                std::string{"a serde's schema has at most "} + std::to_string(longest_schema) + " characters and no line breaks");
     }
 
     template <class Number>
     static void agree(std::string_view topic, std::string_view name, std::optional<Number> given, std::int64_t stored) {
         if (given && static_cast<std::int64_t>(*given) != stored) {
-            throw_error(errc::topic_already_exists, "topic '" + std::string{topic} + "' was created with " + std::string{name} + " = " +
+            throw_error(errc::topic_already_exists, std::string{"topic '"} + std::string{topic} + "' was created with " + std::string{name} + " = " +
                                                         std::to_string(stored) + ", not " + std::to_string(*given) +
                                                         "; leave the option out, or open it by broker.topic()");
         }
@@ -173,7 +173,7 @@ private:
 
     static void require_type(std::string_view topic, std::string_view what, const schema& stored, const schema& given) {
         if (stored != given) {
-            throw_error(errc::schema_mismatch, "topic '" + std::string{topic} + "': its " + std::string{what} + "s are " + text_of(stored) +
+            throw_error(errc::schema_mismatch, std::string{"topic '"} + std::string{topic} + "': its " + std::string{what} + "s are " + text_of(stored) +
                                                    ", and this program's are " + text_of(given));
         }
     }

@@ -3,7 +3,6 @@
 /// Floor 6, client. Source: Kafka's KafkaConsumer.
 #pragma once
 
-#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -125,7 +124,11 @@ public:
         std::vector<std::int32_t> numbers;
         for (const auto& one : chosen) {
             require_ours(one);
-            if (std::find(numbers.begin(), numbers.end(), one.number()) == numbers.end()) {
+            bool is_there = false;  // named twice is read once
+            for (const std::int32_t number : numbers) {
+                is_there = is_there || number == one.number();
+            }
+            if (!is_there) {
                 numbers.push_back(one.number());
             }
         }

@@ -277,7 +277,7 @@ private:
             ++count;
         }
         if (count == 0 || count >= most_in_batch) {
-            throw_error(errc::invalid_config, "send_batch: a batch has 1 to " + std::to_string(most_in_batch - 1) + " records, not " + std::to_string(count));
+            throw_error(errc::invalid_config, std::string{"send_batch: a batch has 1 to "} + std::to_string(most_in_batch - 1) + " records, not " + std::to_string(count));
         }
         const auto write_body = [&](std::byte* entry) {
             std::uint64_t left = body;

@@ -24,28 +24,28 @@ namespace detail {
 
 [[noreturn]] inline void throw_written_past_end(std::size_t wanted, std::size_t at, std::size_t capacity) {
     throw_error(errc::illegal_state,
-                "a serde's write() gave more bytes than it had counted: " + std::to_string(wanted) + " more at byte " +
+                std::string{"a serde's write() gave more bytes than it had counted: "} + std::to_string(wanted) + " more at byte " +
                     std::to_string(at) + " of " + std::to_string(capacity) + "; it must give the same bytes each time");
 }
 
 [[noreturn]] inline void throw_written_short(std::size_t written, std::size_t counted) {
     throw_error(errc::illegal_state,
-                "a serde's write() gave fewer bytes than it had counted: " + std::to_string(written) + " of " +
+                std::string{"a serde's write() gave fewer bytes than it had counted: "} + std::to_string(written) + " of " +
                     std::to_string(counted) + "; it must give the same bytes each time");
 }
 
 [[noreturn]] inline void throw_length(std::size_t size) {
-    throw_error(errc::record_too_large, "a text or a run of bytes of " + std::to_string(size) +
+    throw_error(errc::record_too_large, std::string{"a text or a run of bytes of "} + std::to_string(size) +
                                             " bytes: its length is stored in 32 bits; split it, or keep it elsewhere");
 }
 
 [[noreturn]] inline void throw_read_past_end(std::size_t wanted, std::size_t at, std::size_t size) {
-    throw_error(errc::schema_read, "the bytes end early: " + std::to_string(wanted) + " wanted at byte " +
+    throw_error(errc::schema_read, std::string{"the bytes end early: "} + std::to_string(wanted) + " wanted at byte " +
                                        std::to_string(at) + " of " + std::to_string(size));
 }
 
 [[noreturn]] inline void throw_not_a_bool(std::byte found) {
-    throw_error(errc::schema_read, "a bool is stored as 0 or 1, not as " + std::to_string(std::to_integer<int>(found)));
+    throw_error(errc::schema_read, std::string{"a bool is stored as 0 or 1, not as "} + std::to_string(std::to_integer<int>(found)));
 }
 
 [[noreturn]] inline void throw_wrong_size(std::string_view schema, std::size_t wanted, std::size_t found) {

@@ -92,7 +92,7 @@ public:
 
 private:
     [[noreturn]] void refuse(const char* what) const {
-        throw_error(errc::no_value, "the record at offset " + std::to_string(slice_.offset) + " of partition " + std::to_string(partition_) + ' ' + what);
+        throw_error(errc::no_value, std::string{"the record at offset "} + std::to_string(slice_.offset) + " of partition " + std::to_string(partition_) + ' ' + what);
     }
 
     format::record_slice slice_;

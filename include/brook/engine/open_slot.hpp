@@ -39,6 +39,9 @@ public:
                                                     std::to_string(log.largest_frame()) + " with their frame; raise the topic's segment_bytes or claim less");
         }
         if (log.options().flush_messages > 0 || log.options().is_append_time) {
+            if (log.is_closed()) {
+                throw_error(errc::closed, log.name().text() + ": closed");
+            }
             buffer_.resize(std::size_t{size} + sizes_.key_bytes());
             value_ = mutable_bytes{buffer_}.first(size);
             copy_bytes(buffer_.data() + size, key ? key->data() : nullptr, sizes_.key_bytes());

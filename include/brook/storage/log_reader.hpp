@@ -353,9 +353,9 @@ private:
         frame_view found;
         std::string beyond = "nothing intact follows";
         if (find_frame(*pin_, at_ + format::frame_alignment, next_, found)) {
-            beyond = "intact again from offset " + std::to_string(found.header.base_offset);
+            beyond = std::string{"intact again from offset "} + std::to_string(found.header.base_offset);
         } else if (next != nullptr) {
-            beyond = "intact again from offset " + std::to_string(next->base);
+            beyond = std::string{"intact again from offset "} + std::to_string(next->base);
         }
         return {errc::corrupt_record, place_text(source_->name(), *pin_, at_, next_) + ": not what was written there; " + beyond +
                                           " (seek there to go on without what lies between)"};

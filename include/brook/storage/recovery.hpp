@@ -554,7 +554,7 @@ private:
 
     [[nodiscard]] failure quarantine(const std::string& path) {
         for (int attempt = 0;; ++attempt) {
-            const std::string kept = path + (attempt == 0 ? "" : "." + std::to_string(attempt)) + ".quarantine";
+            const std::string kept = path + (attempt == 0 ? "" : std::string{"."} + std::to_string(attempt)) + ".quarantine";
             const auto code = files_.platform().rename_to_new(path, kept);
             if (code == std::errc::file_exists && attempt < 1'000) {
                 continue;

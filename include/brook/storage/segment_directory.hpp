@@ -319,7 +319,7 @@ private:
         }
         const std::uint32_t window = first_window < capacity ? first_window : capacity;
         if (code = log->allocate(0, window); code) {
-            return refuse(why, code, "cannot take " + std::to_string(window) + " bytes of disk for " + temporary);
+            return refuse(why, code, std::string{"cannot take "} + std::to_string(window) + " bytes of disk for " + temporary);
         }
         const auto birth = format::make_birth(platform_->random(), capacity, name_.topic_id, name_.number);
         std::array<std::byte, format::segment_header_size> header{};
@@ -338,7 +338,7 @@ private:
             return refuse(why, code, "cannot create " + stem + ".index");
         }
         if (code = index->allocate(0, index_bytes); code) {
-            return refuse(why, code, "cannot take " + std::to_string(index_bytes) + " bytes of disk for " + stem + ".index");
+            return refuse(why, code, std::string{"cannot take "} + std::to_string(index_bytes) + " bytes of disk for " + stem + ".index");
         }
         auto log_map = log->map(capacity, code);
         if (!log_map) {

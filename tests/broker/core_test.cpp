@@ -1,0 +1,749 @@
+#include <brook/broker/core.hpp>
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include "broker/child.hpp"
+#include "broker/outcome.hpp"
+#include "broker/watched_platform.hpp"
+#include "support/catch.hpp"
+#include "support/faulty_platform.hpp"
+#include "support/temp_directory.hpp"
+
+using namespace std::chrono_literals;
+
+using brook::broker_options;
+using brook::errc;
+using brook::maintenance;
+using brook::topic_options;
+using brook::broker_room::core;
+using brook::broker_room::schema;
+using brook::broker_room::topic_handle;
+using brook::test::child;
+using brook::test::code_of;
+using brook::test::fault;
+using brook::test::faulty_platform;
+using brook::test::in_child;
+using brook::test::operation;
+using brook::test::outcome_of;
+using brook::test::shared_with_children;
+using brook::test::temp_directory;
+using brook::test::watched_platform;
+
+namespace {
+
+const schema key{"key", 1};
+const schema value{"value", 2};
+
+broker_options by_hand(brook::os::platform* platform = nullptr) {
+    broker_options options;
+    options.maintenance = maintenance::manual;
+    options.platform = platform;
+    return options;
+}
+
+std::string read(const std::string& path) {
+    std::ifstream file{path, std::ios::binary};
+    return {std::istreambuf_iterator<char>{file}, {}};
+}
+
+void write(const std::string& path, const std::string& text) { std::ofstream{path, std::ios::binary} << text; }
+
+/// Appends one record without key or value.
+std::error_code append(const topic_handle& topic, std::int32_t partition = 0) {
+    brook::storage::claim taken;
+    brook::failure why;
+    if (!topic->partition(partition).take(brook::format::frame_header_size, 1, taken, why)) {
+        return why.code;
+    }
+    brook::format::frame_header header{};
+    header.size = static_cast<std::int32_t>(brook::format::frame_header_size);
+    header.attributes = brook::format::attribute::lone | brook::format::attribute::null_value;
+    header.count = brook::format::null_size;
+    topic->partition(partition).publish(taken, header);
+    return {};
+}
+
+std::size_t threads_of_this_process() {
+    return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator{"/proc/self/task"}, {}));
+}
+
+std::uintmax_t disk_use(const std::string& path) {
+    std::uintmax_t blocks = 0;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator{path}) {
+        struct stat status {};
+        if (::stat(entry.path().c_str(), &status) == 0 && entry.is_regular_file()) {
+            blocks += static_cast<std::uintmax_t>(status.st_blocks);
+        }
+    }
+    return blocks * 512;
+}
+
+/// Counts down to an event that another thread brings about; waits long, and says whether it came.
+class event {
+public:
+    void happened() {
+        const std::lock_guard guard{mutex_};
+        has_happened_ = true;
+        changed_.notify_all();
+    }
+    [[nodiscard]] bool await() {
+        std::unique_lock guard{mutex_};
+        return changed_.wait_for(guard, 60s, [this] { return has_happened_; });
+    }
+
+private:
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    bool has_happened_ = false;
+};
+
+}  // namespace
+
+// ---- the directory ----
+
+TEST_CASE("a broker makes its directory, and finds its topics there the next time", "[broker][core]") {
+    const temp_directory scratch;
+    const std::string directory = scratch / "data";
+    {
+        core broker{directory, by_hand()};
+        CHECK_FALSE(append(broker.create_topic("orders", {.partitions = 3}, key, value), 2));
+        CHECK(broker.topic_names() == std::vector<std::string>{"orders"});
+    }
+    core again{directory + "//", by_hand()};
+    CHECK(again.directory() == directory);
+    const topic_handle orders = again.topic("orders", key, value);
+    CHECK(orders->partition_count() == 3);
+    CHECK(orders->partition(0).log_end_offset() == 0);
+    CHECK(orders->partition(2).log_end_offset() == 1);
+    CHECK(code_of([&] { static_cast<void>(orders->partition(3)); }) == errc::unknown_topic_or_partition);
+    CHECK(code_of([&] { static_cast<void>(orders->partition(-1)); }) == errc::unknown_topic_or_partition);
+}
+
+TEST_CASE("a directory is one broker's at a time", "[broker][core]") {
+    const temp_directory scratch;
+    const auto open = [&] { core{scratch.path(), by_hand()}; };
+    const auto opens_elsewhere = [&] { return in_child([&] { return code_of(open) == errc::directory_in_use ? 1 : 0; }); };
+
+    SECTION("of two in one process the second is refused") {
+        core first{scratch.path(), by_hand()};
+        const auto refused = outcome_of(open);
+        CHECK(refused.code == errc::directory_in_use);
+        CHECK(refused.names(scratch.path()));
+        CHECK(read(scratch / "broker.lock") == std::to_string(::getpid()) + "\n");
+    }
+    SECTION("of two processes the second is refused") {
+        core first{scratch.path(), by_hand()};
+        CHECK(opens_elsewhere() == 1);
+    }
+    SECTION("a broker that goes leaves it free at once") {
+        { core first{scratch.path(), by_hand()}; }
+        CHECK_FALSE(code_of(open));
+        CHECK(opens_elsewhere() == 0);
+    }
+    SECTION("a broker that is closed leaves it free at once, whoever still has the object") {
+        core first{scratch.path(), by_hand()};
+        first.close();
+        CHECK_FALSE(code_of(open));
+    }
+    SECTION("a process that is killed leaves it free at once") {
+        shared_with_children<std::atomic<bool>> has_opened;
+        child holder{[&] {
+            core first{scratch.path(), by_hand()};
+            has_opened->store(true);
+            for (;;) {
+                ::pause();
+            }
+            return 0;
+        }};
+        while (!has_opened->load()) {
+            std::this_thread::yield();
+        }
+        CHECK(code_of(open) == errc::directory_in_use);
+        holder.kill();
+        CHECK_FALSE(code_of(open));
+    }
+}
+
+TEST_CASE("a directory that holds other files is left as it was", "[broker][core]") {
+    const temp_directory scratch;
+    write(scratch / "thesis.tex", "42");
+    CHECK(code_of([&] { core{scratch.path(), by_hand()}; }) == errc::not_a_brook_directory);
+    CHECK(std::distance(std::filesystem::directory_iterator{scratch.path()}, {}) == 1);
+
+    std::filesystem::remove(scratch / "thesis.tex");
+    std::filesystem::create_directory(scratch / "lost+found");  // the root of a file system of its own
+    CHECK_FALSE(code_of([&] { core{scratch.path(), by_hand()}; }));
+}
+
+TEST_CASE("a directory that cannot be made says the system's own reason", "[broker][core]") {
+    const temp_directory scratch;
+    CHECK(code_of([&] { core{scratch / "no/such/parent", by_hand()}; }) == std::errc::no_such_file_or_directory);
+    write(scratch / "file", "");
+    CHECK(code_of([&] { core{scratch / "file", by_hand()}; }) == std::errc::not_a_directory);
+    CHECK(code_of([&] { core{"", by_hand()}; }) == std::errc::no_such_file_or_directory);
+}
+
+TEST_CASE("a newer format is refused by name, and a damaged broker.meta is no newer format", "[broker][core]") {
+    const temp_directory scratch;
+    { core{scratch.path(), by_hand()}; }
+    const std::string path = scratch / "broker.meta";
+    SECTION("newer") {
+        write(path, brook::format::properties{"brook-broker", 2}.encode());
+        const auto refused = outcome_of([&] { core{scratch.path(), by_hand()}; });
+        CHECK(refused.code == errc::unsupported_version);
+        CHECK(refused.names(path));
+    }
+    SECTION("damaged") {
+        std::string text = read(path);
+        text[text.size() / 2] = static_cast<char>(text[text.size() / 2] ^ 1);
+        write(path, text);
+        const auto refused = outcome_of([&] { core{scratch.path(), by_hand()}; });
+        CHECK(refused.code == errc::corrupt_record);
+        CHECK(refused.names(path));
+    }
+    SECTION("gone, while there are topics") {
+        std::filesystem::remove(path);
+        CHECK(code_of([&] { core{scratch.path(), by_hand()}; }) == errc::not_a_brook_directory);
+    }
+    CHECK(code_of([&] { core{scratch.path(), by_hand()}; }) != errc::directory_in_use);  // a refusal holds nothing
+}
+
+TEST_CASE("a file system that does not promise mapped writes is refused, unless the user knows better", "[broker][core]") {
+    const temp_directory scratch;
+    faulty_platform platform;
+    platform.inject({.on = operation::filesystem_of, .lasting = true});
+    broker_options options = by_hand(&platform);
+    CHECK(code_of([&] { core{scratch.path(), options}; }) == errc::unsafe_filesystem);
+    options.allow_unsafe_filesystem = true;
+    CHECK_FALSE(code_of([&] { core{scratch.path(), options}; }));
+}
+
+TEST_CASE("of two that begin one directory at the same time, the second finds what the first has made", "[broker][core]") {
+    const temp_directory scratch;
+    faulty_platform platform;
+    platform.on_call([&](operation which, const std::string&) {
+        if (which == operation::lock_file) {  // between our look at the directory and our lock, another came and went
+            platform.on_call(nullptr);
+            core other{scratch.path(), by_hand()};
+            static_cast<void>(other.create_topic("theirs", {}, key, value));
+        }
+    });
+    core broker{scratch.path(), by_hand(&platform)};
+    CHECK(broker.topic_names() == std::vector<std::string>{"theirs"});
+}
+
+TEST_CASE("opening fails at whichever call the system refuses, and the next opening succeeds", "[broker][core]") {
+    for (std::uint64_t call = 1;; ++call) {
+        CAPTURE(call);
+        const temp_directory scratch;
+        const std::string directory = scratch / "data";
+        faulty_platform platform;
+        platform.fail_any(call);
+        const auto failed = outcome_of([&] { core{directory, by_hand(&platform)}; });
+        const bool is_through = platform.calls() < call;
+        platform.heal();
+        core broker{directory, by_hand(&platform)};
+        REQUIRE_FALSE(append(broker.create_topic("orders", {}, key, value)));
+        if (is_through) {
+            REQUIRE_FALSE(failed.code);
+            break;
+        }
+        REQUIRE(call < 1'000);
+    }
+}
+
+TEST_CASE("a directory that was made is synced into its parent, as are the topics in it", "[broker][core]") {
+    const temp_directory scratch;
+    faulty_platform platform;
+    std::vector<std::string> synced;
+    platform.on_call([&](operation which, const std::string& path) {
+        if (which == operation::sync_directory) {
+            synced.push_back(path);
+        }
+    });
+    const auto has_synced = [&](const std::string& path) { return std::find(synced.begin(), synced.end(), path) != synced.end(); };
+    { core{scratch / "data", by_hand(&platform)}; }
+    CHECK(has_synced(scratch.path()));
+    CHECK(has_synced(scratch / "data"));
+    CHECK(has_synced(scratch / "data/topics"));
+
+    std::filesystem::remove_all(scratch / "data/topics");  // killed before it was made
+    synced.clear();
+    { core{scratch / "data", by_hand(&platform)}; }
+    CHECK(has_synced(scratch / "data"));
+}
+
+// ---- topics ----
+
+TEST_CASE("topic names are Kafka's, and are checked before any path is made of them", "[broker][core]") {
+    const temp_directory scratch;
+    core broker{scratch / "data", by_hand()};
+    const std::string longest(249, 'x');
+    for (const std::string& name : {std::string{"a"}, std::string{"A.b_c-9"}, std::string{"..."}, std::string{"_one"}, longest}) {
+        CAPTURE(name);
+        CHECK_FALSE(code_of([&] { static_cast<void>(broker.create_topic(name, {}, key, value)); }));
+    }
+    for (const std::string& name : {std::string{}, std::string{"."}, std::string{".."}, std::string{"../escape"}, std::string{"a/b"}, std::string{"/etc"},
+                                   std::string{"a\0b", 3}, std::string{"a b"}, std::string{"a~"}, std::string{"gr\xc3\xbc"}, std::string{"a\n"}, longest + 'x'}) {
+        CAPTURE(name);
+        CHECK(code_of([&] { static_cast<void>(broker.create_topic(name, {}, key, value)); }) == errc::invalid_topic);
+        CHECK(code_of([&] { static_cast<void>(broker.topic(name, key, value)); }) == errc::invalid_topic);
+    }
+    for (const std::string name : {"__x", "__consumer_offsets"}) {  // the broker's own
+        CAPTURE(name);
+        CHECK(code_of([&] { static_cast<void>(broker.create_topic(name, {}, key, value)); }) == errc::invalid_topic);
+        CHECK(code_of([&] { static_cast<void>(broker.topic(name, key, value)); }) == errc::unknown_topic_or_partition);
+    }
+    CHECK(broker.topic_names().size() == 5);
+    CHECK(std::distance(std::filesystem::directory_iterator{scratch.path()}, {}) == 1);
+}
+
+TEST_CASE("a topic that exists is opened where the options agree, and a typo creates nothing", "[broker][core]") {
+    const temp_directory scratch;
+    std::optional<core> broker{std::in_place, scratch.path(), by_hand()};
+    const topic_options made{.partitions = 2,
+                             .segment_bytes = 65'536,
+                             .flush_messages = 10,
+                             .flush_interval = 1s,
+                             .message_timestamp_type = brook::timestamp_type::append_time};
+    const topic_handle topic = broker->create_topic("orders", made, key, value);
+    const bool is_reopened = GENERATE(false, true);
+    if (is_reopened) {
+        broker.emplace(scratch / "", by_hand());
+    }
+    CAPTURE(is_reopened);
+    const auto create = [&](const topic_options& options) {
+        return outcome_of([&] { static_cast<void>(broker->create_topic("orders", options, key, value)); });
+    };
+    CHECK_FALSE(create(made).code);
+    CHECK_FALSE(create({}).code);  // not given is not default
+    CHECK_FALSE(create({.segment_bytes = 65'535}).code);  // is rounded up to the same
+
+    struct difference {
+        topic_options options;
+        std::string name;
+        brook::errc code = errc::topic_already_exists;
+    };
+    const std::vector<difference> differences = {
+        {{.partitions = 3}, "partitions"},
+        {{.segment_bytes = 131'072}, "segment_bytes"},
+        {{.segment_bytes = (std::int64_t{1} << 32) + 65'536}, "segment_bytes", errc::invalid_config},
+        {{.segment_bytes = -65'536}, "segment_bytes", errc::invalid_config},
+        {{.flush_messages = 1}, "flush_messages"},
+        {{.flush_interval = 2s}, "flush_interval"},
+        {{.message_timestamp_type = brook::timestamp_type::create_time}, "message_timestamp_type"},
+        {{.replication_factor = 3}, "replication_factor", errc::invalid_config},
+        {{.retention = 1h}, "retention", errc::invalid_config},
+    };
+    for (const auto& differing : differences) {
+        CAPTURE(differing.name);
+        const auto refused = create(differing.options);
+        CHECK(refused.code == differing.code);
+        CHECK(refused.names(differing.name));
+        CHECK(refused.names("orders"));
+    }
+    CHECK(code_of([&] { static_cast<void>(broker->topic("oders", key, value)); }) == errc::unknown_topic_or_partition);
+    CHECK(broker->topic_names() == std::vector<std::string>{"orders"});
+}
+
+TEST_CASE("other types than a topic was made with are refused, by the name of what differs", "[broker][core]") {
+    const temp_directory scratch;
+    core broker{scratch.path(), by_hand()};
+    static_cast<void>(broker.create_topic("orders", {}, key, value));
+    const schema other_name{"other", 2};
+    const schema other_fingerprint{"value", 3};
+    for (const schema& other : {other_name, other_fingerprint}) {
+        const auto as_value = outcome_of([&] { static_cast<void>(broker.topic("orders", key, other)); });
+        CHECK(as_value.code == errc::schema_mismatch);
+        CHECK(as_value.names("its values are 'value'"));
+        const auto as_key = outcome_of([&] { static_cast<void>(broker.create_topic("orders", {}, other, value)); });
+        CHECK(as_key.code == errc::schema_mismatch);
+        CHECK(as_key.names("its keys are 'key'"));
+    }
+}
+
+TEST_CASE("a schema's name that would not come back from topic.meta is refused when the topic is made", "[broker][core]") {
+    const temp_directory scratch;
+    core broker{scratch.path(), by_hand()};
+    for (const std::string& name : {std::string{"two\nlines"}, std::string(70'000, 'x')}) {
+        CHECK(code_of([&] { static_cast<void>(broker.create_topic("orders", {}, key, {name, 1})); }) == errc::invalid_config);
+    }
+    CHECK(broker.topic_names().empty());
+}
+
+TEST_CASE("what this version cannot do is refused by name, before anything is made", "[broker][core]") {
+    const temp_directory scratch;
+    core broker{scratch.path(), by_hand()};
+    struct unsupported {
+        topic_options options;
+        std::string name;
+    };
+    const std::vector<unsupported> all = {
+        {{.replication_factor = 3}, "replication_factor"},
+        {{.min_insync_replicas = 2}, "min_insync_replicas"},
+        {{.retention = 24h}, "retention"},
+        {{.retention_bytes = 1 << 30}, "retention_bytes"},
+        {{.cleanup_policy = brook::cleanup_policy::compact}, "cleanup_policy"},
+        {{.delete_retention = 24h}, "delete_retention"},
+        {{.partitions = 0}, "partitions"},
+        {{.partitions = -1}, "partitions"},
+        {{.partitions = 10'001}, "partitions"},
+        {{.segment_bytes = 4'095}, "segment_bytes"},
+        {{.segment_bytes = (std::int64_t{1} << 30) + 1}, "segment_bytes"},
+        {{.segment_bytes = -1}, "segment_bytes"},
+        {{.flush_messages = 0}, "flush_messages"},
+        {{.flush_interval = 0s}, "flush_interval"},
+        {{.flush_interval = -1s}, "flush_interval"},
+    };
+    for (const auto& one : all) {
+        CAPTURE(one.name);
+        const auto refused = outcome_of([&] { static_cast<void>(broker.create_topic("orders", one.options, key, value)); });
+        CHECK(refused.code == errc::invalid_config);
+        CHECK(refused.names(one.name));
+    }
+    CHECK_FALSE(code_of([&] {
+        static_cast<void>(broker.create_topic("orders", {.replication_factor = 1, .min_insync_replicas = 1, .cleanup_policy = brook::cleanup_policy::delete_}, key, value));
+    }));
+    CHECK(broker.topic_names() == std::vector<std::string>{"orders"});
+}
+
+TEST_CASE("a broker with peers is refused, alone among them it is not", "[broker][core]") {
+    const temp_directory scratch;
+    broker_options options = by_hand();
+    options.node_id = 1;
+    options.peers = {1, 2, 3};
+    const auto refused = outcome_of([&] { core{scratch / "data", options}; });
+    CHECK(refused.code == errc::invalid_config);
+    CHECK(refused.names("peers"));
+    CHECK_FALSE(std::filesystem::exists(scratch / "data"));
+    options.peers = {1};
+    CHECK_FALSE(code_of([&] { core{scratch / "data", options}; }));
+}
+
+TEST_CASE("a damaged topic says so to who asks for it, and stops no other", "[broker][core]") {
+    const temp_directory scratch;
+    {
+        core broker{scratch.path(), by_hand()};
+        for (const char* const name : {"good", "bad", "empty", "newer", "missing"}) {
+            REQUIRE_FALSE(append(broker.create_topic(name, {}, key, value)));
+        }
+    }
+    const auto meta = [&](const std::string& topic) { return scratch / ("topics/" + topic + "/topic.meta"); };
+    std::string text = read(meta("bad"));
+    text[text.find("partitions 1") + 11] = '2';
+    write(meta("bad"), text);
+    write(meta("empty"), "");
+    write(meta("newer"), brook::format::properties{"brook-topic", 2}.encode());
+    std::filesystem::remove(meta("missing"));
+    std::filesystem::create_directory(scratch / "topics/not a topic");
+
+    std::vector<std::string> told;
+    broker_options options = by_hand();
+    options.on_error = [&](const brook::failure& why) { told.push_back(why.text); };
+    core broker{scratch.path(), options};
+    const auto ask = [&](const char* name) { return outcome_of([&] { static_cast<void>(broker.topic(name, key, value)); }); };
+    CHECK_FALSE(ask("good").code);
+    CHECK(ask("bad").code == errc::corrupt_record);
+    CHECK(ask("bad").names(meta("bad")));
+    CHECK(ask("empty").code == errc::corrupt_record);
+    CHECK(ask("newer").code == errc::unsupported_version);
+    CHECK(ask("newer").names(meta("newer")));
+    CHECK(ask("missing").code == std::errc::no_such_file_or_directory);
+    CHECK(code_of([&] { static_cast<void>(broker.create_topic("bad", {}, key, value)); }) == errc::corrupt_record);  // not made anew over it
+    CHECK(told.size() == 5);
+    CHECK(broker.health().errors.size() == 5);
+    CHECK_FALSE(broker.health().is_ok());
+    CHECK_FALSE(append(broker.topic("good", key, value)));
+    broker.close();
+    CHECK(read(meta("bad")) == text);
+}
+
+TEST_CASE("damaged committed offsets stop the groups, and nothing else", "[broker][core]") {
+    const temp_directory scratch;
+    {
+        core broker{scratch.path(), by_hand()};
+        const topic_handle topic = broker.create_topic("orders", {}, key, value);
+        REQUIRE_FALSE(append(topic));
+        REQUIRE_FALSE(broker.offsets().commit("group", {{topic->meta.id, 0, 1}}));
+    }
+    write(scratch / "topics/__consumer_offsets/topic.meta", "");
+    core broker{scratch.path(), by_hand()};
+    CHECK_FALSE(append(broker.topic("orders", key, value)));
+    const auto refused = outcome_of([&] { static_cast<void>(broker.offsets()); });
+    CHECK(refused.code == errc::corrupt_record);
+    CHECK(refused.names("__consumer_offsets"));
+    CHECK_FALSE(broker.health().is_ok());
+}
+
+TEST_CASE("creating a topic fails at whichever call the system refuses, and works afterwards", "[broker][core]") {
+    const bool is_lasting = GENERATE(false, true);
+    for (std::uint64_t call = 1;; ++call) {
+        CAPTURE(is_lasting, call);
+        const temp_directory scratch;
+        faulty_platform platform;
+        std::optional<core> broker{std::in_place, scratch.path(), by_hand(&platform)};
+        platform.forget_calls();
+        platform.inject({.on = std::nullopt, .call = call, .number = EIO, .lasting = is_lasting, .path = ""});
+        const auto failed = outcome_of([&] { static_cast<void>(broker->create_topic("orders", {.partitions = 2}, key, value)); });
+        const bool is_through = platform.calls() < call;
+        platform.heal();
+        if (failed.code) {
+            // Either it is not there, or it is there whole: never half of it.
+            CHECK(broker->topic_names().empty());
+            if (call % 2 == 0) {
+                broker.emplace(scratch / "", by_hand(&platform));
+                CHECK(broker->health().is_ok());
+            }
+        }
+        const topic_handle topic = broker->create_topic("orders", {.partitions = 2}, key, value);
+        REQUIRE(topic->partition_count() == 2);
+        REQUIRE_FALSE(append(topic, 0));
+        REQUIRE_FALSE(append(topic, 1));
+        broker.emplace(scratch / "", by_hand(&platform));
+        REQUIRE(broker->health().is_ok());
+        REQUIRE(broker->topic("orders", key, value)->partition(1).log_end_offset() == 1);
+        if (is_through) {
+            REQUIRE_FALSE(failed.code);
+            break;
+        }
+        REQUIRE(call < 1'000);
+    }
+}
+
+TEST_CASE("a process killed while it creates a topic leaves nothing that is in the way of the next one", "[broker][core]") {
+    bool has_left_unfinished = false;
+    for (std::uint64_t call = 1;; ++call) {
+        CAPTURE(call);
+        const temp_directory scratch;
+        { core{scratch.path(), by_hand()}; }
+        constexpr int killed = 9;
+        const int status = in_child([&] {
+            faulty_platform platform;
+            core broker{scratch.path(), by_hand(&platform)};
+            std::uint64_t calls = 0;
+            platform.on_call([&](operation, const std::string&) {
+                if (++calls == call) {
+                    ::_exit(killed);
+                }
+            });
+            static_cast<void>(broker.create_topic("orders", {.partitions = 2}, key, value));
+            platform.on_call(nullptr);
+            return 0;
+        });
+        has_left_unfinished = has_left_unfinished || std::filesystem::exists(scratch / "topics/orders~");
+        core broker{scratch.path(), by_hand()};
+        REQUIRE(broker.health().is_ok());
+        const topic_handle topic = broker.create_topic("orders", {.partitions = 2}, key, value);
+        REQUIRE_FALSE(append(topic, 1));
+        REQUIRE_FALSE(std::filesystem::exists(scratch / "topics/orders~"));
+        if (status == 0) {
+            break;
+        }
+        REQUIRE(status == killed);
+        REQUIRE(call < 1'000);
+    }
+    CHECK(has_left_unfinished);
+}
+
+TEST_CASE("many threads that create one topic get one topic", "[broker][core]") {
+    const temp_directory scratch;
+    core broker{scratch.path(), by_hand()};
+    std::vector<topic_handle> made(4);
+    {
+        std::vector<std::jthread> threads;
+        for (auto& mine : made) {
+            threads.emplace_back([&] { mine = broker.create_topic("orders", {.partitions = 2}, key, value); });
+        }
+    }
+    CHECK(std::count(made.begin(), made.end(), made.front()) == 4);
+}
+
+// ---- closing ----
+
+TEST_CASE("a closed broker says so", "[broker][core]") {
+    const temp_directory scratch;
+    core broker{scratch.path(), by_hand()};
+    const topic_handle topic = broker.create_topic("orders", {}, key, value);
+    broker.close();
+    broker.close();
+    CHECK(code_of([&] { static_cast<void>(broker.create_topic("orders", {}, key, value)); }) == errc::closed);
+    CHECK(code_of([&] { static_cast<void>(broker.topic("orders", key, value)); }) == errc::closed);
+    CHECK(code_of([&] { static_cast<void>(broker.join("group")); }) == errc::closed);
+    CHECK(code_of([&] { broker.maintain(std::nullopt); }) == errc::closed);
+    CHECK(append(topic) == errc::closed);
+    CHECK(broker.offsets().commit("group", {{topic->meta.id, 0, 0}}).code == errc::closed);
+}
+
+// ---- upkeep ----
+
+TEST_CASE("with manual maintenance a broker has no thread, else one", "[broker][core][upkeep]") {
+    const temp_directory scratch;
+    const std::size_t before = threads_of_this_process();
+    {
+        core broker{scratch.path(), by_hand()};
+        static_cast<void>(broker.create_topic("orders", {.partitions = 4}, key, value));
+        CHECK(threads_of_this_process() == before);
+    }
+    {
+        core broker{scratch.path(), {}};
+        static_cast<void>(broker.topic("orders", key, value));
+        CHECK(threads_of_this_process() == before + 1);
+    }
+    CHECK(threads_of_this_process() == before);
+}
+
+TEST_CASE("maintain does all that is due", "[broker][core][upkeep]") {
+    const temp_directory scratch;
+    faulty_platform platform;
+    platform.set_monotonic(1s);
+    core broker{scratch.path(), by_hand(&platform)};
+    const topic_handle timed = broker.create_topic("timed", {.flush_interval = 10s}, key, value);
+    const topic_handle counted = broker.create_topic("counted", {.flush_messages = 3}, key, value);
+    const topic_handle sealed = broker.create_topic("sealed", {.segment_bytes = 4'096}, key, value);
+    const auto maintain = [&] { broker.maintain(std::nullopt); };
+
+    maintain();
+    REQUIRE_FALSE(append(timed));
+    REQUIRE_FALSE(append(counted));
+    maintain();
+    CHECK(timed->partition(0).durable_offset() == 0);  // not due yet
+    CHECK(counted->partition(0).durable_offset() == 0);
+
+    REQUIRE_FALSE(append(counted));
+    REQUIRE_FALSE(append(counted));
+    maintain();
+    CHECK(counted->partition(0).durable_offset() == 3);
+
+    platform.advance_monotonic(10s);
+    maintain();
+    CHECK(timed->partition(0).durable_offset() == 1);
+
+    for (int i = 0; i < 250; ++i) {  // some segments of it
+        REQUIRE_FALSE(append(sealed));
+    }
+    CHECK(sealed->partition(0).durable_offset() == 0);
+    maintain();
+    CHECK(sealed->partition(0).durable_offset() > 150);  // all but the active segment
+    CHECK(broker.health().is_ok());
+}
+
+TEST_CASE("a small budget gets round to every partition in the end", "[broker][core][upkeep]") {
+    const temp_directory scratch;
+    core broker{scratch.path(), by_hand()};
+    const topic_handle topic = broker.create_topic("orders", {.partitions = 8, .segment_bytes = 4'096}, key, value);
+    for (std::int32_t partition = 0; partition < 8; ++partition) {
+        for (int i = 0; i < 100; ++i) {
+            REQUIRE_FALSE(append(topic, partition));
+        }
+    }
+    for (int i = 0; i < 100; ++i) {
+        broker.maintain(1ns);
+    }
+    for (std::int32_t partition = 0; partition < 8; ++partition) {
+        CAPTURE(partition);
+        CHECK(topic->partition(partition).durable_offset() > 0);
+    }
+}
+
+TEST_CASE("an idle broker sleeps without an alarm, and takes no more of the disk", "[broker][core][upkeep]") {
+    const temp_directory scratch;
+    event asleep;
+    std::atomic<int> alarms{0};
+    watched_platform platform{[&](std::optional<std::chrono::nanoseconds> timeout) {
+        if (timeout) {
+            ++alarms;
+        } else {
+            asleep.happened();
+        }
+    }};
+    broker_options options;
+    options.platform = &platform;
+    core broker{scratch.path(), options};
+    topic_options durability;
+    SECTION("with plain topics") {}
+    SECTION("with topics that sync by count") { durability.flush_messages = 1; }
+    SECTION("with topics that sync by time") { durability.flush_interval = 10ms; }
+    durability.partitions = 4;
+    const topic_handle topic = broker.create_topic("orders", durability, key, value);
+    for (std::int32_t partition = 0; partition < 4; ++partition) {
+        REQUIRE_FALSE(append(topic, partition));
+        REQUIRE_FALSE(topic->partition(partition).sync());
+    }
+    broker.shared()->upkeep.notify();
+    REQUIRE(asleep.await());  // nothing wakes it now but work
+    const std::uintmax_t used = disk_use(scratch.path());
+    const int alarms_before = alarms;
+    broker.close();
+    CHECK(alarms == alarms_before);
+    CHECK(disk_use(scratch.path()) <= used);
+}
+
+TEST_CASE("a sync that fails in upkeep is told once, with the partition's name", "[broker][core][upkeep]") {
+    const temp_directory scratch;
+    faulty_platform platform;
+    std::vector<brook::failure> told;
+    broker_options options = by_hand(&platform);
+    options.on_error = [&](const brook::failure& why) { told.push_back(why); };
+    core broker{scratch.path(), options};
+    const topic_handle topic = broker.create_topic("orders", {.partitions = 2, .flush_messages = 1}, key, value);
+    REQUIRE_FALSE(append(topic, 0));
+    REQUIRE_FALSE(append(topic, 1));
+    platform.fail_syncs();
+    for (int i = 0; i < 5; ++i) {
+        broker.maintain(std::nullopt);
+    }
+    REQUIRE(told.size() == 2);
+    CHECK(told[0].code == errc::partition_failed);
+    CHECK(told[0].text.find("orders") != std::string::npos);
+    CHECK(told[1].text.find("partition 1") != std::string::npos);
+    CHECK(broker.health().errors.size() == 2);
+    CHECK(append(topic, 0) == errc::partition_failed);
+    platform.heal();  // never retried into success
+    broker.maintain(std::nullopt);
+    CHECK(topic->partition(0).durable_offset() == 0);
+    CHECK(append(topic, 0) == errc::partition_failed);
+}
+
+TEST_CASE("health keeps the latest 64 errors", "[broker][core][upkeep]") {
+    const temp_directory scratch;
+    core broker{scratch.path(), by_hand()};
+    for (int i = 0; i < 70; ++i) {
+        broker.shared()->report({errc::closed, std::to_string(i)});
+        broker.shared()->report({errc::closed, std::to_string(i)});
+    }
+    const auto errors = broker.health().errors;
+    REQUIRE(errors.size() == 64);
+    CHECK(errors.front().text == "6");
+    CHECK(errors.back().text == "69");
+}
+
+// ---- groups ----
+
+TEST_CASE("a group has one member, and takes the next when that one leaves", "[broker][core]") {
+    const temp_directory scratch;
+    core broker{scratch.path(), by_hand()};
+    const auto first = broker.join("group");
+    CHECK(code_of([&] { static_cast<void>(broker.join("group")); }) == errc::group_max_size_reached);
+    const auto other = broker.join("another");
+    CHECK(other != first);
+    broker.leave("group", other);  // somebody else's number frees nothing
+    CHECK(code_of([&] { static_cast<void>(broker.join("group")); }) == errc::group_max_size_reached);
+    broker.leave("group", first);
+    CHECK(broker.join("group") != first);
+}

@@ -1,0 +1,59 @@
+/// \file broker/watched_platform.hpp
+/// A platform that tells when its threads go to sleep, and for how long.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include <brook/os/platform.hpp>
+#include <brook/os/posix.hpp>
+
+namespace brook::test {
+
+/// Passes every call on. `before_wait` is called in front of each sleep, on the thread that is about to sleep.
+///
+/// Threads   shared, but for setting `before_wait`.
+class watched_platform final : public os::platform {
+public:
+    using sleep_hook = std::function<void(std::optional<std::chrono::nanoseconds>)>;
+
+    explicit watched_platform(sleep_hook before_wait, os::platform& real = os::posix()) : before_wait_{std::move(before_wait)}, real_{real} {}
+
+    [[nodiscard]] std::unique_ptr<os::file> open(const std::string& path, os::open_mode mode, std::error_code& code) override {
+        return real_.open(path, mode, code);
+    }
+    [[nodiscard]] std::error_code rename_to_new(const std::string& from, const std::string& to) override { return real_.rename_to_new(from, to); }
+    [[nodiscard]] std::error_code remove(const std::string& path) override { return real_.remove(path); }
+    [[nodiscard]] std::error_code make_directory(const std::string& path) override { return real_.make_directory(path); }
+    [[nodiscard]] std::error_code remove_directory(const std::string& path) override { return real_.remove_directory(path); }
+    [[nodiscard]] std::error_code sync_directory(const std::string& path) override { return real_.sync_directory(path); }
+    [[nodiscard]] std::error_code list(const std::string& path, std::vector<os::directory_entry>& entries) override { return real_.list(path, entries); }
+    [[nodiscard]] std::unique_ptr<os::lock> lock_file(const std::string& path, std::error_code& code) override { return real_.lock_file(path, code); }
+    [[nodiscard]] os::filesystem filesystem_of(const std::string& path) override { return real_.filesystem_of(path); }
+    [[nodiscard]] timestamp now() noexcept override { return real_.now(); }
+    [[nodiscard]] std::chrono::nanoseconds monotonic() noexcept override { return real_.monotonic(); }
+    [[nodiscard]] std::uint64_t random() override { return real_.random(); }
+    void wait(std::atomic<std::uint32_t>& word, std::uint32_t expected, std::optional<std::chrono::nanoseconds> timeout) noexcept override {
+        before_wait_(timeout);
+        real_.wait(word, expected, timeout);
+    }
+    void wake_all(std::atomic<std::uint32_t>& word) noexcept override { real_.wake_all(word); }
+    void yield() noexcept override { real_.yield(); }
+    [[nodiscard]] void* allocate_wiped_on_fork(std::size_t size) override { return real_.allocate_wiped_on_fork(size); }
+    void release_wiped_on_fork(void* memory, std::size_t size) noexcept override { real_.release_wiped_on_fork(memory, size); }
+
+private:
+    sleep_hook before_wait_;
+    os::platform& real_;
+};
+
+}  // namespace brook::test

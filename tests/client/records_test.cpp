@@ -1,0 +1,174 @@
+#include <brook/client/records.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <iterator>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <brook/client/broker.hpp>
+#include <brook/client/consumer.hpp>
+#include <brook/client/producer.hpp>
+
+#include "broker/outcome.hpp"
+#include "support/catch.hpp"
+#include "support/temp_directory.hpp"
+
+using namespace std::chrono_literals;
+
+using brook::errc;
+using brook::no_key;
+using brook::test::code_of;
+using brook::test::temp_directory;
+
+namespace {
+
+struct world {
+    temp_directory directory;
+    std::optional<brook::broker> broker{std::in_place, directory.path(), brook::broker_options{.maintenance = brook::maintenance::manual}};
+};
+
+struct tick {
+    std::uint64_t number;
+    double price;
+};
+
+using text_records = brook::records<no_key, std::string>;
+static_assert(std::forward_iterator<text_records::iterator>);
+
+}  // namespace
+
+TEST_CASE("a batch of records can be walked more than once, by more than one", "[client][records]") {
+    world here;
+    const auto topic = here.broker->create_topic<no_key, std::string>("texts", {.segment_bytes = 4'096});
+    {
+        brook::producer producer{topic};
+        producer.send("alone");
+        producer.send_batch(0, std::vector<std::string>{"a", "b", "c"});
+        { auto sealed = topic.partition(0); sealed.roll(); }
+        producer.send("next segment");
+    }
+    brook::consumer consumer{topic};
+    const auto records = consumer.poll(0s);
+    REQUIRE(records.size() == 5);
+    REQUIRE_FALSE(records.empty());
+    for (int time = 0; time < 2; ++time) {
+        std::vector<std::string> all;
+        for (const auto& record : records) {
+            all.emplace_back(record.value());
+        }
+        CHECK(all == std::vector<std::string>{"alone", "a", "b", "c", "next segment"});
+    }
+    auto slow = records.begin();
+    auto fast = std::next(slow, 3);
+    CHECK((*slow).value() == "alone");
+    CHECK((*fast).value() == "c");
+    const auto before = fast++;
+    CHECK((*before).value() == "c");
+    CHECK((*fast).value() == "next segment");
+    CHECK(std::next(fast) == records.end());
+    CHECK(std::distance(records.begin(), records.end()) == 5);
+    CHECK(records.front().value() == "alone");
+
+    const text_records nothing;
+    CHECK(nothing.empty());
+    CHECK(nothing.begin() == nothing.end());
+}
+
+TEST_CASE("a batch moves, and what it was moved from is empty", "[client][records]") {
+    world here;
+    const auto topic = here.broker->create_topic<no_key, std::string>("texts");
+    {
+        brook::producer producer{topic};
+        producer.send("a");
+        producer.send("b");
+    }
+    brook::consumer consumer{topic, {.max_poll_records = 1}};
+    auto first = consumer.poll(0s);
+    auto second = consumer.poll(0s);
+    auto moved = std::move(first);
+    CHECK(first.empty());
+    CHECK(first.begin() == first.end());
+    REQUIRE(moved.size() == 1);
+    moved = std::move(second);
+    CHECK(moved.front().value() == "b");
+}
+
+TEST_CASE("plain values are read where they lie, again and again the same place", "[client][records]") {
+    world here;
+    const auto topic = here.broker->create_topic<std::string, tick>("ticks");
+    {
+        brook::producer producer{topic};
+        producer.send("odd", tick{1, 2.5});
+        producer.send({.key = "odd length", .value = {2, 3.5}, .headers = {{"h", "odd"}}});
+    }
+    brook::consumer consumer{topic};
+    const auto records = consumer.poll(0s);
+    for (const auto& record : records) {
+        const tick& where = record.value();
+        CHECK(&where == &record.value());
+        CHECK(reinterpret_cast<std::uintptr_t>(&where) % alignof(tick) == 0);
+        CHECK(where.price == static_cast<double>(where.number) + 1.5);
+    }
+}
+
+TEST_CASE("records stay readable when everything else has gone", "[client][records]") {
+    std::optional<world> here{std::in_place};
+    auto records = [&] {
+        const auto topic = here->broker->create_topic<std::string, std::string>("texts", {.segment_bytes = 4'096});
+        brook::producer producer{topic};
+        for (int i = 0; i < 400; ++i) {
+            producer.send("key " + std::to_string(i), std::string(20, static_cast<char>('a' + i % 26)));
+        }
+        brook::consumer consumer{topic};
+        return consumer.poll(0s);
+    }();
+    REQUIRE(records.size() == 400);
+    std::string_view kept = records.front().value();
+
+    SECTION("the consumer, the producer and the topic") {}
+    SECTION("the broker, too") { here->broker.reset(); }
+    SECTION("even the files") {
+        here->broker.reset();
+        std::filesystem::remove_all(here->directory.path());
+    }
+    SECTION("which another broker goes on writing") {
+        here->broker.reset();
+        here->broker.emplace(here->directory.path(), brook::broker_options{});
+        brook::producer producer{here->broker->topic<std::string, std::string>("texts")};
+        for (int i = 0; i < 400; ++i) {
+            producer.send("x", "y");
+        }
+    }
+    CHECK(kept == std::string(20, 'a'));
+    int i = 0;
+    for (const auto& record : records) {
+        REQUIRE(record.key() == "key " + std::to_string(i));
+        REQUIRE(record.value() == std::string(20, static_cast<char>('a' + i % 26)));
+        REQUIRE(record.offset() == i++);
+    }
+    auto moved = std::move(records);
+    CHECK(moved.front().value() == kept);
+}
+
+TEST_CASE("a key that was sent without a view of it can be read from the batch alone", "[client][records]") {
+    world here;
+    const auto topic = here.broker->create_topic<std::uint32_t, std::uint16_t>("numbers");
+    {
+        brook::producer producer{topic};
+        producer.send(7, 9);
+        producer.send(8, brook::tombstone);
+    }
+    brook::consumer consumer{topic};
+    const auto records = consumer.poll(0s);
+    REQUIRE(records.size() == 2);
+    CHECK(records.front().key() == 7);
+    CHECK(records.front().value() == 9);
+    const auto gone = *std::next(records.begin());
+    CHECK(gone.is_tombstone());
+    CHECK(code_of([&] { static_cast<void>(gone.value()); }) == errc::no_value);
+}

@@ -1,0 +1,403 @@
+#include <brook/storage/appender.hpp>  // first, so that it must stand alone
+
+#include <atomic>
+#include <cerrno>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "support/catch.hpp"
+#include "support/partition.hpp"
+
+using namespace brook;
+using namespace brook::test;
+using brook::format::frame_header_size;
+using brook::format::frame_kind;
+using brook::format::segment_header_size;
+
+namespace {
+
+bool names(const failure& why, const std::string& part) { return why.text.find(part) != std::string::npos; }
+
+/// A value whose frame has exactly this many bytes.
+std::string value_for_frame(std::uint32_t size) { return std::string(size - frame_header_size, 'v'); }
+
+/// Enough upkeep for a spare: as if a lot had been appended within a moment.
+void prepare_spare(partition& orders) {
+    orders.now += std::chrono::nanoseconds{1'000};
+    const auto result = orders.log->upkeep(orders.now);
+    REQUIRE(result.why.text == "");
+}
+
+}  // namespace
+
+TEST_CASE("offsets are dense, and one thread's are in the order of its appends, whoever else appends", "[storage][appender]") {
+    constexpr int thread_count = 4;
+    constexpr int each = 3'000;
+    const auto segment_bytes = GENERATE(4 * kib, 64 * kib, 1 * mib);
+    CAPTURE(segment_bytes);
+    partition orders{{.segment_bytes = segment_bytes}};
+    storage::log& log = orders.open();
+    std::vector<std::vector<offset>> given(thread_count);
+    std::vector<std::thread> threads;
+    for (int t = 0; t < thread_count; ++t) {
+        threads.emplace_back([&, t] {
+            for (int i = 0; i < each; ++i) {
+                failure why;
+                given[static_cast<std::size_t>(t)].push_back(append(log, std::to_string(t), value_of(i), i, why));
+            }
+        });
+    }
+    for (auto& thread : threads) {
+        thread.join();
+    }
+
+    CHECK(log.log_end_offset() == thread_count * each);
+    const reading all = read_from(log, 0, 100);
+    CHECK(all.why.text == "");
+    REQUIRE(all.records.size() == thread_count * each);
+    std::vector<std::size_t> seen(thread_count);
+    for (std::size_t n = 0; n < all.records.size(); ++n) {
+        const auto& record = all.records[n];
+        const auto t = static_cast<std::size_t>(std::stoi(*record.key));
+        const std::size_t i = seen[t]++;
+        if (record.offset != static_cast<offset>(n) || given[t][i] != record.offset || record.value != value_of(static_cast<std::int64_t>(i)) ||
+            record.timestamp != static_cast<std::int64_t>(i)) {
+            FAIL("record " << i << " of thread " << t << " has offset " << given[t][i] << " and was read at " << record.offset);
+        }
+    }
+    orders.open();
+    CHECK(difference(read_from(*orders.log, 0, 100).records, all.records) == "");
+}
+
+TEST_CASE("a record larger than a segment holds is refused, and the largest that fits is taken anywhere", "[storage][appender]") {
+    partition orders{{.segment_bytes = 8 * kib}};
+    storage::log& log = orders.open();
+    failure why;
+    const std::uint32_t most = log.largest_frame();
+    CHECK(most == 8 * kib - segment_header_size - frame_header_size);
+
+    CHECK(append(log, std::nullopt, value_for_frame(most + 8), 1, why) == -1);
+    CHECK(why.code == errc::record_too_large);
+    CHECK(names(why, "topic 'orders', partition 3"));
+    CHECK(names(why, "segment_bytes"));
+    CHECK(log.log_end_offset() == 0);
+
+    CHECK(append(log, std::nullopt, value_for_frame(most), 1, why) == 0);
+    CHECK(append(log, std::nullopt, value_for_frame(most), 1, why) == 1);
+    CHECK(append(log, std::nullopt, "small", 1, why) == 2);
+    CHECK(append(log, std::nullopt, value_for_frame(most), 1, why) == 3);
+    REQUIRE_FALSE(log.sync());
+    orders.keep_up();
+    REQUIRE_FALSE(log.roll());
+    REQUIRE_FALSE(log.sync());  // its evidence must not take room in an empty segment
+    orders.keep_up();
+    CHECK(append(log, std::nullopt, value_for_frame(most), 1, why) == 4);
+    CHECK(why.text.find("record too large") == std::string::npos);
+    CHECK(read_from(log, 0).records.size() == 5);
+    orders.open();
+    CHECK(read_from(*orders.log, 0).records.size() == 5);
+}
+
+TEST_CASE("a segment made with fewer segment_bytes than now takes what it can, and larger records go into the next", "[storage][appender]") {
+    partition orders{{.segment_bytes = 4 * kib}};
+    orders.open();
+    const bool is_empty = GENERATE(true, false);
+    failure why;
+    if (!is_empty) {
+        append_nth(*orders.log, 0);
+    }
+    orders.close();
+    orders.options.segment_bytes = 32 * kib;
+    storage::log& log = orders.open();
+    const offset at = append(log, std::nullopt, value_for_frame(20 * kib), 1, why);
+    if (is_empty) {
+        CHECK(why.code == errc::record_too_large);
+        CHECK(at == -1);
+        append_nth(log, 0);
+        CHECK(append(log, std::nullopt, value_for_frame(20 * kib), 1, why) == 1);
+    } else {
+        CHECK(at == 1);
+    }
+    CHECK(read_from(log, 0).records.size() == 2);
+    orders.options.segment_bytes = 4 * kib;  // and back
+    orders.open();
+    CHECK(read_from(*orders.log, 0).records.size() == 2);
+    for (std::int64_t n = 2; n < 1'000; ++n) {
+        append_nth(*orders.log, n);
+    }
+    orders.keep_up();
+    orders.open();
+    CHECK(read_from(*orders.log, 0).records.size() == 1'000);
+}
+
+TEST_CASE("a segment ends with its seal, wherever the last record ends", "[storage][appender]") {
+    // Each way that the end of the data may lie to the end of the segment and to a page.
+    const std::uint32_t last = GENERATE(range(0u, 49u)) * 8;
+    CAPTURE(last);
+    partition orders{{.segment_bytes = 12 * kib}};
+    storage::log& log = orders.open();
+    failure why;
+    const std::uint32_t page_left = 2 * 4096 - segment_header_size;
+    REQUIRE(append(log, std::nullopt, value_for_frame(page_left - 200), 1, why) == 0);
+    REQUIRE(append(log, std::nullopt, value_for_frame(frame_header_size + last), 1, why) == 1);
+    REQUIRE_FALSE(log.roll());
+    REQUIRE(append(log, std::nullopt, "behind the roll", 1, why) == 2);
+    REQUIRE_FALSE(log.sync());
+    orders.keep_up();  // footer; the space behind the seal is given back
+    CHECK(read_from(log, 0).records.size() == 3);
+    CHECK(read_from(log, 0).is_at_end);
+    const std::string content = orders.files().at("00000000000000000000.log");
+    const auto frames = frames_of(content);
+    REQUIRE(frames.size() == 3);
+    CHECK(frames.back().kind() == frame_kind::seal);
+    CHECK(frames.back().header.base_offset == 2);
+    const auto birth = peek<format::segment_birth>(content, 0);
+    CHECK(format::verifies(birth.seed, static_cast<position>(frames.back().at), birth.capacity,
+                           reinterpret_cast<const std::byte*>(content.data()) + frames.back().at));
+    const auto footer = peek<format::segment_footer>(content, format::footer_at);
+    CHECK(format::verifies(footer, birth.seed));
+    CHECK(footer.end_offset == 2);
+    CHECK(footer.seal_position == frames.back().at);
+    orders.open();
+    CHECK(read_from(*orders.log, 0).why.text == "");
+    CHECK(read_from(*orders.log, 0).records.size() == 3);
+}
+
+TEST_CASE("a recovered segment's footer tells where its seal stands", "[storage][appender]") {
+    partition orders{{.segment_bytes = 12 * kib}};
+    orders.open();
+    append_range(*orders.log, 0, 10);
+    REQUIRE_FALSE(orders.log->roll());
+    append_nth(*orders.log, 10);
+    orders.kill();
+    orders.open();
+    orders.keep_up();
+    const std::string content = orders.files().at("00000000000000000000.log");
+    const auto footer = peek<format::segment_footer>(content, format::footer_at);
+    CHECK(format::verifies(footer, peek<format::segment_birth>(content, 0).seed));
+    CHECK(footer.seal_position == frames_of(content).back().at);
+    CHECK(frames_of(content).back().kind() == frame_kind::seal);
+}
+
+TEST_CASE("rolling a segment without records changes nothing", "[storage][appender]") {
+    partition orders{{.segment_bytes = 8 * kib}};
+    storage::log& log = orders.open();
+    REQUIRE(log.roll().text == "");
+    REQUIRE(log.roll().text == "");
+    append_range(log, 0, 3);
+    REQUIRE(log.roll().text == "");
+    REQUIRE(log.sync().text == "");
+    REQUIRE(log.roll().text == "");
+    REQUIRE(log.roll().text == "");
+    CHECK(names_in(orders.files(), ".log").size() == 2);
+    append_range(log, 3, 5);
+    check_holds(log, 0, 5);
+    orders.open();
+    check_holds(*orders.log, 0, 5);
+}
+
+TEST_CASE("a prepared spare becomes the next segment, and upkeep gives it its name", "[storage][appender]") {
+    partition orders{{.segment_bytes = 128 * kib}};
+    storage::log& log = orders.open();
+    append_range(log, 0, 200);
+    prepare_spare(orders);
+    REQUIRE(orders.files().contains("spare.log"));
+    const std::uint64_t creations = orders.platform.calls(operation::create);
+    REQUIRE_FALSE(log.roll());
+    append_range(log, 200, 210);
+    CHECK(orders.platform.calls(operation::create) == creations);  // nothing was made on the writer's path
+    const std::string second_log = "00000000000000000200.log";
+
+    SECTION("by upkeep") {
+        orders.keep_up();
+        const image files = orders.files();
+        CHECK_FALSE(files.contains("spare.log"));
+        CHECK_FALSE(files.contains("spare.index"));
+        CHECK(files.contains(second_log));
+        CHECK(files.contains("00000000000000000200.index"));
+    }
+    SECTION("by the next roll") {
+        REQUIRE_FALSE(log.roll());
+        CHECK(orders.files().contains(second_log));
+    }
+    SECTION("by closing") {
+        orders.close();
+        CHECK(orders.files().contains(second_log));
+        CHECK_FALSE(orders.files().contains("spare.log"));
+    }
+    SECTION("by recovery") {
+        const image left = orders.kill();
+        CHECK(left.contains("spare.log"));
+        orders.open();
+        CHECK(orders.files().contains(second_log));
+    }
+    SECTION("never over a file that is there") {
+        write_whole(orders.path() + "/" + second_log, "a stranger's");
+        const auto result = orders.keep_up();
+        CHECK(result.why.code == std::errc::file_exists);
+        CHECK(names(result.why, second_log));
+        CHECK(read_whole(orders.path() + "/" + second_log) == "a stranger's");
+        append_range(log, 210, 220);
+        std::filesystem::remove(orders.path() + "/" + second_log);
+        CHECK_FALSE(orders.keep_up().why);
+        check_holds(log, 0, 220);
+        return;
+    }
+    SECTION("at the second try, when renaming failed half way") {
+        const auto which = GENERATE(operation::rename, operation::sync_directory);
+        const std::uint64_t call = which == operation::rename ? GENERATE(1u, 2u) : 1u;
+        orders.platform.fail(which, call);
+        CHECK(orders.keep_up().why.code == std::errc::io_error);
+        CHECK(orders.keep_up().why.text == "");
+        CHECK(orders.files().contains(second_log));
+        CHECK(orders.files().contains("00000000000000000200.index"));
+        REQUIRE(log.roll().text == "");
+    }
+    if (!orders.log) {
+        orders.open();
+    }
+    check_holds(*orders.log, 0, 210);
+    append_range(*orders.log, 210, 220);
+    orders.open();
+    check_holds(*orders.log, 0, 220);
+}
+
+TEST_CASE("an unused spare is gone after closing, and after a kill", "[storage][appender]") {
+    partition orders{{.segment_bytes = 128 * kib}};
+    orders.open();
+    append_range(*orders.log, 0, 200);
+    prepare_spare(orders);
+    REQUIRE(orders.files().contains("spare.log"));
+    if (GENERATE(true, false)) {
+        orders.close();
+        CHECK_FALSE(orders.files().contains("spare.log"));
+    } else {
+        orders.kill();
+    }
+    orders.open();
+    CHECK_FALSE(orders.files().contains("spare.log"));
+    CHECK_FALSE(orders.files().contains("spare.index"));
+    check_holds(*orders.log, 0, 200);
+}
+
+TEST_CASE("an idle log takes 64 KiB, and grows by doubling", "[storage][appender]") {
+    partition orders{{.segment_bytes = 8 * mib}};
+    storage::log& log = orders.open();
+    const std::string first = orders.path() + "/00000000000000000000.log";
+    CHECK(std::filesystem::file_size(first) == 64 * kib);
+    failure why;
+    std::vector<std::uintmax_t> sizes{64 * kib};
+    for (int i = 0; i < 4'000; ++i) {
+        REQUIRE(append(log, std::nullopt, std::string(1'000, 'x'), i, why) == i);
+        if (const auto size = std::filesystem::file_size(first); size != sizes.back()) {
+            sizes.push_back(size);
+        }
+    }
+    CHECK(sizes == std::vector<std::uintmax_t>{64 * kib, 128 * kib, 256 * kib, 512 * kib, 1 * mib, 2 * mib, 3 * mib, 4 * mib});
+    CHECK(read_from(log, 0, 1'000).records.size() == 4'000);
+}
+
+TEST_CASE("a full disk refuses an append without a trace, and the same log goes on when there is room", "[storage][appender][fault]") {
+    const bool zeroes_ahead = GENERATE(false, true);
+    partition orders{{.segment_bytes = 256 * kib, .flush_messages = zeroes_ahead ? 1 : 0}};
+    storage::log& log = orders.open();
+    // 0: not one byte more. The disk fills at each of the places where the log takes space: growth, the next segment's
+    // first window, its index.
+    const std::uint64_t budget = GENERATE(0u, 64 * kib, 100 * kib, 192 * kib, 250 * kib, 256 * kib, 257 * kib, 320 * kib, 500 * kib);
+    CAPTURE(zeroes_ahead, budget);
+    orders.platform.limit_disk(budget);
+    std::int64_t next = 0;
+    failure why;
+    const std::string value(900, 'v');
+    for (; next < 2'000; ++next) {
+        const offset at = append(log, std::nullopt, value, next, why);
+        if (at < 0) {
+            break;
+        }
+        REQUIRE(at == next);
+    }
+    REQUIRE(next < 2'000);
+    CHECK(why.code == std::errc::no_space_on_device);
+    CHECK(names(why, orders.path()));
+    CHECK(names(why, "topic 'orders', partition 3"));
+
+    for (int again = 0; again < 3; ++again) {  // refused again and again, without a trace
+        CHECK(append(log, std::nullopt, value, 0, why) == -1);
+        CHECK(why.code == std::errc::no_space_on_device);
+        CHECK(log.log_end_offset() == next);
+    }
+    const reading all = read_from(log, 0, 500);
+    CHECK(all.why.text == "");
+    CHECK(all.is_at_end);
+    CHECK(all.records.size() == static_cast<std::size_t>(next));
+    orders.keep_up();  // may fail as well; nothing promised is lost by it
+    CHECK(log.sync().text == "");
+    CHECK(log.durable_offset() == next);
+    CHECK(names_in(orders.files(), ".tmp").empty());
+
+    SECTION("room is made") {
+        orders.platform.unlimit_disk();
+        for (std::int64_t i = 0; i < 1'000; ++i) {
+            REQUIRE(append(log, std::nullopt, value, next + i, why) == next + i);
+        }
+        next += 1'000;
+    }
+    SECTION("the log is closed, and opened when there is room") { orders.platform.unlimit_disk(); }
+    SECTION("the log is closed, and opened on the full disk") {
+        orders.close();
+        failure full;
+        if (auto reopened = orders.try_open(full)) {
+            orders.log = std::move(reopened);
+            CHECK(orders.log->log_end_offset() == next);
+            CHECK(read_from(*orders.log, 0, 500).records.size() == static_cast<std::size_t>(next));
+        } else {
+            CHECK(full.code == std::errc::no_space_on_device);
+        }
+        orders.platform.unlimit_disk();
+    }
+    SECTION("the process is killed") {
+        orders.kill();
+        orders.platform.unlimit_disk();
+    }
+    orders.open();
+    CHECK(orders.log->log_end_offset() == next);
+    const reading again = read_from(*orders.log, 0, 500);
+    CHECK(again.why.text == "");
+    REQUIRE(again.records.size() == static_cast<std::size_t>(next));
+    for (std::int64_t i = 0; i < next; ++i) {
+        const auto& record = again.records[static_cast<std::size_t>(i)];
+        if (record.offset != i || record.timestamp != i || record.value != value) {
+            FAIL("record " << i << " is another");
+        }
+    }
+}
+
+TEST_CASE("a claim that is given up becomes a filler that nobody is shown", "[storage][appender]") {
+    partition orders;
+    storage::log& log = orders.open();
+    append_range(log, 0, 3);
+    failure why;
+    storage::claim taken;
+    REQUIRE(log.take(800, 5, taken, why));
+    std::fill_n(taken.data + 8, taken.length - 8, std::byte{0x5a});
+    failure other;
+    REQUIRE(append(log, std::nullopt, value_of(8), time_of(8), other) == 8);
+    CHECK(log.log_end_offset() == 3);  // readers stop in front of it
+    CHECK(read_from(log, 0).records.size() == 3);
+    CHECK(read_from(log, 0).is_at_end);
+    log.abandon(taken, 5);
+    CHECK(log.log_end_offset() == 9);
+    auto expected = numbered(0, 3);
+    expected.push_back(numbered(8, 9).front());
+    CHECK(difference(read_from(log, 0).records, expected) == "");
+    CHECK(difference(read_from(log, 5).records, numbered(8, 9)) == "");
+    orders.kill();
+    orders.machine.reboot();
+    orders.open();
+    CHECK(difference(read_from(*orders.log, 0).records, expected) == "");
+    append_nth(*orders.log, 9);
+}

@@ -1,0 +1,324 @@
+#include <brook/storage/durability.hpp>  // first, so that it must stand alone
+
+#include <algorithm>
+#include <chrono>
+#include <atomic>
+#include <cerrno>
+#include <cstdint>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "support/catch.hpp"
+#include "support/partition.hpp"
+
+using namespace brook;
+using namespace brook::test;
+using brook::format::frame_kind;
+
+namespace {
+
+bool names(const failure& why, const std::string& part) { return why.text.find(part) != std::string::npos; }
+
+}  // namespace
+
+TEST_CASE("a sync makes durable what was published before it began, and not a record more", "[storage][durability]") {
+    partition orders{{.segment_bytes = 1 * mib}};
+    storage::log& log = orders.open();
+    std::atomic<offset> covered{0};
+    std::atomic<int> errors{0};
+    orders.platform.on_call([&](operation which, const std::string&) {
+        if (which == operation::sync) {
+            // Appended while the sync is under way: not covered by it.
+            covered.store(std::max(covered.load(), log.log_end_offset()));
+            failure why;
+            errors += append(log, std::nullopt, "during the sync", 0, why) < 0 ? 1 : 0;
+        }
+    });
+    for (int i = 0; i < 50; ++i) {
+        failure why;
+        for (int n = 0; n < i; ++n) {
+            REQUIRE(append(log, std::nullopt, value_of(n), n, why) >= 0);
+        }
+        const offset end = log.log_end_offset();
+        REQUIRE(log.wait_durable(end).text == "");
+        CHECK(log.durable_offset() >= end);
+        CHECK(log.durable_offset() <= covered.load());
+    }
+    CHECK(errors.load() == 0);
+}
+
+TEST_CASE("durable never passes into a segment whose predecessors are not on the disk", "[storage][durability]") {
+    partition orders{{.segment_bytes = 4 * kib}};
+    storage::log& log = orders.open();
+    append_range(log, 0, 300);
+    std::vector<std::string> synced;
+    orders.platform.on_call([&](operation which, const std::string& path) {
+        if (which == operation::sync) {
+            synced.push_back(path.substr(orders.path().size() + 1, 24));
+            CHECK(log.durable_offset() == 0);
+        }
+    });
+    REQUIRE(log.sync().text == "");
+    orders.platform.on_call(nullptr);
+    CHECK(synced == names_in(orders.files(), ".log"));  // in the order of their offsets
+    CHECK(log.durable_offset() == 300);
+
+    synced.clear();
+    orders.platform.on_call([&](operation which, const std::string& path) {
+        if (which == operation::sync) {
+            synced.push_back(path);
+        }
+    });
+    REQUIRE(log.sync().text == "");
+    REQUIRE(log.wait_durable(300).text == "");
+    CHECK(synced.empty());  // nothing to do
+    append_nth(log, 300);
+    REQUIRE(log.sync().text == "");
+    CHECK(synced.size() == 1);  // sealed segments are on the disk already
+}
+
+TEST_CASE("one sync answers for all who wait", "[storage][durability]") {
+    constexpr int thread_count = 8;
+    partition orders{{.segment_bytes = 64 * kib, .flush_messages = 1}};
+    storage::log& log = orders.open();
+    std::atomic<int> appended{0};
+    std::atomic<int> errors{0};
+    orders.platform.on_call([&](operation which, const std::string&) {
+        while (which == operation::sync && appended.load() < thread_count) {
+            std::this_thread::yield();  // a slow disk: everybody has appended by the time of the first sync
+        }
+    });
+    const std::uint64_t before = orders.platform.calls(operation::sync);
+    std::vector<std::thread> threads;
+    for (int t = 0; t < thread_count; ++t) {
+        threads.emplace_back([&] {
+            failure why;
+            const offset at = append(log, std::nullopt, "x", 0, why);
+            ++appended;
+            errors += log.wait_acknowledged(at) || log.durable_offset() <= at ? 1 : 0;
+        });
+    }
+    for (auto& thread : threads) {
+        thread.join();
+    }
+    CHECK(errors.load() == 0);
+    CHECK(log.durable_offset() == thread_count);
+    CHECK(orders.platform.calls(operation::sync) - before <= 2);
+}
+
+TEST_CASE("flush_messages bounds the acknowledged records that are not synced", "[storage][durability]") {
+    const std::int64_t flush_messages = GENERATE(1, 2, 10, 100);
+    CAPTURE(flush_messages);
+    partition orders{{.segment_bytes = 64 * kib, .flush_messages = flush_messages}};
+    storage::log& log = orders.open();
+    orders.platform.forget_calls();
+    constexpr std::int64_t count = 400;
+    for (std::int64_t n = 0; n < count; ++n) {
+        append_nth(log, n);
+        REQUIRE(log.wait_acknowledged(n).text == "");
+        const std::int64_t unsynced = n + 1 - log.durable_offset();
+        if (unsynced > flush_messages - 1) {
+            FAIL(unsynced << " acknowledged records are not synced");
+        }
+    }
+    const auto syncs = static_cast<std::int64_t>(orders.platform.calls(operation::sync));
+    CHECK(syncs >= count / flush_messages - 1);
+    CHECK(syncs <= count / flush_messages + 3);
+}
+
+TEST_CASE("without a flush policy an acknowledgement waits for no sync", "[storage][durability]") {
+    partition orders;
+    storage::log& log = orders.open();
+    orders.platform.forget_calls();
+    append_range(log, 0, 10);
+    CHECK(log.wait_acknowledged(9).text == "");
+    CHECK(orders.platform.calls(operation::sync) == 0);
+    CHECK(log.durable_offset() == 0);
+}
+
+TEST_CASE("upkeep syncs sealed segments whatever the flush policy, and leaves the newest alone", "[storage][durability]") {
+    partition orders{{.segment_bytes = 4 * kib}};
+    storage::log& log = orders.open();
+    append_range(log, 0, 200);
+    orders.keep_up();
+    const auto logs = names_in(orders.files(), ".log");
+    const offset newest = *storage::parse_segment_name(logs.back(), ".log");
+    CHECK(newest > 100);
+    CHECK(log.durable_offset() == newest);
+    check_holds(log, 0, 200);
+    const std::uint64_t before = orders.platform.calls(operation::sync);
+    orders.keep_up();
+    orders.keep_up();
+    CHECK(orders.platform.calls(operation::sync) == before);
+}
+
+TEST_CASE("flush_interval has upkeep sync what is older", "[storage][durability]") {
+    partition orders{{.flush_interval = std::chrono::seconds{10}}};
+    storage::log& log = orders.open();
+    orders.keep_up();
+    append_range(log, 0, 5);
+    for (int second = 0; second < 9; ++second) {
+        orders.keep_up();
+        CHECK(log.durable_offset() == 0);
+    }
+    orders.keep_up();
+    orders.keep_up();
+    CHECK(log.durable_offset() == 5);
+}
+
+TEST_CASE("a failed sync is final", "[storage][durability][fault]") {
+    partition orders{{.segment_bytes = 16 * kib, .flush_messages = 1}};
+    storage::log& log = orders.open();
+    append_range(log, 0, 10);
+    REQUIRE(log.wait_acknowledged(9).text == "");
+    append_range(log, 10, 20);
+    orders.platform.fail(operation::sync, 1, GENERATE(EIO, ENOSPC));
+    const failure why = log.wait_acknowledged(19);
+    CHECK(why.code == errc::partition_failed);
+    CHECK(names(why, "topic 'orders', partition 3"));
+    CHECK(names(why, orders.path()));
+    CHECK(names(why, "offset 10"));
+    CHECK(log.durable_offset() == 10);
+
+    // The disk is well again, and that changes nothing: what it lost, it does not tell twice.
+    orders.platform.forget_calls();
+    CHECK(log.wait_acknowledged(19).code == errc::partition_failed);
+    CHECK(log.sync().code == errc::partition_failed);
+    CHECK(orders.keep_up().why.code == errc::partition_failed);
+    CHECK(orders.platform.calls(operation::sync) == 0);
+    CHECK(log.durable_offset() == 10);
+    CHECK(log.wait_acknowledged(9).text == "");  // what was durable is
+    failure refused;
+    CHECK(append(log, std::nullopt, "x", 0, refused) == -1);
+    CHECK(refused.code == errc::partition_failed);
+    CHECK(log.roll().code == errc::partition_failed);
+    check_holds(log, 0, 20);  // readers go on
+
+    SECTION("and opening again goes on") {
+        orders.close();
+        CHECK(orders.platform.calls(operation::sync) <= 2);  // the checkpoint's
+    }
+    SECTION("and opening again goes on, after a kill too") { orders.kill(); }
+    storage::log& again = orders.open();
+    CHECK(again.durable_offset() == 10);
+    CHECK(again.report().damages.empty());
+    check_holds(again, 0, 20);
+    append_range(again, 20, 30);
+    REQUIRE(again.wait_acknowledged(29).text == "");
+    CHECK(again.durable_offset() == 30);
+}
+
+TEST_CASE("a failed sync fails everybody who waits for it", "[storage][durability][fault]") {
+    constexpr int thread_count = 4;
+    partition orders{{.flush_messages = 1}};
+    storage::log& log = orders.open();
+    std::atomic<int> appended{0};
+    std::atomic<int> failed{0};
+    orders.platform.on_call([&](operation which, const std::string&) {
+        while (which == operation::sync && appended.load() < thread_count) {
+            std::this_thread::yield();
+        }
+    });
+    orders.platform.fail_syncs();
+    std::vector<std::thread> threads;
+    for (int t = 0; t < thread_count; ++t) {
+        threads.emplace_back([&] {
+            failure why;
+            const offset at = append(log, std::nullopt, "x", 0, why);
+            ++appended;
+            failed += log.wait_acknowledged(at).code == errc::partition_failed ? 1 : 0;
+        });
+    }
+    for (auto& thread : threads) {
+        thread.join();
+    }
+    CHECK(failed.load() == thread_count);
+    CHECK(log.durable_offset() == 0);
+    CHECK(orders.platform.calls(operation::sync) > 0);
+    CHECK(log.log_end_offset() == thread_count);
+}
+
+TEST_CASE("a sync of a sealed segment that fails is as final", "[storage][durability][fault]") {
+    partition orders{{.segment_bytes = 4 * kib}};
+    storage::log& log = orders.open();
+    append_range(log, 0, 150);
+    orders.platform.fail(operation::sync, 2);
+    CHECK(orders.keep_up().why.code == errc::partition_failed);
+    orders.platform.heal();
+    CHECK(log.sync().code == errc::partition_failed);
+    CHECK(log.durable_offset() == 0);
+    check_holds(log, 0, 150);
+    orders.open();
+    check_holds(*orders.log, 0, 150);
+}
+
+TEST_CASE("a wait for records behind an open claim ends when that is published", "[storage][durability]") {
+    partition orders;
+    storage::log& log = orders.open();
+    const storage::claim slot = orders.hold(64);
+    failure why;
+    REQUIRE(append(log, std::nullopt, "behind", 0, why) == 1);
+    std::atomic<bool> is_done{false};
+    std::atomic<bool> is_failed{false};
+    std::thread waiter{[&] {
+        is_failed = static_cast<bool>(log.wait_durable(2));
+        is_done = true;
+    }};
+    for (int i = 0; i < 1'000; ++i) {
+        std::this_thread::yield();
+    }
+    CHECK_FALSE(is_done.load());
+    CHECK(log.durable_offset() == 0);
+    SECTION("published") {
+        format::frame_header header{};
+        header.size = 64;
+        header.attributes = format::attribute::lone;
+        header.count = format::null_size;
+        log.publish(slot, header);
+        waiter.join();
+        CHECK_FALSE(is_failed.load());
+        CHECK(log.durable_offset() == 2);
+    }
+    SECTION("given up") {
+        log.abandon(slot, 1);
+        waiter.join();
+        CHECK_FALSE(is_failed.load());
+        CHECK(log.durable_offset() == 2);
+    }
+    orders.forget_held();
+}
+
+TEST_CASE("a wait with a deadline ends there, and the record may still become durable", "[storage][durability]") {
+    partition orders;
+    storage::log& log = orders.open();
+    orders.hold(64);
+    failure why;
+    REQUIRE(append(log, std::nullopt, "behind", 0, why) == 1);
+    const failure late = log.wait_durable(2, orders.platform.monotonic());
+    CHECK(late.code == errc::timed_out);
+    CHECK(names(late, "topic 'orders', partition 3"));
+    orders.publish_held();
+    CHECK(log.wait_durable(2).text == "");
+}
+
+TEST_CASE("after a sync the log itself says how far it is durable", "[storage][durability]") {
+    partition orders;
+    storage::log& log = orders.open();
+    append_range(log, 0, 10);
+    REQUIRE(log.sync().text == "");
+    append_range(log, 10, 12);
+    REQUIRE(log.sync().text == "");
+    std::vector<std::int64_t> evidence;
+    for (const auto& frame : frames_of(orders.files().at("00000000000000000000.log"))) {
+        if (frame.kind() == frame_kind::evidence) {
+            CHECK(frame.header.base_offset == frame.header.base_timestamp);
+            evidence.push_back(frame.header.base_timestamp);
+        }
+    }
+    CHECK(evidence == std::vector<std::int64_t>{10, 12});
+    orders.kill();
+    orders.open();
+    CHECK(orders.log->durable_offset() == 12);
+    check_holds(*orders.log, 0, 12);
+}

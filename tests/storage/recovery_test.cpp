@@ -1,0 +1,837 @@
+#include <brook/storage/recovery.hpp>  // first, so that it must stand alone
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdlib>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "support/catch.hpp"
+#include "support/partition.hpp"
+
+using namespace brook;
+using namespace brook::test;
+using brook::format::frame_header_size;
+using brook::format::frame_kind;
+using brook::format::frame_word;
+using brook::format::segment_header_size;
+
+namespace {
+
+constexpr const char* first_log = "00000000000000000000.log";
+constexpr const char* first_index = "00000000000000000000.index";
+
+/// Segments that are full after a few dozen records.
+storage::log_options tiny() { return {.segment_bytes = 4096}; }
+
+/// Opens, and opens once more as after another kill: the second time there is nothing left to do, not one byte.
+storage::log& recover(partition& orders) {
+    orders.open();
+    const image once = orders.kill();
+    orders.open();
+    CHECK(orders.files() == once);
+    CHECK(orders.log->report().filled_gaps == 0);
+    CHECK(orders.log->report().erased_bytes == 0);
+    CHECK(orders.log->report().cut_bytes == 0);
+    orders.become(once);
+    return orders.open();
+}
+
+/// As `recover`, and tells what the first opening found.
+recovery_report report_of_recovery(partition& orders) {
+    orders.open();
+    const recovery_report report = orders.log->report();
+    const image once = orders.kill();
+    orders.open();
+    CHECK(orders.files() == once);
+    orders.become(once);
+    orders.open();
+    return report;
+}
+
+bool names(const failure& why, const std::string& part) { return why.text.find(part) != std::string::npos; }
+
+}  // namespace
+
+// ---- the same boot: the process was killed ----
+
+TEST_CASE("a killed process loses no record that it published", "[storage][recovery]") {
+    partition orders{tiny()};
+    orders.open();
+    const auto count = GENERATE(0, 1, 2, 30, 47, 200);
+    CAPTURE(count);
+    append_range(*orders.log, 0, count);
+    orders.kill();
+
+    storage::log& log = recover(orders);
+    CHECK_FALSE(log.report().power_may_have_gone);
+    CHECK(log.report().damages.empty());
+    check_holds(log, 0, count);
+    append_range(log, count, count + 100);
+    check_holds(log, 0, count + 100);
+}
+
+TEST_CASE("a gap that a killed writer left becomes one filler, and its offsets are consumed", "[storage][recovery]") {
+    partition orders;
+    orders.open();
+    append_range(*orders.log, 0, 10);
+    std::int64_t next = 10;
+    std::vector<storage::claim> holes;
+
+    SECTION("marked, one claim") { holes.push_back(orders.hold(48)); }
+    SECTION("marked, of several offsets") {
+        holes.push_back(orders.hold(512, 17));
+        next += 16;
+    }
+    SECTION("marked, larger than a page") { holes.push_back(orders.hold(9'000)); }
+    SECTION("several adjacent claims, marked and not") {
+        holes = {orders.hold(48), orders.hold(40), orders.hold(4'096), orders.hold(48), orders.hold(64)};
+        for (const std::size_t i : {0u, 2u, 4u}) {
+            atomic_at<std::uint64_t>(holes[i].data).store(0);
+        }
+        next += 4;
+    }
+    SECTION("no mark yet") {
+        holes.push_back(orders.hold(4'096));
+        atomic_at<std::uint64_t>(holes[0].data).store(0);
+    }
+    SECTION("a body that looks like frames") {
+        holes = {orders.hold(4'096), orders.hold(4'096)};
+        for (const auto& hole : holes) {
+            const storage::mapped_segment& memory = *hole.home->pin();
+            for (position at = 8; at + 400 <= hole.length; at += 200) {
+                std::copy_n(memory.frame(segment_header_size), 200, hole.data + at);  // published, once, elsewhere
+            }
+        }
+        next += 1;
+    }
+    SECTION("everything but the publication") {
+        holes.push_back(orders.hold(64));
+        format::frame_header header{};
+        header.size = 64;
+        header.base_offset = holes[0].first;
+        format::store_behind_word(holes[0].data, header);
+    }
+    const offset behind = next + 1;
+    failure why;
+    REQUIRE(append(*orders.log, std::nullopt, value_of(behind), time_of(behind), why) == behind);
+    append_range(*orders.log, behind + 1, behind + 20);
+    orders.kill();
+
+    const recovery_report report = report_of_recovery(orders);
+    CHECK(report.filled_gaps == 1);
+    CHECK(report.damages.empty());
+    auto expected = numbered(0, 10);
+    const auto rest = numbered(behind, behind + 20);
+    expected.insert(expected.end(), rest.begin(), rest.end());
+    const reading all = read_from(*orders.log, 0);
+    CHECK_FALSE(all.why);
+    CHECK(all.is_at_end);
+    CHECK(difference(all.records, expected) == "");
+    CHECK(orders.log->log_end_offset() == behind + 20);
+
+    const auto frames = frames_of(orders.files().at(first_log));
+    CHECK(std::count_if(frames.begin(), frames.end(), [](const auto& frame) { return frame.kind() == frame_kind::filler; }) == 1);
+    append_nth(*orders.log, behind + 20);
+}
+
+TEST_CASE("claims at the very end of a killed writer are erased, and their offsets are free again", "[storage][recovery]") {
+    partition orders;
+    orders.open();
+    append_range(*orders.log, 0, 10);
+    SECTION("marked") {
+        const auto hole = orders.hold(4'096);
+        for (std::size_t i = 8; i < hole.length; ++i) {
+            hole.data[i] = std::byte{0xee};
+        }
+    }
+    SECTION("several, the first without a mark") {
+        atomic_at<std::uint64_t>(orders.hold(64).data).store(0);
+        orders.hold(640);
+        orders.hold(64);
+    }
+    SECTION("not marked") { atomic_at<std::uint64_t>(orders.hold(64).data).store(0); }
+    orders.kill();
+
+    const recovery_report report = report_of_recovery(orders);
+    CHECK(report.filled_gaps == 0);
+    CHECK(report.damages.empty());
+    check_holds(*orders.log, 0, 10);
+    const std::string content = orders.files().at(first_log);
+    CHECK(content.find_first_not_of('\0', frames_end(content)) == std::string::npos);
+    append_range(*orders.log, 10, 30);
+    check_holds(*orders.log, 0, 30);
+}
+
+TEST_CASE("a hole in a segment that is sealed already becomes a filler, and the next segment's records stay", "[storage][recovery]") {
+    partition orders{tiny()};
+    orders.open();
+    append_range(*orders.log, 0, 5);
+    orders.hold(64);
+    append_nth(*orders.log, 6);
+    SECTION("in the middle of the segment") {}
+    SECTION("in front of the seal") { orders.hold(128); }
+    REQUIRE_FALSE(orders.log->roll());
+    failure why;
+    const offset next = append(*orders.log, std::nullopt, "over there", 1, why);
+    REQUIRE(next >= 7);
+    orders.kill();
+
+    const recovery_report report = report_of_recovery(orders);
+    CHECK(report.filled_gaps == static_cast<std::uint64_t>(next - 6));
+    CHECK(report.damages.empty());
+    const reading all = read_from(*orders.log, 0);
+    CHECK_FALSE(all.why);
+    REQUIRE(all.records.size() == 7);
+    CHECK(all.records.back().offset == next);
+    CHECK(all.records.back().value == "over there");
+}
+
+TEST_CASE("damage behind a gap is told, and the gap is not filled up to a frame that is not what it was", "[storage][recovery]") {
+    partition orders;
+    orders.open();
+    append_range(*orders.log, 0, 10);
+    const bool is_marked = GENERATE(false, true);
+    const storage::claim hole = orders.hold(640);
+    failure why;
+    for (std::int64_t n = 11; n < 30; ++n) {
+        REQUIRE(append(*orders.log, std::nullopt, value_of(n), time_of(n), why) == n);
+    }
+    if (!is_marked) {
+        atomic_at<std::uint64_t>(hole.data).store(0);
+    }
+    image left = orders.kill();
+    std::string& content = left.at(first_log);
+    const std::size_t behind = hole.at + hole.length;
+    SECTION("in its offset, upwards") { flip_bit(content, (behind + 16) * 8 + 2); }
+    SECTION("in its offset, downwards") { flip_bit(content, (behind + 16) * 8); }
+    SECTION("in its offset, by a lot") { flip_bit(content, (behind + 16) * 8 + 62); }
+    SECTION("in its body") { flip_bit(content, (behind + 44) * 8); }
+    SECTION("in its size") { flip_bit(content, behind * 8 + 5); }
+    orders.become(left);
+    const recovery_report report = report_of_recovery(orders);
+    CHECK(report.filled_gaps == 0);
+    REQUIRE(report.damages.size() == 1);
+    CHECK(report.damages.front().first == 10);
+    CHECK(report.damages.front().last == 12);
+    CHECK(read_from(*orders.log, 0).records.size() == 10);
+    CHECK(read_from(*orders.log, 0).why.code == errc::corrupt_record);
+    CHECK(difference(read_from(*orders.log, 12).records, numbered(12, 30)) == "");
+    append_nth(*orders.log, 30);
+}
+
+TEST_CASE("whoever opens a log signs it, so that a later kill is not taken for a loss of power", "[storage][recovery]") {
+    partition orders;
+    orders.open();
+    append_range(*orders.log, 0, 10);
+    orders.kill();
+    orders.machine.reboot();
+    orders.open();
+    CHECK(orders.log->report().power_may_have_gone);
+    orders.hold(64);
+    failure why;
+    REQUIRE(append(*orders.log, std::nullopt, value_of(11), time_of(11), why) == 11);
+    orders.kill();
+    orders.open();
+    CHECK_FALSE(orders.log->report().power_may_have_gone);
+    CHECK(orders.log->report().filled_gaps == 1);
+    CHECK(orders.log->report().cut_bytes == 0);
+    CHECK(difference(read_from(*orders.log, 11).records, numbered(11, 12)) == "");
+}
+
+TEST_CASE("a kill anywhere in a roll is finished by the next opening", "[storage][recovery]") {
+    partition orders{tiny()};
+    orders.open();
+    append_range(*orders.log, 0, 20);
+    const image before = orders.files();
+    const std::size_t end = frames_end(before.at(first_log));
+    REQUIRE_FALSE(orders.log->roll());
+    append_range(*orders.log, 20, 25);
+    image after = orders.kill();
+    const std::string second_log = "00000000000000000020.log";
+    REQUIRE(after.contains(second_log));
+    std::int64_t count = 20;
+    std::uint64_t finished = 0;
+
+    SECTION("the seal is marked, and not published: the segment is open again") {
+        after = before;
+        poke(after.at(first_log), end, frame_word::claimed(frame_header_size).raw());
+        poke(after.at(first_log), end + 16, std::uint64_t{20});
+    }
+    SECTION("the seal stands, and nothing follows") {
+        after.erase(second_log);
+        after.erase("00000000000000000020.index");
+        finished = 1;
+    }
+    SECTION("the next segment was being made") {
+        after["00000000000000000020.log.tmp"] = after.at(second_log).substr(0, 100);
+        after.erase(second_log);
+        finished = 1;
+    }
+    SECTION("the next segment has no index") {
+        after.erase("00000000000000000020.index");
+        count = 25;
+    }
+    SECTION("the taken spare is not renamed") {
+        after["spare.log"] = after.at(second_log);
+        after["spare.index"] = after.at("00000000000000000020.index");
+        after.erase(second_log);
+        after.erase("00000000000000000020.index");
+        count = 25;
+    }
+    SECTION("of the taken spare the log alone is renamed") {
+        after["spare.index"] = after.at("00000000000000000020.index");
+        after.erase("00000000000000000020.index");
+        count = 25;
+    }
+    SECTION("the taken spare is not renamed, and has no index") {
+        after["spare.log"] = after.at(second_log);
+        after.erase(second_log);
+        after.erase("00000000000000000020.index");
+        count = 25;
+    }
+    SECTION("the spare is not taken yet, with the seal standing") {
+        after["spare.log"] = after.at(second_log);
+        poke(after.at("spare.log"), format::base_at, std::uint64_t{0});
+        poke(after.at("spare.log"), format::base_check_at, std::uint64_t{0});
+        std::fill(after.at("spare.log").begin() + segment_header_size, after.at("spare.log").end(), '\0');
+        after.erase(second_log);
+        after.erase("00000000000000000020.index");
+        finished = 1;
+    }
+    SECTION("of the spare's base only the check is stored") {
+        after["spare.log"] = after.at(second_log);
+        poke(after.at("spare.log"), format::base_at, std::uint64_t{0});
+        std::fill(after.at("spare.log").begin() + segment_header_size, after.at("spare.log").end(), '\0');
+        after.erase(second_log);
+        after.erase("00000000000000000020.index");
+        finished = 1;
+    }
+    orders.become(after);
+
+    const recovery_report report = report_of_recovery(orders);
+    CHECK(report.finished_rolls == finished);
+    CHECK(report.damages.empty());
+    CHECK(report.quarantined.empty());
+    check_holds(*orders.log, 0, count);
+    CHECK(names_in(orders.files(), ".tmp").empty());
+    append_range(*orders.log, count, count + 60);
+    check_holds(*orders.log, 0, count + 60);
+}
+
+TEST_CASE("what is derived from the log may be missing, old or nonsense", "[storage][recovery]") {
+    partition orders{{.segment_bytes = 32 * kib}};
+    orders.open();
+    append_range(*orders.log, 0, 300);
+    orders.keep_up();
+    append_range(*orders.log, 300, 500);
+    REQUIRE_FALSE(orders.log->sync());
+    orders.keep_up();
+    const image middle = orders.files();
+    append_range(*orders.log, 500, 1'200);
+    REQUIRE_FALSE(orders.log->sync());
+    orders.keep_up();
+    append_range(*orders.log, 1'200, 1'250);
+    const bool is_closed = GENERATE(false, true);
+    const bool power_goes = GENERATE(false, true);
+    if (is_closed) {
+        orders.close();
+    }
+    image after = orders.files();
+    orders.kill();
+    REQUIRE(after.contains("checkpoint"));
+    REQUIRE(names_in(after, ".log").size() > 2);
+    std::mt19937_64 random{12'345};
+
+    SECTION("nothing is") {}
+    SECTION("no checkpoint") { after.erase("checkpoint"); }
+    SECTION("an old checkpoint") { after["checkpoint"] = middle.contains("checkpoint") ? middle.at("checkpoint") : ""; }
+    SECTION("an empty checkpoint") { after["checkpoint"] = ""; }
+    SECTION("a checkpoint of zeros") { after["checkpoint"] = std::string(format::checkpoint_file_size, '\0'); }
+    SECTION("another partition's checkpoint") {
+        auto slot = *format::newest_checkpoint(as_bytes(after.at("checkpoint")));
+        slot.partition += 1;
+        slot.durable_offset += 1'000;
+        slot.sequence += 10;
+        poke(after.at("checkpoint"), format::slot_position(slot.sequence), format::sealed(slot));
+    }
+    SECTION("a checkpoint that points between two frames") {
+        auto slot = *format::newest_checkpoint(as_bytes(after.at("checkpoint")));
+        slot.sequence += 1;
+        slot.segment_position += GENERATE(8u, 3u, 1u << 20, 40u);
+        poke(after.at("checkpoint"), format::slot_position(slot.sequence), format::sealed(slot));
+    }
+    SECTION("a checkpoint whose place is in a segment that is not there") {
+        auto slot = *format::newest_checkpoint(as_bytes(after.at("checkpoint")));
+        slot.sequence += 1;
+        slot.segment_base += GENERATE(1, -1, 5'000);
+        poke(after.at("checkpoint"), format::slot_position(slot.sequence), format::sealed(slot));
+    }
+    SECTION("no index") {
+        for (const auto& name : names_in(after, ".index")) {
+            after.erase(name);
+        }
+    }
+    SECTION("empty indexes") {
+        for (const auto& name : names_in(after, ".index")) {
+            after[name] = "";
+        }
+    }
+    SECTION("indexes of random bytes") {
+        for (const auto& name : names_in(after, ".index")) {
+            for (std::size_t at = 0; at + 8 <= after.at(name).size(); at += 8) {
+                poke(after.at(name), at, random());
+            }
+        }
+    }
+    SECTION("indexes that point at other frames") {
+        for (const auto& name : names_in(after, ".index")) {
+            for (std::size_t at = 0; at + 8 <= after.at(name).size(); at += 8) {
+                const auto slot = peek<storage::index_slot>(after.at(name), at);
+                poke(after.at(name), at, storage::index_slot{slot.relative_offset / 2, slot.at});
+            }
+        }
+    }
+    SECTION("the indexes of other segments") {
+        const auto index_names = names_in(after, ".index");
+        std::swap(after.at(index_names.front()), after.at(index_names.back()));
+    }
+    SECTION("strange files beside it") {
+        after["notes.txt"] = "hello";
+        after["0000.log"] = "x";
+        after["99999999999999999999.log"] = "x";
+        after["00000000000000009999.index"] = "x";
+        after["00000000000000000000.log.tmp"] = "x";
+    }
+    if (power_goes) {
+        orders.wake_up_with(after);
+    } else {
+        orders.become(after);
+    }
+    CAPTURE(is_closed, power_goes);
+
+    const recovery_report report = report_of_recovery(orders);
+    CHECK(report.damages.empty());
+    CHECK(report.power_may_have_gone == power_goes);
+    CHECK(report.cut_bytes == 0);
+    check_holds(*orders.log, 0, 1'250);
+    for (const offset wanted : {0, 1, 299, 300, 555, 700, 1'111, 1'249}) {
+        const reading some = read_from(*orders.log, wanted, 1'000);
+        CHECK(difference(some.records, numbered(wanted, 1'250)) == "");
+    }
+    append_range(*orders.log, 1'250, 1'300);
+    check_holds(*orders.log, 0, 1'300);
+}
+
+TEST_CASE("recovery may itself be killed at any of its system calls", "[storage][recovery]") {
+    partition orders{tiny()};
+    orders.open();
+    append_range(*orders.log, 0, 70);
+    orders.hold(64);
+    append_range(*orders.log, 71, 80);
+    image left;
+    bool power_goes = false;
+    std::int64_t end = 80;
+    SECTION("with gaps to fill and a roll to finish") {
+        orders.hold(128);
+        REQUIRE_FALSE(orders.log->roll());
+        left = orders.kill();
+        left.erase("00000000000000000081.log");
+        end = 81;
+    }
+    SECTION("with an end to erase") {
+        orders.hold(128);
+        left = orders.kill();
+    }
+    SECTION("with a taken spare to name") {
+        REQUIRE_FALSE(orders.log->roll());
+        append_range(*orders.log, 80, 85);
+        left = orders.kill();
+        left["spare.log"] = left.at("00000000000000000080.log");
+        left["spare.index"] = left.at("00000000000000000080.index");
+        left.erase("00000000000000000080.log");
+        left.erase("00000000000000000080.index");
+        end = 85;
+    }
+    SECTION("with a tail to cut and segments to put aside") {
+        power_goes = true;
+        left = orders.kill();
+        end = 50;
+    }
+    if (power_goes) {
+        for (const auto& name : names_in(left, ".log")) {
+            if (const auto frames = frames_of(left.at(name)); frames.front().header.base_offset <= 50 && frames.back().header.base_offset >= 50) {
+                flip_bit(left.at(name), (frame_with(left.at(name), 50).at + 41) * 8);
+            }
+        }
+    }
+
+    std::vector<image> states;
+    orders.platform.on_call([&](operation, const std::string&) { states.push_back(image_of(orders.path())); });
+    if (power_goes) {
+        orders.wake_up_with(left);
+    } else {
+        orders.become(left);
+    }
+    orders.open();
+    orders.platform.on_call(nullptr);
+    const offset first_end = orders.log->log_end_offset();
+    CHECK(first_end == end);
+    auto expected = read_from(*orders.log, 0).records;
+    if (!power_goes) {
+        auto published = numbered(0, end);
+        std::erase_if(published, [](const auto& record) { return record.offset == 70 || record.offset == 80; });
+        if (end == 85) {
+            published = numbered(0, 85);
+            std::erase_if(published, [](const auto& record) { return record.offset == 70; });
+        }
+        CHECK(difference(expected, published) == "");
+    } else {
+        CHECK(difference(expected, numbered(0, 50)) == "");
+    }
+
+    CHECK(states.size() > 5);
+    for (std::size_t i = 0; i < states.size(); ++i) {
+        CAPTURE(i, states.size());
+        if (power_goes) {
+            orders.wake_up_with(states[i]);
+        } else {
+            orders.become(states[i]);
+        }
+        orders.open();
+        CHECK(orders.log->log_end_offset() == first_end);
+        const reading again = read_from(*orders.log, 0);
+        CHECK(again.why.text == "");
+        CHECK(difference(again.records, expected) == "");
+        CHECK(orders.log->report().damages.empty());
+    }
+}
+
+// ---- another boot: power may have gone ----
+
+TEST_CASE("after a loss of power the log is a prefix with everything durable in it", "[storage][recovery]") {
+    partition orders;
+    orders.open();
+    append_range(*orders.log, 0, 40);
+    REQUIRE_FALSE(orders.log->sync());
+    REQUIRE(orders.log->durable_offset() == 40);
+    append_range(*orders.log, 40, 100);
+    image left = orders.kill();
+    std::string& content = left.at(first_log);
+    const auto torn = static_cast<std::size_t>(GENERATE(40, 41, 77, 99));
+    const frame_place frame = frame_with(content, static_cast<offset>(torn));
+    CAPTURE(torn);
+    std::size_t end = torn;
+
+    SECTION("everything arrived") { end = 100; }
+    SECTION("a bit of a body did not") { flip_bit(content, (frame.at + 45) * 8); }
+    SECTION("the size did not") { poke(content, frame.at, std::uint64_t{0}); }
+    SECTION("the size of an older mark did") { poke(content, frame.at, frame_word::claimed(frame.header.size + 8).raw()); }
+    SECTION("the checksum did not") { poke(content, frame.at + 8, std::uint64_t{0}); }
+    SECTION("the rest of the file did not") { std::fill(content.begin() + static_cast<std::ptrdiff_t>(frame.at), content.end(), '\0'); }
+    SECTION("the rest of the file holds something else") {
+        std::mt19937_64 random{torn};
+        for (std::size_t at = frame.at; at + 8 <= content.size(); at += 8) {
+            poke(content, at, random());
+        }
+    }
+    SECTION("the rest of the file was never given a place") { content.resize(frame.at); }
+    SECTION("the file ends inside it") { content.resize(frame.at + 16); }
+    orders.wake_up_with(left);
+
+    const recovery_report report = report_of_recovery(orders);
+    CHECK(report.power_may_have_gone);
+    CHECK(report.damages.empty());
+    const auto count = static_cast<std::int64_t>(end);
+    check_holds(*orders.log, 0, count);
+    const std::string after = orders.files().at(first_log);
+    CHECK(after.find_first_not_of('\0', frames_end(after)) == std::string::npos);
+    append_range(*orders.log, count, count + 150);
+    check_holds(*orders.log, 0, count + 150);
+    orders.kill();
+    orders.machine.reboot();
+    orders.open();
+    check_holds(*orders.log, 0, count + 150);
+}
+
+TEST_CASE("what is cut after a loss of power is kept aside, and cannot come back", "[storage][recovery]") {
+    partition orders;
+    orders.open();
+    append_range(*orders.log, 0, 20);
+    REQUIRE_FALSE(orders.log->sync());
+    append_range(*orders.log, 20, 60);
+    image left = orders.kill();
+    const std::string old_content = left.at(first_log);
+    const frame_place torn = frame_with(old_content, 30);
+    flip_bit(left.at(first_log), (torn.at + 44) * 8);
+    orders.wake_up_with(left);
+
+    orders.open();
+    const recovery_report& report = orders.log->report();
+    CHECK(orders.log->log_end_offset() == 30);
+    CHECK(report.cut_bytes > 0);
+    REQUIRE(report.quarantined.size() == 1);
+    const std::string kept = read_whole(report.quarantined.front());
+    const std::size_t next = frame_with(old_content, 31).at;
+    REQUIRE(kept.size() > next - torn.at);
+    CHECK(kept.substr(next - torn.at) == old_content.substr(next, kept.size() - (next - torn.at)));
+    CHECK(torn.at + kept.size() == frames_end(old_content));
+
+    // A record of the torn one's size goes where that stood: what came after it must not look like its successor.
+    append_nth(*orders.log, 30);
+    CHECK(frame_with(orders.files().at(first_log), 30).header.size == torn.header.size);
+    CHECK(frame_with(orders.files().at(first_log), 30).header.leader_epoch > torn.header.leader_epoch);
+    orders.kill();
+    if (GENERATE(false, true)) {
+        orders.machine.reboot();
+    }
+    orders.open();
+    check_holds(*orders.log, 0, 31);
+    CHECK(orders.log->report().damages.empty());
+}
+
+TEST_CASE("segments beyond a cut are put aside, never deleted", "[storage][recovery]") {
+    partition orders{tiny()};
+    orders.open();
+    append_range(*orders.log, 0, 300);
+    image left = orders.kill();
+    const auto logs = names_in(left, ".log");
+    REQUIRE(logs.size() > 5);
+    const auto frames = frames_of(left.at(logs[1]));
+    const offset torn = frames[frames.size() / 2].header.base_offset;
+    poke(left.at(logs[1]), frames[frames.size() / 2].at, std::uint64_t{0});
+    orders.wake_up_with(left);
+
+    bool is_name_synced = true;
+    orders.platform.on_call([&](operation which, const std::string& path) {
+        is_name_synced = which == operation::sync_directory || (is_name_synced && !path.ends_with(".log.quarantine"));
+    });
+    orders.open();
+    orders.platform.on_call(nullptr);
+    CHECK(is_name_synced);  // their old names may be given again: they must not come back under them
+    orders.wake_up_with(left);
+    const recovery_report report = report_of_recovery(orders);
+    CHECK(report.damages.empty());
+    CHECK(report.quarantined.size() == logs.size() - 2 + 1);
+    check_holds(*orders.log, 0, torn);
+    const image after = orders.files();
+    for (std::size_t i = 2; i < logs.size(); ++i) {
+        CHECK_FALSE(after.contains(logs[i]));
+        REQUIRE(after.contains(logs[i] + ".quarantine"));
+        CHECK(after.at(logs[i] + ".quarantine") == left.at(logs[i]));
+    }
+    append_range(*orders.log, torn, torn + 300);
+    check_holds(*orders.log, 0, torn + 300);
+    orders.kill();
+    orders.machine.reboot();
+    orders.open();
+    check_holds(*orders.log, 0, torn + 300);
+}
+
+TEST_CASE("a recovery that cuts raises the epoch, even when it is killed before it has finished", "[storage][recovery]") {
+    partition orders;
+    orders.open();
+    append_range(*orders.log, 0, 20);
+    image left = orders.kill();
+    poke(left.at(first_log), frame_with(left.at(first_log), 10).at, std::uint64_t{0});
+    std::vector<image> states;
+    orders.wake_up_with(left);
+    orders.platform.on_call([&](operation, const std::string&) { states.push_back(image_of(orders.path())); });
+    orders.open();
+    orders.platform.on_call(nullptr);
+    states.push_back(orders.files());
+    for (const auto& state : states) {
+        orders.wake_up_with(state);
+        orders.open();
+        append_nth(*orders.log, 10);
+        CHECK(frame_with(orders.files().at(first_log), 10).header.leader_epoch > 0);
+    }
+}
+
+TEST_CASE("below the evidence of durability a bad record is rot: told, kept, never cut", "[storage][recovery]") {
+    partition orders;
+    orders.open();
+    append_range(*orders.log, 0, 50);
+    REQUIRE_FALSE(orders.log->sync());
+    append_range(*orders.log, 50, 70);
+    const bool is_closed = GENERATE(false, true);
+    if (is_closed) {
+        orders.close();  // writes the checkpoint
+    }
+    image left = orders.files();
+    orders.kill();
+    const std::string evidence = GENERATE(as<std::string>{}, "checkpoint", "evidence frame");
+    if (evidence == "evidence frame") {
+        left.erase("checkpoint");
+    } else if (!left.contains("checkpoint")) {
+        return;
+    }
+    const std::string before = left.at(first_log);
+    std::string& content = left.at(first_log);
+    const offset bad = GENERATE(0, 20, 49);
+    const frame_place frame = frame_with(content, bad);
+    SECTION("in its body") { flip_bit(content, (frame.at + 42) * 8 + 3); }
+    SECTION("in its size") { flip_bit(content, frame.at * 8 + 4); }
+    SECTION("in its size's sign") { flip_bit(content, frame.at * 8 + 31); }
+    SECTION("in its offset") { flip_bit(content, (frame.at + 16) * 8); }
+    SECTION("all of it zero") { std::fill_n(content.begin() + static_cast<std::ptrdiff_t>(frame.at), frame.end() - frame.at, '\0'); }
+    const std::string damaged = content;
+    CAPTURE(is_closed, evidence, bad);
+    orders.wake_up_with(left);
+
+    orders.open();
+    CHECK(orders.log->log_end_offset() == 70);
+    CHECK(orders.log->report().cut_bytes == 0);
+    CHECK(orders.files().at(first_log).substr(frame.at, frame.end() - frame.at) == damaged.substr(frame.at, frame.end() - frame.at));
+    if (!is_closed || evidence == "evidence frame") {  // otherwise it lies below what opening looks at
+        REQUIRE(orders.log->report().damages.size() == 1);
+        const damage& told = orders.log->report().damages.front();
+        CHECK(told.file == orders.path() + "/" + first_log);
+        CHECK(told.begin == frame.at);
+        CHECK(told.end >= frame.end());
+        CHECK(told.first == bad);
+        CHECK(told.last >= bad + 1);
+        CHECK(told.last <= 50);
+    }
+    const reading all = read_from(*orders.log, 0);
+    CHECK(difference(all.records, numbered(0, bad)) == "");
+    CHECK(all.why.code == errc::corrupt_record);
+    CHECK(names(all.why, std::string{first_log} + ", position " + std::to_string(frame.at)));
+    CHECK(names(all.why, "topic 'orders', partition 3"));
+    CHECK(names(all.why, "intact again from offset " + std::to_string(bad + 1)));
+    check_holds(*orders.log, bad + 1, 70);
+    append_range(*orders.log, 70, 80);
+    check_holds(*orders.log, bad + 1, 80);
+    CHECK(orders.log->offset_for_time(time_of(75), *std::make_unique<failure>()) != std::optional<offset>{0});
+}
+
+TEST_CASE("a segment's footer is evidence too", "[storage][recovery]") {
+    partition orders{tiny()};
+    orders.open();
+    append_range(*orders.log, 0, 200);
+    orders.keep_up();
+    image left = orders.kill();
+    left.erase("checkpoint");
+    const auto logs = names_in(left, ".log");
+    for (const auto& name : logs) {  // no evidence frames
+        for (const auto& frame : frames_of(left.at(name))) {
+            REQUIRE(frame.kind() != frame_kind::evidence);
+            if (name == logs.back()) {
+                break;
+            }
+        }
+    }
+    const frame_place bad = frame_with(left.at(first_log), 7);
+    flip_bit(left.at(first_log), (bad.at + 42) * 8);
+    if (GENERATE(false, true)) {  // its own has gone: that of the next says that everything before is on the disk
+        flip_bit(left.at(first_log), format::footer_at * 8);
+    }
+    orders.wake_up_with(left);
+    orders.open();
+    REQUIRE(orders.log->report().damages.size() == 1);
+    CHECK(orders.log->report().damages.front().first == 7);
+    CHECK(orders.log->report().damages.front().last == 8);
+    CHECK(orders.log->report().quarantined.empty());
+    check_holds(*orders.log, 8, 200);
+}
+
+namespace {
+
+/// What a disk holds after the power went: of each sector that differs, the durable version or the last one, and the
+/// words of a sector all of one version. Files that were made since are whole or, unless synced, gone.
+image mixture(const image& durable, const image& last, std::mt19937_64& random) {
+    constexpr std::size_t sector = 512;
+    image mixed = last;
+    const unsigned chance = 1 + static_cast<unsigned>(random() % 15);  // of 16
+    for (auto& [name, content] : mixed) {
+        const auto old = durable.find(name);
+        const std::size_t headers = 512;  // a new file's header is synced before it has its name
+        for (std::size_t at = old == durable.end() ? headers : 0; at < content.size(); at += sector) {
+            if (random() % 16 < chance) {
+                continue;
+            }
+            const std::size_t size = std::min(sector, content.size() - at);
+            if (old == durable.end() || old->second.size() < at + size) {
+                std::fill_n(content.begin() + static_cast<std::ptrdiff_t>(at), size, '\0');
+            } else {
+                content.replace(at, size, old->second, at, size);
+            }
+        }
+    }
+    return mixed;
+}
+
+}  // namespace
+
+TEST_CASE("whatever sectors a loss of power leaves, the log is a prefix, and stays one through the next loss", "[storage][recovery][power]") {
+    const char* const budget = std::getenv("BROOK_FAULT_SECONDS");
+    const std::uint64_t rounds = budget != nullptr ? 200 * static_cast<std::uint64_t>(std::atoi(budget)) + 1 : 150;
+    std::uint64_t cuts = 0;
+    for (std::uint64_t seed = 1; seed <= rounds; ++seed) {
+        CAPTURE(seed);
+        std::mt19937_64 random{seed};
+        partition orders{{.segment_bytes = random() % 2 == 0 ? 4 * kib : 16 * kib}};
+        orders.open();
+        std::int64_t next = 0;
+        std::int64_t acknowledged = 0;
+        std::vector<read_record> sent;  // a record's value tells in which life it was sent: those of an older must not come back
+        image durable = orders.files();
+        // Every sync of a file makes what it holds durable, a rename takes that along; directories are always in order.
+        // A file is named as when it was opened.
+        orders.platform.on_call([&](operation which, const std::string& path) {
+            const auto short_name = [](const std::string& of) { return of.substr(of.rfind('/') + 1); };
+            if (which == operation::sync && path.starts_with(orders.path())) {
+                const std::string named = path.ends_with(".tmp") ? path.substr(0, path.size() - 4) : path;
+                durable[short_name(named)] = read_whole(std::filesystem::exists(named) ? named : path);
+            } else if (which == operation::rename && path.ends_with(".quarantine")) {
+                auto moved = durable.extract(short_name(path.substr(0, path.find(" -> "))));
+                if (!moved.empty()) {
+                    moved.key() = short_name(path);
+                    durable.insert(std::move(moved));
+                }
+            }
+        });
+        for (int life = 0; life < 4; ++life) {
+            const auto steps = 3 + random() % 6;
+            for (std::uint64_t step = 0; step < steps; ++step) {
+                switch (random() % 6) {
+                    case 0:
+                        REQUIRE_FALSE(orders.log->sync());
+                        acknowledged = next;
+                        break;
+                    case 1: orders.keep_up(); break;
+                    case 2: CHECK(orders.log->roll().text == ""); break;
+                    default: {
+                        const auto count = static_cast<std::int64_t>(random() % 40);
+                        for (std::int64_t n = next; n < next + count; ++n) {
+                            failure why;
+                            sent.push_back({n, life, std::nullopt, value_of(n)});
+                            sent.back().value->front() = static_cast<char>('A' + life);
+                            REQUIRE(append(*orders.log, std::nullopt, sent.back().value, life, why) == n);
+                        }
+                        next += count;
+                    }
+                }
+                acknowledged = std::max(acknowledged, orders.log->durable_offset());
+            }
+            const image last = orders.kill();
+            const image left = mixture(durable, last, random);
+            orders.wake_up_with(left);
+            durable = left;  // recovery's own work counts only as far as it is synced
+            orders.open();
+            const offset end = orders.log->log_end_offset();
+            CAPTURE(life, next, acknowledged, end);
+            REQUIRE(end >= acknowledged);
+            REQUIRE(end <= next);
+            REQUIRE(orders.log->report().damages.empty());
+            sent.resize(static_cast<std::size_t>(end));
+            const reading all = read_from(*orders.log, 0, 100);
+            CHECK(all.why.text == "");
+            CHECK(difference(all.records, sent) == "");
+            cuts += orders.log->report().cut_bytes > 0 ? 1 : 0;
+            next = end;
+        }
+    }
+    CHECK(cuts > 20);  // the pictures were not all of whole logs
+}

@@ -1,0 +1,258 @@
+#include <brook/storage/segment_directory.hpp>  // first, so that it must stand alone
+
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "support/catch.hpp"
+#include "support/partition.hpp"
+
+using namespace brook;
+using namespace brook::test;
+using brook::storage::parse_segment_name;
+using brook::storage::segment_name;
+
+namespace {
+
+bool names(const failure& why, const std::string& part) { return why.text.find(part) != std::string::npos; }
+
+struct fixture : partition {
+    storage::segment_directory directory_of_segments{platform, path(), name};
+    storage::segment_directory* operator->() { return &directory_of_segments; }
+};
+
+}  // namespace
+
+TEST_CASE("segments are named by their base offset, in twenty digits", "[storage][segment_directory]") {
+    CHECK(segment_name(0) == "00000000000000000000");
+    CHECK(segment_name(42) == "00000000000000000042");
+    CHECK(segment_name(std::numeric_limits<offset>::max()) == "09223372036854775807");
+    for (const offset base : {offset{0}, offset{1}, offset{99'999}, std::numeric_limits<offset>::max() / 10 - 1}) {
+        CHECK(parse_segment_name(segment_name(base) + ".log", ".log") == base);
+        CHECK(parse_segment_name(segment_name(base) + ".index", ".index") == base);
+        CHECK_FALSE(parse_segment_name(segment_name(base) + ".index", ".log"));
+    }
+    for (const char* const name : {"", ".log", "spare.log", "0.log", "000000000000000000000.log", "0000000000000000000.log",
+                                   "0000000000000000000x.log", "-0000000000000000001.log", " 0000000000000000001.log",
+                                   "00000000000000000000.log.tmp", "00000000000000000000log", "99999999999999999999.log"}) {
+        CAPTURE(name);
+        CHECK_FALSE(parse_segment_name(name, ".log"));
+    }
+}
+
+TEST_CASE("a new segment's header and name are on the disk before anything relies on it", "[storage][segment_directory]") {
+    fixture files;
+    std::vector<std::string> calls;
+    files.platform.on_call([&](operation which, const std::string& path) {
+        if (which == operation::sync || which == operation::sync_directory || which == operation::rename) {
+            calls.push_back(std::string{name(which)} + ' ' + path.substr(path.rfind('/') + 1));
+            if (which == operation::sync) {
+                const std::string content = read_whole(path);
+                CHECK(format::verifies(peek<format::segment_birth>(content, 0)));
+                CHECK(format::verifies(peek<format::segment_writer>(content, format::writer_at)));
+            }
+        }
+    });
+    failure why;
+    const auto made = files->create(42, 64 * kib, 16 * kib, why);
+    files.platform.on_call(nullptr);
+    REQUIRE(made);
+    const std::string base = files.path().substr(files.path().rfind('/') + 1);
+    CHECK(calls == std::vector<std::string>{"sync 00000000000000000042.log.tmp", "rename 00000000000000000042.log", "sync_directory " + base});
+
+    storage::segment_summary summary;
+    REQUIRE(files->open_summary(files->log_path(42), summary, why));
+    CHECK(summary.base == 42);
+    CHECK_FALSE(summary.is_spare);
+    CHECK(summary.birth.capacity == 64 * kib);
+    CHECK(summary.birth.partition == 3);
+    CHECK(summary.birth.seed == made->seed());
+    CHECK(summary.writer);
+    CHECK_FALSE(summary.footer);
+    CHECK(std::filesystem::file_size(files->log_path(42)) == 16 * kib);
+}
+
+TEST_CASE("a creation that fails leaves nothing behind, and can be repeated", "[storage][segment_directory][fault]") {
+    const bool is_spare = GENERATE(false, true);
+    const std::optional<offset> base = is_spare ? std::nullopt : std::optional<offset>{42};
+    for (std::uint64_t k = 1;; ++k) {
+        fixture files;
+        CAPTURE(k, is_spare);
+        files.platform.fail_any(k);
+        failure why;
+        const auto made = files->create(base, 64 * kib, 64 * kib, why);
+        if (made) {
+            if (files.platform.calls() < k) {
+                CHECK(k > 10);
+                break;
+            }
+            continue;  // a call that may fail
+        }
+        CHECK(why.code == std::errc::io_error);
+        CHECK(names(why, files.path()));
+        CHECK(names(why, "topic 'orders', partition 3"));
+        CHECK(names_in(files.files(), ".log").empty());
+        CHECK(names_in(files.files(), ".tmp").empty());
+        CHECK(names_in(files.files(), ".index").empty());
+        files.platform.heal();
+        CHECK(files->create(base, 64 * kib, 64 * kib, why));
+    }
+}
+
+TEST_CASE("a creation never takes the place of a segment that is there", "[storage][segment_directory]") {
+    fixture files;
+    failure why;
+    auto made = files->create(42, 64 * kib, 64 * kib, why);
+    REQUIRE(made);
+    atomic_at<std::uint64_t>(made->frame(256)).store(format::frame_word::claimed(48).raw());
+    const std::string before = read_whole(files->log_path(42));
+    CHECK_FALSE(files->create(42, 64 * kib, 64 * kib, why));
+    CHECK(why.code == std::errc::file_exists);
+    CHECK(read_whole(files->log_path(42)) == before);
+}
+
+TEST_CASE("what is not this partition's segment is refused, and why is told", "[storage][segment_directory]") {
+    fixture files;
+    failure why;
+    REQUIRE(files->create(42, 64 * kib, 64 * kib, why));
+    const std::string path = files->log_path(42);
+    const std::string good = read_whole(path);
+    std::string bad = good;
+    const auto rewrite_birth = [&](const auto& change) {
+        auto birth = peek<format::segment_birth>(good, 0);
+        change(birth);
+        birth.checksum = format::detail::checksum_before_last(birth);
+        poke(bad, 0, birth);
+    };
+    errc expected = errc::corrupt_record;
+    SECTION("empty") { bad.clear(); }
+    SECTION("shorter than a header") { bad.resize(255); }
+    SECTION("another kind of file") { bad[0] = 'B'; }
+    SECTION("a bit of the birth certificate") { flip_bit(bad, GENERATE(0u, 100u, 200u, 300u, 500u)); }
+    SECTION("another topic") { rewrite_birth([](auto& birth) { birth.topic[5] ^= std::byte{1}; }); }
+    SECTION("another partition") { rewrite_birth([](auto& birth) { birth.partition = 4; }); }
+    SECTION("another header size") { rewrite_birth([](auto& birth) { birth.header_size = 512; }); }
+    SECTION("a capacity too small for a frame") { rewrite_birth([](auto& birth) { birth.capacity = 300; }); }
+    SECTION("a capacity beyond what a position holds") { rewrite_birth([](auto& birth) { birth.capacity = 0xffff'ffff; }); }
+    SECTION("a newer version") {
+        rewrite_birth([](auto& birth) { birth.version = 2; });
+        expected = errc::unsupported_version;
+    }
+    write_whole(path, bad);
+    CHECK_FALSE(files->open(path, files->index_path(42), why));
+    CHECK(why.code == expected);
+    CHECK(names(why, path));
+    CHECK(names(why, "topic 'orders', partition 3"));
+}
+
+TEST_CASE("each piece of a header counts only when it verifies", "[storage][segment_directory]") {
+    fixture files;
+    failure why;
+    REQUIRE(files->create(42, 64 * kib, 64 * kib, why));
+    const std::string path = files->log_path(42);
+    std::string content = read_whole(path);
+    const auto seed = peek<format::segment_birth>(content, 0).seed;
+    poke(content, format::footer_at, format::make_footer(seed, 77, 1'000, 5));
+    const auto read = [&] {
+        write_whole(path, content);
+        storage::segment_summary summary;
+        const auto file = files->open_summary(path, summary, why);
+        REQUIRE(file);
+        return std::pair{summary, storage::segment_directory::same_identity(summary, *file)};
+    };
+    {
+        const auto [summary, is_same] = read();
+        REQUIRE(summary.footer);
+        CHECK(summary.footer->end_offset == 77);
+        CHECK(summary.footer->seal_position == 1'000);
+        CHECK(is_same);
+    }
+    SECTION("the footer is another segment's") {
+        poke(content, format::footer_at, format::make_footer(seed + 1, 77, 1'000, 5));
+        CHECK_FALSE(read().first.footer);
+    }
+    SECTION("the footer has a flipped bit") {
+        flip_bit(content, format::footer_at * 8 + GENERATE(0u, 70u, 100u, 150u, 200u, 300u));
+        CHECK_FALSE(read().first.footer);
+    }
+    SECTION("the writer has a flipped bit") {
+        flip_bit(content, format::writer_at * 8 + GENERATE(0u, 130u, 200u, 300u, 380u));
+        CHECK_FALSE(read().first.writer);
+        CHECK_FALSE(read().second);
+    }
+    SECTION("the base has a flipped bit") {
+        flip_bit(content, format::base_at * 8 + GENERATE(0u, 63u, 64u, 127u));
+        CHECK_FALSE(read().first.base);
+        CHECK_FALSE(read().first.is_spare);
+    }
+    SECTION("the boot is another") {
+        files.machine.reboot();
+        CHECK(read().first.writer);
+        CHECK_FALSE(read().second);
+    }
+}
+
+TEST_CASE("a checkpoint is read back, and a torn write leaves the one before", "[storage][segment_directory]") {
+    fixture files;
+    CHECK_FALSE(files->read_checkpoint());
+    format::checkpoint slot;
+    for (std::uint64_t sequence = 1; sequence <= 5; ++sequence) {
+        slot.sequence = sequence;
+        slot.durable_offset = static_cast<std::int64_t>(sequence * 100);
+        REQUIRE_FALSE(files->write_checkpoint(slot));
+        REQUIRE(files->read_checkpoint());
+        CHECK(files->read_checkpoint()->durable_offset == slot.durable_offset);
+        CHECK(files->read_checkpoint()->partition == 3);
+    }
+    const std::string before = read_whole(files->checkpoint_path());
+    slot.sequence = 6;
+    slot.durable_offset = 600;
+    REQUIRE_FALSE(files->write_checkpoint(slot));
+    const std::string after = read_whole(files->checkpoint_path());
+    for (std::size_t torn = 0; torn <= after.size(); ++torn) {
+        write_whole(files->checkpoint_path(), after.substr(0, torn) + before.substr(torn));
+        const auto read = files->read_checkpoint();
+        if (!read || (read->durable_offset != 500 && read->durable_offset != 600)) {
+            CAPTURE(torn);
+            CHECK(read);
+        }
+    }
+    SECTION("of another partition it is nobody's") {
+        storage::partition_name stranger = files.name;
+        stranger.number = 4;
+        CHECK_FALSE(storage::segment_directory(files.platform, files.path(), stranger).read_checkpoint());
+        stranger = files.name;
+        stranger.topic_id[0] = std::byte{0};
+        CHECK_FALSE(storage::segment_directory(files.platform, files.path(), stranger).read_checkpoint());
+    }
+    SECTION("of a newer version it is not believed") {
+        std::string content = after;
+        auto newer = peek<format::checkpoint>(content, format::slot_position(6));
+        newer.version = 2;
+        newer.sequence = 7;
+        poke(content, format::slot_position(7), format::sealed(newer));
+        poke(content, format::slot_position(6), format::sealed(newer));
+        write_whole(files->checkpoint_path(), content);
+        CHECK_FALSE(files->read_checkpoint());
+    }
+}
+
+TEST_CASE("a checkpoint whose first write failed half way is written by the next", "[storage][segment_directory][fault]") {
+    for (std::uint64_t k = 1; k <= 8; ++k) {
+        fixture files;
+        CAPTURE(k);
+        files.platform.fail_any(k, ENOSPC);
+        format::checkpoint slot;
+        slot.sequence = 1;
+        slot.durable_offset = 11;
+        const failure why = files->write_checkpoint(slot);
+        CHECK((!why || (why.code == std::errc::no_space_on_device && names(why, "checkpoint"))));
+        files.platform.heal();
+        slot.sequence = 2;
+        slot.durable_offset = 22;
+        REQUIRE_FALSE(files->write_checkpoint(slot));
+        REQUIRE(files->read_checkpoint());
+        CHECK(files->read_checkpoint()->durable_offset == 22);
+    }
+}
