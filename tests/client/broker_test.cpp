@@ -100,9 +100,11 @@ TEST_CASE("closing waits for nobody and can be done while others work", "[client
     std::atomic<int> started{0};
     std::atomic<std::uint64_t> acknowledged{0};
     std::atomic<std::uint64_t> acknowledged_durable{0};
+    brook::producer producer{topic};
+    brook::producer to_durable{durable};
+    brook::consumer consumer{topic, {.group_id = "group"}};
     std::vector<std::jthread> threads;
     threads.emplace_back([&] {
-        brook::producer producer{topic};
         std::error_code code;
         for (std::uint64_t i = 0; !code; ++i) {
             static_cast<void>(producer.send({.value = i, .partition = 0}).get(code));
@@ -114,16 +116,14 @@ TEST_CASE("closing waits for nobody and can be done while others work", "[client
         }
     });
     threads.emplace_back([&] {
-        brook::producer producer{durable};
         std::error_code code;
         for (std::uint64_t i = 0; !code; ++i) {
-            static_cast<void>(producer.send(i).get(code));
+            static_cast<void>(to_durable.send(i).get(code));
             acknowledged_durable += code ? 0 : 1;
             ++started;
         }
     });
     threads.emplace_back([&] {
-        brook::consumer consumer{topic, {.group_id = "group"}};
         const auto code = code_of([&] {
             for (;;) {
                 auto records = consumer.poll();

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/time.h>
 #include <sys/types.h>
 #include <sys/user.h>
 #include <sys/wait.h>
@@ -52,32 +53,45 @@ private:
 };
 
 /// Ends the program, with what it was at, when nobody has called `still_alive` for so many seconds: what hangs under test
-/// must not hang the test.
+/// must not hang the test. Seconds in which the program is stopped (SIGSTOP) do not count.
 ///
 /// Threads   confined; one at a time in a process.
 class watchdog {
 public:
-    explicit watchdog(unsigned seconds) noexcept : seconds_{seconds} {
+    explicit watchdog(int seconds) noexcept {
+        patience_ = seconds;
         ::signal(SIGALRM, [](int) {
-            static constexpr char text[] = "BAD  hangs: ";
-            static_cast<void>(::write(STDOUT_FILENO, text, sizeof text - 1));
-            static_cast<void>(::write(STDOUT_FILENO, at_, std::strlen(at_)));
-            static_cast<void>(::write(STDOUT_FILENO, "\n", 1));
-            ::_exit(1);  // its children go with it
+            ticks_ = ticks_ + 1;
+            if (ticks_ > patience_) {
+                say("BAD  hangs: ");
+                say(at_);
+                say("\n");
+                ::_exit(1);  // its children go with it
+            }
         });
+        set_timer(1);
     }
     watchdog(const watchdog&) = delete;
     watchdog& operator=(const watchdog&) = delete;
-    ~watchdog() { ::alarm(0); }
+    ~watchdog() { set_timer(0); }
 
     void still_alive(const char* at) noexcept {
         at_ = at;
-        ::alarm(seconds_);
+        ticks_ = 0;
     }
 
 private:
-    static inline const char* at_ = "";
-    const unsigned seconds_;
+    static void set_timer(time_t seconds) noexcept {
+        const itimerval each{{seconds, 0}, {seconds, 0}};
+        ::setitimer(ITIMER_REAL, &each, nullptr);
+    }
+    static void say(const char* text) noexcept {
+        [[maybe_unused]] const auto written = ::write(STDOUT_FILENO, text, std::strlen(text));
+    }
+
+    static inline const char* volatile at_ = "";
+    static inline volatile sig_atomic_t ticks_ = 0;
+    static inline int patience_ = 0;
 };
 
 /// Ends a child and all its threads, whoever of them is traced, and waits until nothing is left of it.
@@ -90,9 +104,6 @@ inline void end_process(pid_t child) noexcept {
         }
     }
 }
-
-/// Where a stepped child stands.
-enum class step_result { stepped, ended, refused };
 
 /// A child that stops at the beginning of `work` and is then led through it by its parent.
 ///

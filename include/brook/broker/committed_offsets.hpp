@@ -3,12 +3,12 @@
 /// Floor 4, broker. Source: Kafka's GroupMetadataManager; the value of a commit is the next offset to read.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <map>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -73,11 +73,11 @@ private:
     static constexpr std::size_t fixed_key_size = 20;
 
     [[nodiscard]] static std::string key_of(std::string_view group, const format::topic_id& topic, std::int32_t partition) {
-        std::array<std::byte, fixed_key_size> fixed;
-        store(fixed.data(), topic);
-        store(fixed.data() + topic.size(), partition);
-        std::string key{as_text(fixed)};
-        key += group;
+        std::string key(fixed_key_size + group.size(), '\0');
+        std::byte* const raw = std::as_writable_bytes(std::span{key}).data();
+        store(raw, topic);
+        store(raw + topic.size(), partition);
+        copy_bytes(raw + fixed_key_size, group.data(), group.size());
         return key;
     }
 

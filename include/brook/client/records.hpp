@@ -143,36 +143,38 @@ public:
 
         explicit iterator(const records& batch) noexcept : batch_{&batch}, left_{batch.count_} {
             if (left_ > 0) {
-                at_ = batch.parts_.front().of.begin;
+                enter(0);
                 step();
             }
+        }
+
+        void enter(std::size_t part) noexcept {
+            part_ = part;
+            const range& now = batch_->parts_[part].of;
+            data_ = now.pin->data();
+            at_ = now.begin;
+            end_ = now.end;
         }
 
         /// Goes to the next record that is meant, if any is left.
         void step() noexcept {
             while (left_ > 0) {
-                const range& now = batch_->parts_[part_].of;
-                if (walk_) {
-                    while (walk_->next(slice_)) {
-                        if (slice_.offset >= now.first && slice_.offset < now.last) {
-                            return;
-                        }
-                    }
-                    walk_.reset();
+                if (walk_ && walk_records()) {
+                    return;
                 }
-                if (at_ >= now.end) {
-                    if (++part_ == batch_->parts_.size()) {
+                if (at_ >= end_) {
+                    if (part_ + 1 == batch_->parts_.size()) {
                         left_ = 0;  // a batch says that it has more records than it has: only a hostile file does
                         return;
                     }
-                    at_ = batch_->parts_[part_].of.begin;
+                    enter(part_ + 1);
                     continue;
                 }
-                const std::byte* const frame = now.pin->frame(at_);
+                const std::byte* const frame = data_ + at_;
                 const auto word = load<format::frame_word>(frame);
                 at_ += word.length();
                 if (word.is_plain_lone()) {
-                    if (format::read_lone(frame, word, slice_)) {
+                    if (format::read_lone(frame, word, slice_)) [[likely]] {
                         return;
                     }
                 } else if (word.kind() == format::frame_kind::data) {
@@ -181,10 +183,24 @@ public:
             }
         }
 
+        /// Within a batch, of which perhaps not all records are meant.
+        [[nodiscard]] bool walk_records() noexcept {
+            const range& now = batch_->parts_[part_].of;
+            while (walk_->next(slice_)) {
+                if (slice_.offset >= now.first && slice_.offset < now.last) {
+                    return true;
+                }
+            }
+            walk_.reset();
+            return false;
+        }
+
         const records* batch_ = nullptr;
         std::uint32_t left_ = 0;
         std::size_t part_ = 0;
+        const std::byte* data_ = nullptr;  // of the part's segment
         position at_ = 0;
+        position end_ = 0;
         std::optional<format::record_walk> walk_;
         format::record_slice slice_;
     };

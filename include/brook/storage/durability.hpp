@@ -54,6 +54,7 @@ public:
     /// Errors    partition_failed, closed; timed_out at `deadline` on the monotonic clock, except for the thread that syncs.
     [[nodiscard]] failure wait(offset end, std::optional<std::chrono::nanoseconds> deadline = std::nullopt) {
         os::platform& platform = files_.platform();
+        const presence here{waiting_};
         while (durable_offset() < end) {
             const std::uint32_t round = round_.load(std::memory_order_acquire);
             if (durable_offset() >= end) {
@@ -67,7 +68,9 @@ public:
                 platform.wait(round_, round, left);
                 continue;
             }
-            platform.yield();  // let those who were answered by the last round append what this one will carry
+            if (here.is_in_company()) {
+                platform.yield();  // let those who were answered by the last round append what this one will carry
+            }
             const bool has_moved = sync_to(prefix_.advance());
             end_round();
             if (failure why = sync_failure()) {
@@ -119,6 +122,19 @@ public:
     }
 
 private:
+    /// Counts a thread among those that wait, as long as it does.
+    class presence {
+    public:
+        explicit presence(std::atomic<std::int32_t>& waiting) noexcept : waiting_{waiting} { waiting_.fetch_add(1, std::memory_order_relaxed); }
+        presence(const presence&) = delete;
+        presence& operator=(const presence&) = delete;
+        ~presence() { waiting_.fetch_sub(1, std::memory_order_relaxed); }
+        [[nodiscard]] bool is_in_company() const noexcept { return waiting_.load(std::memory_order_relaxed) > 1; }
+
+    private:
+        std::atomic<std::int32_t>& waiting_;
+    };
+
     void end_round() noexcept {
         syncing_.store(false, std::memory_order_release);
         round_.fetch_add(1, std::memory_order_release);
@@ -224,6 +240,7 @@ private:
     log_place synced_;  // belongs to whoever leads the round
     alignas(cache_line) std::atomic<offset> durable_{0};
     std::atomic<std::uint32_t> round_{0};  // grows at the end of each round; waiters sleep on it
+    std::atomic<std::int32_t> waiting_{0};  // threads in `wait`
     std::atomic<bool> syncing_{false};     // some thread leads a round
     mutable std::mutex failure_mutex_;     // guards the failure
     failure failure_;

@@ -282,6 +282,7 @@ private:
         durability_.start(checkpoint_.durable_offset, unsynced);
         finished_ = found.first_unsynced;
         last_end_ = found.append_at;
+        last_durable_ = checkpoint_.durable_offset;
         last_segment_ = segments_.last();
         appends_.start();
         return {};
@@ -340,17 +341,20 @@ private:
         return has_finished ? save_checkpoint() : failure{};
     }
 
+    /// Who waits for a sync makes it; this is for records that nobody waits for. While the durable offset moves from one
+    /// look to the next, somebody does.
     [[nodiscard]] bool is_flush_due(std::chrono::nanoseconds now) {
         if (!options_.promises_durability()) {
             return false;
         }
-        const offset unsynced = log_end_offset() - durable_offset();
-        if (unsynced == 0) {
+        const offset durable = durable_offset();
+        const offset unsynced = log_end_offset() - durable;
+        const bool has_moved = std::exchange(last_durable_, durable) != durable;
+        if (unsynced <= 0 || has_moved) {
             unsynced_since_ = now;
-            return false;
         }
-        return (options_.flush_messages > 0 && unsynced >= options_.flush_messages) ||
-               (options_.flush_interval.count() > 0 && now - unsynced_since_ >= options_.flush_interval);
+        return unsynced > 0 && ((options_.flush_messages > 0 && unsynced >= options_.flush_messages && !has_moved) ||
+                                (options_.flush_interval.count() > 0 && now - unsynced_since_ >= options_.flush_interval));
     }
 
     [[nodiscard]] failure save_checkpoint() {
@@ -434,6 +438,7 @@ private:
     position last_end_ = 0;
     std::chrono::nanoseconds last_look_{};
     std::chrono::nanoseconds unsynced_since_{};
+    offset last_durable_ = 0;
 };
 
 }  // namespace brook::inline BROOK_ABI::storage

@@ -248,29 +248,25 @@ private:
             return;
         }
         const mapped_segment& segment = *pin_;
+        std::byte* const data = segment.data();
         const position end = segment.readable();
+        const position last = end < format::frame_header_size ? 0 : end - format::frame_header_size;  // no word begins behind it
         const position written_from = verify ? segment.written_from.load(std::memory_order_relaxed) : 0;
-        position verified_to = segment.verified_to.load(std::memory_order_relaxed);
         const position begin = at_;
         const offset first = next_;
-        while (range.count + static_cast<std::uint32_t>(next_ - first) < most) {
-            const format::frame_word word = segment.word(at_);
-            if (!word.is_plain_lone() || word.size() < format::frame_header_size || word.length() > end - at_ ||
-                load<offset>(segment.frame(at_) + 16) != next_) {
+        const offset stop = first + (most - range.count);
+        position at = at_;
+        offset next = next_;
+        for (; next < stop && at <= last; ++next) {
+            const format::frame_word word{atomic_at<std::uint64_t>(data + at).load(std::memory_order_acquire)};
+            if (!word.is_plain_lone() || word.size() < format::frame_header_size || word.length() > end - at ||
+                load<offset>(data + at + 16) != next || (at < written_from && !is_intact(at, word, end))) {
                 break;
             }
-            if (at_ < written_from && at_ >= verified_to) {
-                if (!format::verifies(segment.seed(), at_, end, segment.frame(at_))) {
-                    break;
-                }
-                if (at_ == verified_to) {
-                    verified_to = at_ + word.length();
-                    pin_->verified_to.store(verified_to, std::memory_order_relaxed);
-                }
-            }
-            at_ += word.length();
-            ++next_;
+            at += word.length();
         }
+        at_ = at;
+        next_ = next;
         if (next_ != first) {
             if (range.count == 0) {
                 range.begin = begin;
@@ -281,6 +277,19 @@ private:
             range.last = next_;
             wanted_ = next_;
         }
+    }
+
+    /// Verifies a frame from the disk, unless it has been.
+    [[nodiscard]] bool is_intact(position at, format::frame_word word, position end) const {
+        const position verified_to = pin_->verified_to.load(std::memory_order_relaxed);
+        if (at < verified_to) {
+            return true;
+        }
+        const bool is_good = format::verifies(pin_->seed(), at, end, pin_->frame(at));
+        if (is_good && at == verified_to) {
+            pin_->verified_to.store(at + word.length(), std::memory_order_relaxed);
+        }
+        return is_good;
     }
 
     /// Adds a data frame's records to the range; false when only a part of them fits.

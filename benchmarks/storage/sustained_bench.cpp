@@ -1,0 +1,86 @@
+// What do rolls cost? 2 GiB of lone records through 64 MiB segments, beside the same through segments that hold it all.
+//
+// Both run with upkeep on its own thread, from a topic that has just been made: what prepares segments, names them and
+// syncs those that were sealed is part of it. The worst gap between two appends is read from the records themselves:
+// send stamps a record before it claims, so a stall lies between its stamp and the next one's.
+#include <brook/brook.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "support/bench.hpp"
+#include "support/machine.hpp"
+#include "support/topics.hpp"
+
+using namespace brook::bench;
+
+namespace {
+
+constexpr std::size_t value_bytes = 100;
+using value_type = payload<value_bytes>;
+
+/// Fills `logs` topics, one after the other, with their share of `total` bytes.
+outcome sustain(run& bench, std::uint64_t total, std::uint64_t segment_bytes, std::uint64_t logs) {
+    const auto values = payloads<value_bytes>();
+    const std::uint64_t each = total / logs / frame_bytes(0, value_bytes) - 64;  // seal and header included, the big one holds its share
+    outcome done;
+    done.has_hash = true;
+    std::vector<std::uint64_t> gaps;
+    gaps.reserve(each * logs);
+    warm_memory(total);
+    for (std::uint64_t log = 0; log < logs; ++log) {
+        const scratch_directory directory{bench.directory()};
+        brook::broker broker{directory.path()};
+        const auto topic = broker.create_topic<brook::no_key, value_type>("sustained", {.segment_bytes = static_cast<std::int64_t>(segment_bytes)});
+        brook::producer producer{topic};
+        {
+            const pinned core{0};
+            const double begin = seconds_now();
+            for (std::uint64_t i = 0; i < each; ++i) {
+                producer.send(values[i & 63]);
+            }
+            done.seconds += seconds_now() - begin;
+        }
+        brook::consumer reader{topic, {.max_poll_records = 10'000}};
+        std::uint64_t read = 0;
+        brook::timestamp before{};
+        while (!reader.caught_up()) {
+            const auto batch = reader.poll(std::chrono::seconds{0});
+            for (const auto& record : batch) {
+                done.hash += looked_at(record.value());
+                if (read++ > 0) {
+                    gaps.push_back(static_cast<std::uint64_t>(std::max<std::int64_t>(0, (record.timestamp() - before).count())));
+                }
+                before = record.timestamp();
+            }
+        }
+        bench.expect_equal(read, each, "records read back");
+        bench.expect(broker.health().is_ok(), "upkeep had no trouble");
+        done.count += read;
+    }
+    done.latency = percentiles_of(std::move(gaps));
+    return done;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    return run_main(argc, argv, "storage/sustained: appends through rolling segments", [](run& bench) {
+        const std::uint64_t total = bench.parameter("total_mib", 32, 2048) << 20;
+        const std::uint64_t segment_bytes = bench.parameter("segment_mib", 1, 64) << 20;
+        const std::uint64_t rounds = bench.parameter("rounds", 1, 3);
+        constexpr std::uint64_t largest = std::uint64_t{1} << 30;  // that a segment can be
+        print_baselines(bench.is_smoke());
+        const std::uint64_t logs = (total + largest - 1) / largest;
+        contest all{bench, std::to_string(total >> 20) + " MiB of lone records of 100 B, latency: gap between two appends"};
+        const auto whole = all.add("no rolls: " + std::to_string(logs) + " segment(s) of " + std::to_string(total / logs >> 20) + " MiB",
+                                   [&] { return sustain(bench, total, total / logs, logs); });
+        const auto rolling = all.add("segments of " + std::to_string(segment_bytes >> 20) + " MiB",
+                                     [&] { return sustain(bench, total, segment_bytes, logs); });
+        all.go(rounds);
+        all.at_least(rolling, whole, 0.6);
+    });
+}
