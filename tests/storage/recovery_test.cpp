@@ -20,7 +20,6 @@ using brook::format::segment_header_size;
 namespace {
 
 constexpr const char* first_log = "00000000000000000000.log";
-constexpr const char* first_index = "00000000000000000000.index";
 
 /// Segments that are full after a few dozen records.
 storage::log_options tiny() { return {.segment_bytes = 4096}; }
