@@ -89,6 +89,9 @@ TEST_CASE("a record larger than a segment holds is refused, and the largest that
     CHECK(append(log, std::nullopt, value_for_frame(most), 1, why) == 0);
     CHECK(append(log, std::nullopt, value_for_frame(most), 1, why) == 1);
     CHECK(append(log, std::nullopt, "small", 1, why) == 2);
+    const std::size_t segments = names_in(orders.files(), ".log").size();
+    CHECK(append(log, std::nullopt, value_for_frame(most + 8), 1, why) == -1);
+    CHECK(names_in(orders.files(), ".log").size() == segments);  // and no segment is sealed for it
     CHECK(append(log, std::nullopt, value_for_frame(most), 1, why) == 3);
     REQUIRE_FALSE(log.sync());
     orders.keep_up();
