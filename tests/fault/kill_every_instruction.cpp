@@ -97,13 +97,13 @@ public:
     /// A broker's lock goes with its process.
     template <class Work>
     static void in_a_process_that_dies(const Work& work) {
-        const pid_t other = ::fork();
+        const pid_t other = fork_child();
         if (other == 0) {
             die_with_parent();
             work();
             ::kill(::getpid(), SIGKILL);
         }
-        demand(other > 0 && ::waitpid(other, nullptr, 0) == other);
+        demand(::waitpid(other, nullptr, 0) == other);
     }
 
     // ---- the same with a broker ----
@@ -542,7 +542,7 @@ bool campaign::hold(const scenario& what, std::span<const std::uint64_t> steps, 
     empty_directory(live_);
     relocated_platform platform;
     session in_child{platform, live_, what.options, *told_};
-    const pid_t child = ::fork();
+    const pid_t child = fork_child();
     if (child == 0) {
         die_with_parent();
         what.prepare(in_child);

@@ -454,10 +454,7 @@ private:
             throw_errno("pipe");
         }
         ::fcntl(ends[1], F_SETPIPE_SZ, 1 << 20);
-        const pid_t child = ::fork();
-        if (child < 0) {
-            throw_errno("fork");
-        }
+        const pid_t child = fork_child();
         if (child == 0) {
             life{path_, plan_, plan, *wills_[turn], ends[1]}.live(predecessor);
         }
@@ -555,7 +552,7 @@ private:
             return;
         }
         for (std::uint64_t left = 1 + draw(3); left != 0; --left) {
-            const pid_t child = ::fork();
+            const pid_t child = fork_child();
             if (child == 0) {
                 die_with_parent();
                 try {

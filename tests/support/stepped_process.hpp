@@ -13,17 +13,26 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <exception>
 #include <new>
-#include <utility>
+#include <system_error>
 
 namespace brook::test {
 
 /// For a child: it does not outlive its parent.
 inline void die_with_parent() noexcept { ::prctl(PR_SET_PDEATHSIG, SIGKILL); }
+
+/// fork, or an error: the number -1 is no child, and kill(2) takes it for everybody.
+[[nodiscard]] inline pid_t fork_child() {
+    const pid_t child = ::fork();
+    if (child < 0) {
+        throw std::system_error{errno, std::system_category(), "fork"};
+    }
+    return child;
+}
 
 /// One object in memory that a process shares with the children it forks.
 template <class T>
@@ -96,6 +105,9 @@ private:
 
 /// Ends a child and all its threads, whoever of them is traced, and waits until nothing is left of it.
 inline void end_process(pid_t child) noexcept {
+    if (child <= 0) {
+        return;
+    }
     ::kill(child, SIGKILL);
     for (;;) {
         const pid_t gone = ::waitpid(-1, nullptr, __WALL);
@@ -112,12 +124,12 @@ class stepped_process {
 public:
     /// Forks. The child runs `prepare` freely, then `work` step by step, then ends without destructors.
     template <class Prepare, class Work>
-    stepped_process(Prepare&& prepare, Work&& work) : child_{::fork()} {
+    stepped_process(Prepare&& prepare, Work&& work) : child_{fork_child()} {
         if (child_ == 0) {
             run(prepare, work);
         }
         int status = 0;
-        if (child_ < 0 || ::waitpid(child_, &status, 0) != child_ || !WIFSTOPPED(status)) {
+        if (::waitpid(child_, &status, 0) != child_ || !WIFSTOPPED(status)) {
             exit_code_ = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
             child_ = -1;
         }

@@ -35,7 +35,7 @@ public:
     /// Forks. The child runs `work(platform)` on a platform that traps and that otherwise is as `seen` is.
     template <class Work>
     store_trap(const relocated_platform& seen, Work&& work) {
-        child_ = ::fork();
+        child_ = fork_child();
         if (child_ == 0) {
             die_with_parent();
             trapping_platform platform{seen, *turns_};
