@@ -943,6 +943,28 @@ TEST_CASE("upkeep syncs what nobody waits for, though it slept without an alarm"
     }
 }
 
+TEST_CASE("of two partitions that wait for a sync, the failure of one is not told of the other", "[client][producer][sync]") {
+    world here;
+    auto topic = here.broker->create_topic<no_key, std::uint64_t>("numbers", {.partitions = 2, .flush_messages = 1});
+    told heard;
+    brook::producer producer{topic, {.on_delivery = heard.callback()}};
+    producer.send({.value = 1, .partition = 0});
+    producer.send({.value = 2, .partition = 1});
+    here.platform.inject({.on = operation::sync, .lasting = true, .path = "numbers/0/"});
+    if (GENERATE(true, false)) {
+        CHECK(code_of([&] { producer.flush(); }) == errc::partition_failed);
+    } else {
+        here.broker->maintain();
+    }
+    const auto all = heard.entries();
+    REQUIRE(all.size() == 2);
+    for (const auto& one : all) {
+        CAPTURE(one.where.partition);
+        CHECK((one.where.partition == 0 ? one.code == errc::partition_failed : !one.code));
+    }
+    CHECK(topic.partition(1).durable_offset() == 1);
+}
+
 // ---- append time ----
 
 TEST_CASE("on append-time topics the log stamps, and its times never go back", "[client][producer][append_time]") {

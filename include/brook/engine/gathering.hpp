@@ -112,7 +112,7 @@ public:
     using filled = std::array<batch_handle, 2>;
 
     gathering(embedded_topic topic, std::int32_t partition, std::size_t batch_size)
-        : topic_{std::move(topic)}, log_{topic_.log(partition)}, partition_{partition}, batch_size_{batch_size} {}
+        : topic_{std::move(topic)}, log_{topic_.log(partition)}, batch_size_{batch_size} {}
 
     /// True when a record can be gathered at all: in a batch it takes some bytes more than alone.
     [[nodiscard]] bool has_room_for(const format::record_sizes& sizes) const noexcept {
@@ -251,7 +251,6 @@ private:
 
     embedded_topic topic_;
     storage::log& log_;
-    std::int32_t partition_;
     std::size_t batch_size_;
 
     std::mutex mutex_;  // guards everything below; held while a batch is appended, so that batches keep their order
