@@ -273,11 +273,11 @@ private:
                     format::record_walk records{header, range.pin->frame(at)};
                     format::record_slice one;
                     while (format::word_of(header).kind() == format::frame_kind::data && records.next(one)) {
-                        const auto record = recognize(one.key, one.value);
+                        const auto record = recognize(one.key(), one.value());
                         if (!record) {
-                            throw error{errc::corrupt_record, "offset " + std::to_string(one.offset) + " reads as what nobody sent"};
+                            throw error{errc::corrupt_record, "offset " + std::to_string(one.offset()) + " reads as what nobody sent"};
                         }
-                        deliver(one.offset, record->word());
+                        deliver(one.offset(), record->word());
                     }
                     at += format::word_of(header).length();
                 }

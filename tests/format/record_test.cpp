@@ -112,11 +112,11 @@ std::string hex(const std::byte* from, std::size_t size) {
 }
 
 void check_equal(const record_slice& slice, const record& expected) {
-    CHECK(slice.has_key == expected.key.has_value());
-    CHECK(as_text(slice.key) == expected.key.value_or(""));
-    CHECK(slice.has_value == expected.value.has_value());
-    CHECK(as_text(slice.value) == expected.value.value_or(""));
-    bytes rest = slice.headers;
+    CHECK(slice.has_key() == expected.key.has_value());
+    CHECK(as_text(slice.key()) == expected.key.value_or(""));
+    CHECK(slice.has_value() == expected.value.has_value());
+    CHECK(as_text(slice.value()) == expected.value.value_or(""));
+    bytes rest = slice.headers();
     for (const auto& [name, value] : expected.headers) {
         header_slice header;
         REQUIRE(next_header(rest, header));
@@ -160,12 +160,12 @@ TEST_CASE("a lone record comes back as it was sent, null apart from empty", "[fo
         record_walk walk{load_header(frame.data()), frame.data()};
         record_slice slice;
         REQUIRE(walk.next(slice));
-        CHECK(slice.offset == 100);
-        CHECK(slice.timestamp == 5'000);
-        CHECK(slice.is_append_time);
+        CHECK(slice.offset() == 100);
+        CHECK(slice.timestamp() == 5'000);
+        CHECK(slice.is_append_time());
         check_equal(slice, sent);
-        CHECK((slice.value.data() - frame.data()) % 8 == 0);  // values are read in place
-        CHECK((slice.key.data() - frame.data()) % 8 == 0);
+        CHECK((slice.value().data() - frame.data()) % 8 == 0);  // values are read in place
+        CHECK((slice.key().data() - frame.data()) % 8 == 0);
         CHECK_FALSE(walk.next(slice));
         CHECK_FALSE(walk.is_malformed());
         CHECK(records_in(load_header(frame.data())) == 1);
@@ -188,10 +188,10 @@ TEST_CASE("the records of a batch come back in order, with the batch's time and 
     record_slice slice;
     for (std::size_t i = 0; i < sent.size(); ++i) {
         REQUIRE(walk.next(slice));
-        CHECK(slice.offset == 100 + static_cast<offset>(i));
-        CHECK(slice.timestamp == 5'000);
-        CHECK_FALSE(slice.is_append_time);
-        CHECK((slice.value.data() - frame.data()) % 8 == 0);
+        CHECK(slice.offset() == 100 + static_cast<offset>(i));
+        CHECK(slice.timestamp() == 5'000);
+        CHECK_FALSE(slice.is_append_time());
+        CHECK((slice.value().data() - frame.data()) % 8 == 0);
         check_equal(slice, sent[i]);
     }
     CHECK_FALSE(walk.next(slice));
@@ -215,8 +215,8 @@ TEST_CASE("with details each record has its own time, offset and headers, and of
     record_slice slice;
     for (const record& each : sent) {
         REQUIRE(walk.next(slice));
-        CHECK(slice.offset == 100 + each.offset_delta);
-        CHECK(slice.timestamp == 5'000 + each.time_delta);
+        CHECK(slice.offset() == 100 + each.offset_delta);
+        CHECK(slice.timestamp() == 5'000 + each.time_delta);
         check_equal(slice, each);
     }
     CHECK_FALSE(walk.next(slice));
@@ -298,12 +298,12 @@ TEST_CASE("a walk over hostile bytes ends, and reads nothing outside the frame",
         record_walk walk{header, exact.get()};
         std::uint64_t count = 0;
         for (record_slice slice; walk.next(slice); ++count) {
-            for (bytes part : {slice.key, slice.value, slice.headers}) {
+            for (bytes part : {slice.key(), slice.value(), slice.headers()}) {
                 if (part.data() != nullptr && (part.data() < exact.get() + frame_header_size || part.data() + part.size() > end)) {
                     FAIL("a part lies outside the frame");
                 }
             }
-            bytes rest = slice.headers;
+            bytes rest = slice.headers();
             for (header_slice one; next_header(rest, one);) {
                 if (!one.name.empty() && (reinterpret_cast<const std::byte*>(one.name.data()) + one.name.size() > end)) {
                     FAIL("a header lies outside the frame");

@@ -327,7 +327,7 @@ TEST_CASE("a reader that forgoes verification reads nothing outside the file, wh
                         format::record_walk walk{header, range.pin->frame(at)};
                         std::uint64_t sum = 0;
                         for (format::record_slice record; walk.next(record);) {
-                            for (const bytes part : {record.key, record.value, record.headers}) {
+                            for (const bytes part : {record.key(), record.value(), record.headers()}) {
                                 for (const std::byte byte : part) {
                                     sum += static_cast<std::uint64_t>(byte);
                                 }

@@ -479,12 +479,12 @@ TEST_CASE("writers, readers, upkeep, rolls and syncs get along", "[storage][log]
                     if (format::word_of(header).kind() == format::frame_kind::data) {
                         format::record_walk walk{header, range.pin->frame(at)};
                         for (format::record_slice record; walk.next(record);) {
-                            const auto t = static_cast<std::size_t>(as_text(record.key)[0] - '0');
-                            const bool is_next = record.offset >= next && record.timestamp > seen[t] &&
-                                                 as_text(record.value).starts_with(value_of(record.timestamp));
+                            const auto t = static_cast<std::size_t>(as_text(record.key())[0] - '0');
+                            const bool is_next = record.offset() >= next && record.timestamp() > seen[t] &&
+                                                 as_text(record.value()).starts_with(value_of(record.timestamp()));
                             errors += is_next ? 0 : 1;
-                            next = record.offset + 1;
-                            seen[t] = record.timestamp;
+                            next = record.offset() + 1;
+                            seen[t] = record.timestamp();
                         }
                     }
                     at += format::word_of(header).length();

@@ -167,15 +167,15 @@ inline void read_all(storage::log& log, std::vector<found_record>& found, failur
                 format::record_walk records{header, range.pin->frame(at)};
                 format::record_slice slice;
                 while (word.kind() == format::frame_kind::data && records.next(slice)) {
-                    if (slice.offset < range.first || slice.offset >= range.last) {
+                    if (slice.offset() < range.first || slice.offset() >= range.last) {
                         continue;
                     }
-                    const auto record = recognize(slice.key, slice.value);
+                    const auto record = recognize(slice.key(), slice.value());
                     if (!record) {
-                        why = {errc::corrupt_record, "offset " + std::to_string(slice.offset) + " holds what nobody sent"};
+                        why = {errc::corrupt_record, "offset " + std::to_string(slice.offset()) + " holds what nobody sent"};
                         return;
                     }
-                    found.push_back({slice.offset, *record, header.leader_epoch});
+                    found.push_back({slice.offset(), *record, header.leader_epoch});
                 }
                 at += word.length();
             }

@@ -129,10 +129,10 @@ inline void copy_out(const storage::record_range& range, std::vector<read_record
         if (word.kind() == format::frame_kind::data) {
             format::record_walk walk{header, range.pin->frame(at)};
             for (format::record_slice slice; walk.next(slice);) {
-                if (slice.offset >= range.first && slice.offset < range.last) {
-                    records.push_back({slice.offset, slice.timestamp,
-                                       slice.has_key ? std::optional{std::string{as_text(slice.key)}} : std::nullopt,
-                                       slice.has_value ? std::optional{std::string{as_text(slice.value)}} : std::nullopt});
+                if (slice.offset() >= range.first && slice.offset() < range.last) {
+                    records.push_back({slice.offset(), slice.timestamp(),
+                                       slice.has_key() ? std::optional{std::string{as_text(slice.key())}} : std::nullopt,
+                                       slice.has_value() ? std::optional{std::string{as_text(slice.value())}} : std::nullopt});
                 }
             }
             if (walk.is_malformed()) {

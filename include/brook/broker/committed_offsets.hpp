@@ -136,8 +136,8 @@ private:
     void apply(const format::frame_header& header, const std::byte* frame) {
         format::record_walk records{header, frame};
         for (format::record_slice record; records.next(record);) {
-            if (record.key.size() >= fixed_key_size && record.value.size() == sizeof(offset)) {
-                positions_[std::string{as_text(record.key)}] = load<offset>(record.value.data());
+            if (record.key().size() >= fixed_key_size && record.value().size() == sizeof(offset)) {
+                positions_[std::string{as_text(record.key())}] = load<offset>(record.value().data());
             }
         }
     }

@@ -154,7 +154,7 @@ public:
     /// Errors    thrown, once everything before it has been given: corrupt_record names file and position, and stays
     ///           until the consumer seeks past it; offset_out_of_range with auto_offset_reset none; closed;
     ///           group_max_size_reached.
-    /// Cost      one allocation when there are records, none when there are not.
+    /// Cost      none of it allocates while records come from one segment of one partition, as most do.
     [[nodiscard]] records<Key, Value, Broker> poll() { return poll_until(std::nullopt); }
 
     /// The same, for at most this long; 0 looks once. An empty batch is not the end: `caught_up` is.
@@ -367,7 +367,7 @@ private:
         std::optional<std::chrono::nanoseconds> deadline;
         for (;;) {
             records<Key, Value, Broker> found = fetch();
-            if (!found.empty() || wakeups_->take()) {
+            if (!found.empty() || wakeups_->take() || (longest && longest->count() <= 0 && !partitions_.empty())) {
                 return found;
             }
             detail::access::engine(*topic_).open_core()->require_open();
@@ -407,12 +407,12 @@ private:
     [[nodiscard]] records<Key, Value, Broker> fetch() {
         records<Key, Value, Broker> found;
         auto left = static_cast<std::uint32_t>(options_.max_poll_records);
-        for (std::size_t i = 0; i < partitions_.size() && left > 0; ++i) {
-            assigned& one = partitions_[(next_partition_ + i) % partitions_.size()];
+        for (std::size_t i = 0, at = next_partition_; i < partitions_.size() && left > 0; ++i, at = at + 1 < partitions_.size() ? at + 1 : 0) {
+            assigned& one = partitions_[at];
             if (one.log->is_closed()) {
                 throw_error(errc::closed, place(one.number) + ": its broker is closed");
             }
-            if (one.is_paused) {
+            if (one.is_paused || one.reader.sees_nothing()) {
                 continue;
             }
             ranges_.clear();
@@ -433,7 +433,7 @@ private:
                 found.add(one.number, std::move(range));
             }
         }
-        next_partition_ = partitions_.empty() ? 0 : (next_partition_ + 1) % partitions_.size();
+        next_partition_ = next_partition_ + 1 < partitions_.size() ? next_partition_ + 1 : 0;
         return found;
     }
 

@@ -38,38 +38,38 @@ public:
     /// Errors    no_value, when it has none (Kafka's null key) and the key type is not no_key; what its serde throws.
     [[nodiscard]] typename detail::codec<Key>::view_type key() const {
         if constexpr (!std::is_same_v<Key, no_key>) {
-            if (!slice_.has_key) [[unlikely]] {
-                refuse("has no key; look at has_key() first");
+            if (!slice_.has_key()) [[unlikely]] {
+                refuse(slice_, partition_, "has no key; look at has_key() first");
             }
         }
-        return detail::codec<Key>::read(slice_.key);
+        return detail::codec<Key>::read(slice_.key());
     }
 
     /// Errors    no_value for a tombstone; schema_read, or what its serde throws, where the bytes are not a Value.
     [[nodiscard]] typename detail::codec<Value>::view_type value() const {
-        if (!slice_.has_value) [[unlikely]] {
-            refuse("is a tombstone; look at is_tombstone() first");
+        if (!slice_.has_value()) [[unlikely]] {
+            refuse(slice_, partition_, "is a tombstone; look at is_tombstone() first");
         }
-        return detail::codec<Value>::read(slice_.value);
+        return detail::codec<Value>::read(slice_.value());
     }
 
-    [[nodiscard]] bool has_key() const noexcept { return slice_.has_key; }
-    [[nodiscard]] bool is_tombstone() const noexcept { return !slice_.has_value; }
-    [[nodiscard]] bytes key_bytes() const noexcept { return slice_.key; }
-    [[nodiscard]] bytes value_bytes() const noexcept { return slice_.value; }
+    [[nodiscard]] bool has_key() const noexcept { return slice_.has_key(); }
+    [[nodiscard]] bool is_tombstone() const noexcept { return !slice_.has_value(); }
+    [[nodiscard]] bytes key_bytes() const noexcept { return slice_.key(); }
+    [[nodiscard]] bytes value_bytes() const noexcept { return slice_.value(); }
 
-    [[nodiscard]] brook::offset offset() const noexcept { return slice_.offset; }
+    [[nodiscard]] brook::offset offset() const noexcept { return slice_.offset(); }
     [[nodiscard]] std::int32_t partition() const noexcept { return partition_; }
-    [[nodiscard]] brook::timestamp timestamp() const noexcept { return brook::timestamp{std::chrono::nanoseconds{slice_.timestamp}}; }
+    [[nodiscard]] brook::timestamp timestamp() const noexcept { return brook::timestamp{std::chrono::nanoseconds{slice_.timestamp()}}; }
     [[nodiscard]] brook::timestamp_type timestamp_type() const noexcept {
-        return slice_.is_append_time ? brook::timestamp_type::append_time : brook::timestamp_type::create_time;
+        return slice_.is_append_time() ? brook::timestamp_type::append_time : brook::timestamp_type::create_time;
     }
 
     /// The last header of that name, as a text; nullopt when there is none, or its value is null.
     [[nodiscard]] std::optional<std::string_view> header(std::string_view name) const noexcept {
         std::optional<std::string_view> last;
         format::header_slice one;
-        for (bytes rest = slice_.headers; format::next_header(rest, one);) {
+        for (bytes rest = slice_.headers(); format::next_header(rest, one);) {
             if (one.name == name) {
                 last = one.value ? std::optional{as_text(*one.value)} : std::nullopt;
             }
@@ -82,17 +82,18 @@ public:
     [[nodiscard]] std::vector<format::header_slice> headers() const {
         std::vector<format::header_slice> all;
         format::header_slice one;
-        for (bytes rest = slice_.headers; format::next_header(rest, one);) {
+        for (bytes rest = slice_.headers(); format::next_header(rest, one);) {
             all.push_back(one);
         }
         return all;
     }
 
-    record_view(const format::record_slice& slice, std::int32_t partition) noexcept : slice_{slice}, partition_{partition} {}
+    record_view(format::record_slice slice, std::int32_t partition) noexcept : slice_{slice}, partition_{partition} {}
 
 private:
-    [[noreturn]] void refuse(const char* what) const {
-        throw_error(errc::no_value, std::string{"the record at offset "} + std::to_string(slice_.offset) + " of partition " + std::to_string(partition_) + ' ' + what);
+    /// By value, so that a view which nobody refuses can stay in registers.
+    [[noreturn]] static void refuse(format::record_slice slice, std::int32_t partition, const char* what) {
+        throw_error(errc::no_value, std::string{"the record at offset "} + std::to_string(slice.offset()) + " of partition " + std::to_string(partition) + ' ' + what);
     }
 
     format::record_slice slice_;
@@ -123,7 +124,7 @@ public:
 
         iterator() noexcept = default;
 
-        [[nodiscard]] value_type operator*() const noexcept { return {slice_, batch_->parts_[part_].partition}; }
+        [[nodiscard]] value_type operator*() const noexcept { return {slice_, partition_}; }
 
         iterator& operator++() noexcept {
             --left_;
@@ -150,65 +151,76 @@ public:
 
         void enter(std::size_t part) noexcept {
             part_ = part;
-            const range& now = batch_->parts_[part].of;
-            data_ = now.pin->data();
-            at_ = now.begin;
-            end_ = now.end;
+            partition_ = batch_->part_at(part).partition;
+            const range& now = batch_->part_at(part).of;
+            next_ = now.pin->data() + now.begin;
+            end_ = now.pin->data() + now.end;
         }
 
-        /// Goes to the next record that is meant, if any is left.
-        void step() noexcept {
-            while (left_ > 0) {
-                if (walk_ && walk_records()) {
+        /// Goes to the next record that is meant, if any is left. Most often that is the next frame's only one.
+        [[gnu::always_inline]] void step() noexcept {
+            if (next_ < end_ && !is_in_batch_) [[likely]] {
+                const auto word = load<format::frame_word>(next_);
+                if (word.is_plain_lone() && slice_.look_at_lone(next_, word)) [[likely]] {
+                    next_ += word.length();
                     return;
                 }
-                if (at_ >= end_) {
-                    if (part_ + 1 == batch_->parts_.size()) {
-                        left_ = 0;  // a batch says that it has more records than it has: only a hostile file does
+            }
+            step_slowly();
+        }
+
+        void step_slowly() noexcept {
+            while (left_ > 0) {
+                if (is_in_batch_) {
+                    if (walk_records()) {
                         return;
                     }
-                    enter(part_ + 1);
-                    continue;
+                    is_in_batch_ = false;
                 }
-                const std::byte* const frame = data_ + at_;
-                const auto word = load<format::frame_word>(frame);
-                at_ += word.length();
-                if (word.is_plain_lone()) {
-                    if (format::read_lone(frame, word, slice_)) [[likely]] {
-                        return;
+                if (next_ < end_) {
+                    const std::byte* const frame = next_;
+                    const auto word = load<format::frame_word>(frame);
+                    next_ += word.length();
+                    if (word.kind() == format::frame_kind::data) {
+                        walk_ = {format::load_header(frame), frame};
+                        is_in_batch_ = true;
                     }
-                } else if (word.kind() == format::frame_kind::data) {
-                    walk_.emplace(format::load_header(frame), frame);
+                } else if (part_ < batch_->more_.size()) {
+                    enter(part_ + 1);
+                } else {
+                    left_ = 0;  // a batch says that it has more records than it has: only a hostile file does
                 }
             }
         }
 
         /// Within a batch, of which perhaps not all records are meant.
         [[nodiscard]] bool walk_records() noexcept {
-            const range& now = batch_->parts_[part_].of;
-            while (walk_->next(slice_)) {
-                if (slice_.offset >= now.first && slice_.offset < now.last) {
+            const range& now = batch_->part_at(part_).of;
+            while (walk_.next(slice_)) {
+                if (const auto at = slice_.offset(); at >= now.first && at < now.last) {
                     return true;
                 }
             }
-            walk_.reset();
             return false;
         }
 
         const records* batch_ = nullptr;
         std::uint32_t left_ = 0;
         std::size_t part_ = 0;
-        const std::byte* data_ = nullptr;  // of the part's segment
-        position at_ = 0;
-        position end_ = 0;
-        std::optional<format::record_walk> walk_;
+        std::int32_t partition_ = -1;      // of the part
+        const std::byte* next_ = nullptr;  // frame of the part
+        const std::byte* end_ = nullptr;   // of the part
         format::record_slice slice_;
+        bool is_in_batch_ = false;
+        format::record_walk walk_;  // then: of that batch
     };
 
     records() noexcept = default;
-    records(records&& other) noexcept : parts_{std::move(other.parts_)}, count_{std::exchange(other.count_, 0)} {}
+    records(records&& other) noexcept
+        : first_{std::move(other.first_)}, more_{std::move(other.more_)}, count_{std::exchange(other.count_, 0)} {}
     records& operator=(records&& other) noexcept {
-        parts_ = std::move(other.parts_);
+        first_ = std::move(other.first_);
+        more_ = std::move(other.more_);
         count_ = std::exchange(other.count_, 0);
         return *this;
     }
@@ -229,16 +241,24 @@ public:
 
     /// Used by the consumer.
     void add(std::int32_t partition, range of) {
-        count_ += of.count;
-        parts_.push_back({partition, std::move(of)});
+        const std::uint32_t count = of.count;
+        if (empty()) {
+            first_ = {partition, std::move(of)};
+        } else {
+            more_.push_back({partition, std::move(of)});
+        }
+        count_ += count;
     }
 
 private:
     struct part {
-        std::int32_t partition;
-        range of;
+        std::int32_t partition = -1;
+        range of{};
     };
-    std::vector<part> parts_;
+    [[nodiscard]] const part& part_at(std::size_t index) const noexcept { return index == 0 ? first_ : more_[index - 1]; }
+
+    part first_;  // most have no other, and allocate nothing
+    std::vector<part> more_;
     std::uint32_t count_ = 0;
 };
 

@@ -120,10 +120,11 @@ public:
         return static_cast<frame_kind>((attributes() & attribute::kind_mask) >> attribute::kind_shift);
     }
 
-    /// A published data frame with one record, not compressed, without extensions: most frames are.
+    /// A published data frame with one record, not compressed, without extensions, and with no attribute that this
+    /// version does not know: most frames are.
     [[nodiscard]] constexpr bool is_plain_lone() const noexcept {
-        constexpr std::uint64_t looked_at = std::uint64_t{attribute::codec_mask | attribute::kind_mask | attribute::lone} << 32 | std::uint64_t{0xffff} << 48;
-        return is_published() && (raw_ & looked_at) == std::uint64_t{attribute::lone} << 32;
+        constexpr auto looked_at = static_cast<std::uint16_t>(attribute::codec_mask | attribute::kind_mask | attribute::lone | ~attribute::known);
+        return is_published() && (raw_ & (std::uint64_t{looked_at} << 32 | std::uint64_t{0xffff} << 48)) == std::uint64_t{attribute::lone} << 32;
     }
 
 private:

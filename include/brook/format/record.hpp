@@ -40,18 +40,6 @@ struct record_detail {
 };
 static_assert(sizeof(record_detail) == 16);
 
-/// One record, wherever its bytes lie. Lifetime: that of those bytes.
-struct record_slice {
-    brook::offset offset = 0;
-    std::int64_t timestamp = 0;
-    bytes key;
-    bytes value;
-    bytes headers;
-    bool has_key = false;
-    bool has_value = false;
-    bool is_append_time = false;
-};
-
 /// Sizes of a record that is to be written.
 struct record_sizes {
     std::uint32_t key = null_size;    ///< null_size: no key
@@ -128,42 +116,110 @@ struct entry_layout {
     return {key, value, headers, end};
 }
 
-/// Reads the only record of a lone frame; false where the frame contradicts itself.
+/// One record of a data frame, in place. Key and value are at hand; offset, times and headers are decoded when asked for.
 ///
-/// Requires  the word of a published, lone, uncompressed data frame whose size lies within the memory at `frame`.
-[[nodiscard]] inline bool read_lone(const std::byte* frame, frame_word word, record_slice& record) noexcept {
-    const std::uint32_t key = load<std::uint32_t>(frame + 36);
-    const std::byte* at = frame + frame_header_size + extension_bytes(word.extension());
-    const std::byte* end = frame + word.size();
-    const auto room = [&] { return end - at; };
-    record.offset = load<std::int64_t>(frame + 16);
-    record.timestamp = load<std::int64_t>(frame + 24);
-    record.is_append_time = (word.attributes() & attribute::append_time) != 0;
-    record.headers = {};
-    if (room() < 0) {
-        return false;
-    }
-    if ((word.attributes() & attribute::headers) != 0) [[unlikely]] {
-        constexpr std::ptrdiff_t size_bytes = sizeof(std::uint32_t);
-        if (room() < size_bytes || room() - size_bytes < static_cast<std::ptrdiff_t>(load<std::uint32_t>(end - size_bytes))) {
+/// Threads   immutable.
+/// Lifetime  that of the frame's bytes, as everything it gives.
+class record_slice {
+public:
+    record_slice() noexcept = default;
+
+    /// Turns to the only record of a lone frame; false, and unchanged, where key, value and headers do not lie within it.
+    ///
+    /// Requires  the word of a published, lone, uncompressed data frame whose size lies within the memory at `frame`.
+    [[nodiscard, gnu::always_inline]] bool look_at_lone(const std::byte* frame, frame_word word) noexcept {
+        const auto key = load<std::uint32_t>(frame + 36);
+        const std::uint32_t extensions = extension_bytes(word.extension());
+        const std::uint64_t key_bytes = key == null_size ? 0 : align_up(std::uint64_t{key}, std::uint64_t{8});
+        std::int64_t value = static_cast<std::int64_t>(word.size()) - frame_header_size - extensions - static_cast<std::int64_t>(key_bytes);
+        if ((word.attributes() & attribute::headers) != 0) [[unlikely]] {
+            value -= sizeof(std::uint32_t);
+            if (value < 0) {
+                return false;
+            }
+            value -= load<std::uint32_t>(frame + word.size() - sizeof(std::uint32_t));
+        }
+        if (value < 0) [[unlikely]] {
             return false;
         }
-        const std::uint32_t size = load<std::uint32_t>(end - size_bytes);
-        end -= size_bytes + static_cast<std::ptrdiff_t>(size);
-        record.headers = {end, size};
+        frame_ = frame;
+        key_at_ = frame + frame_header_size + extensions;
+        key_size_ = key;
+        value_size_ = (word.attributes() & attribute::null_value) == 0 ? static_cast<std::uint32_t>(value) : null_size;
+        return true;
     }
-    record.has_key = key != null_size;
-    const std::uint64_t key_size = record.has_key ? key : 0;
-    const auto key_room = static_cast<std::ptrdiff_t>(align_up(key_size, std::uint64_t{8}));
-    if (room() < key_room) {
-        return false;
+
+    /// Turns to the record at `index` of a batch's frame, whose entry is at `entry`.
+    ///
+    /// Requires  that the entry lies within the frame, and the frame's details, as record_walk sees to.
+    void look_at_entry(const std::byte* frame, const std::byte* entry, std::uint32_t index) noexcept {
+        const auto sizes = load<std::uint64_t>(entry);
+        frame_ = frame;
+        key_at_ = entry + entry_size;
+        key_size_ = static_cast<std::uint32_t>(sizes >> 32);
+        value_size_ = static_cast<std::uint32_t>(sizes);
+        index_ = index;
     }
-    record.key = {at, static_cast<std::size_t>(key_size)};
-    at += key_room;
-    record.has_value = (word.attributes() & attribute::null_value) == 0;
-    record.value = {at, record.has_value ? static_cast<std::size_t>(room()) : 0};
-    return true;
-}
+
+    [[nodiscard]] brook::offset offset() const noexcept {
+        const auto base = load<std::int64_t>(frame_ + 16);
+        if (is_lone()) {
+            return base;
+        }
+        return wrapping_sum(base, has_details() ? detail().offset_delta : index_);
+    }
+
+    /// ns since 1970-01-01 UTC.
+    [[nodiscard]] std::int64_t timestamp() const noexcept {
+        const auto base = load<std::int64_t>(frame_ + 24);
+        return is_lone() || !has_details() ? base : wrapping_sum(base, detail().time_delta);
+    }
+    [[nodiscard]] bool is_append_time() const noexcept { return (word().attributes() & attribute::append_time) != 0; }
+
+    [[nodiscard]] bool has_key() const noexcept { return key_size_ != null_size; }
+    [[nodiscard]] bytes key() const noexcept { return {key_at_, has_key() ? std::size_t{key_size_} : 0}; }
+
+    /// False of a tombstone.
+    [[nodiscard]] bool has_value() const noexcept { return value_size_ != null_size; }
+    [[nodiscard]] bytes value() const noexcept {
+        return {key_at_ + align_up(key().size(), std::size_t{8}), has_value() ? std::size_t{value_size_} : 0};
+    }
+
+    [[nodiscard]] bytes headers() const noexcept {
+        const bytes before = value();
+        const std::byte* const value_end = before.data() + before.size();
+        if (!is_lone()) {
+            return {before.data() + align_up(before.size(), std::size_t{8}), has_details() ? std::size_t{detail().headers_size} : 0};
+        }
+        const std::byte* const frame_end = frame_ + word().size();
+        if ((word().attributes() & attribute::headers) == 0) {
+            return {frame_end, 0};
+        }
+        const std::byte* const end = frame_end - sizeof(std::uint32_t);
+        const std::byte* const begin = has_value() ? value_end : end - load<std::uint32_t>(end);
+        return {begin, static_cast<std::size_t>(end - begin)};
+    }
+
+private:
+    [[nodiscard]] frame_word word() const noexcept { return load<frame_word>(frame_); }
+    [[nodiscard]] bool is_lone() const noexcept { return (word().attributes() & attribute::lone) != 0; }
+    [[nodiscard]] bool has_details() const noexcept { return (word().extension() & extension::detail) != 0; }
+    [[nodiscard]] record_detail detail() const noexcept {
+        const std::byte* const details = frame_ + frame_header_size + extension_bytes(word().extension());
+        return load<record_detail>(details + std::size_t{index_} * sizeof(record_detail));
+    }
+
+    /// An enemy's numbers need not add up, and that is no undefined behaviour.
+    [[nodiscard]] static std::int64_t wrapping_sum(std::int64_t a, std::int64_t b) noexcept {
+        return static_cast<std::int64_t>(static_cast<std::uint64_t>(a) + static_cast<std::uint64_t>(b));
+    }
+
+    const std::byte* frame_ = nullptr;
+    const std::byte* key_at_ = nullptr;
+    std::uint32_t key_size_ = null_size;
+    std::uint32_t value_size_ = null_size;
+    std::uint32_t index_ = 0;  // in a batch
+};
 
 /// Walks the records of one data frame, in the order of their offsets. Bounds are checked against the frame's size at
 /// each step, so that a frame made by an enemy ends the walk early (`is_malformed`) and reads nothing outside itself.
@@ -172,20 +228,23 @@ struct entry_layout {
 /// Lifetime  the slices point into the frame.
 class record_walk {
 public:
+    /// Of nothing.
+    record_walk() noexcept = default;
+
     /// Requires  a published frame of kind data or control whose size lies within the memory at `frame`.
     record_walk(const frame_header& header, const std::byte* frame) noexcept
-        : header_{header},
-          frame_{frame},
+        : frame_{frame},
           at_{frame + frame_header_size},
           end_{frame + static_cast<std::uint32_t>(header.size)},
-          left_{(header.attributes & attribute::lone) != 0 ? 1u : header.count} {
+          left_{(header.attributes & attribute::lone) != 0 ? 1u : header.count},
+          is_lone_{(header.attributes & attribute::lone) != 0} {
         const std::uint32_t extensions = extension_bytes(header.extension);
         if (room() < extensions || (header.attributes & attribute::codec_mask) != 0) {
             malformed();
             return;
         }
         at_ += extensions;
-        if ((header.attributes & attribute::lone) == 0 && (header.extension & extension::detail) != 0) {
+        if (!is_lone_ && (header.extension & extension::detail) != 0) {
             const std::uint64_t details = std::uint64_t{left_} * sizeof(record_detail);
             if (room() < details) {
                 malformed();
@@ -202,10 +261,9 @@ public:
             return false;
         }
         --left_;
-        if ((header_.attributes & attribute::lone) != 0) {
-            return read_lone(frame_, word_of(header_), record) || malformed();
+        if (is_lone_) {
+            return record.look_at_lone(frame_, load<frame_word>(frame_)) || malformed();
         }
-        record.is_append_time = (header_.attributes & attribute::append_time) != 0;
         return next_entry(record);
     }
 
@@ -220,55 +278,32 @@ private:
         return false;
     }
 
+    /// The last record's padding belongs to the frame's size: every entry is written whole.
     bool next_entry(record_slice& record) noexcept {
         if (room() < entry_size) {
             return malformed();
         }
-        const std::uint64_t sizes = load<std::uint64_t>(at_);
-        at_ += entry_size;
-        const std::uint32_t value = static_cast<std::uint32_t>(sizes);
-        const std::uint32_t key = static_cast<std::uint32_t>(sizes >> 32);
-        record.has_key = key != null_size;
-        record.has_value = value != null_size;
-        record.offset = wrapping_sum(header_.base_offset, index_);
-        record.timestamp = header_.base_timestamp;
-        std::uint64_t headers = 0;
+        record_sizes parts{load<std::uint32_t>(at_ + 4), load<std::uint32_t>(at_), 0};
         if (details_ != nullptr) {
-            const record_detail detail = load<record_detail>(details_ + std::size_t{index_} * sizeof(record_detail));
-            record.offset = wrapping_sum(header_.base_offset, detail.offset_delta);
-            record.timestamp = wrapping_sum(header_.base_timestamp, detail.time_delta);
-            headers = detail.headers_size;
+            parts.headers = load<record_detail>(details_ + std::size_t{index_} * sizeof(record_detail)).headers_size;
         }
-        ++index_;
-        if (!take(record.key, record.has_key ? key : 0) || !take(record.value, record.has_value ? value : 0)) {
+        const std::uint64_t taken = entry_bytes(parts);
+        if (room() < taken) {
             return malformed();
         }
-        return take(record.headers, headers) || malformed();
-    }
-
-    /// An enemy's numbers need not add up, and that is no undefined behaviour.
-    [[nodiscard]] static std::int64_t wrapping_sum(std::int64_t a, std::int64_t b) noexcept {
-        return static_cast<std::int64_t>(static_cast<std::uint64_t>(a) + static_cast<std::uint64_t>(b));
-    }
-
-    /// The last record's padding belongs to the frame's size: every entry is written whole.
-    bool take(bytes& part, std::uint64_t size) noexcept {
-        const std::uint64_t padded = align_up(size, std::uint64_t{8});
-        if (room() < padded) {
-            return false;
-        }
-        part = {at_, size};
-        at_ += padded;
+        record.look_at_entry(frame_, at_, index_);
+        ++index_;
+        at_ += taken;
         return true;
     }
 
-    frame_header header_;
-    const std::byte* frame_;
-    const std::byte* at_;
-    const std::byte* end_;
+    const std::byte* frame_ = nullptr;
+    const std::byte* at_ = nullptr;
+    const std::byte* end_ = nullptr;
     const std::byte* details_ = nullptr;
-    std::uint32_t left_;
+    std::uint32_t left_ = 0;
     std::uint32_t index_ = 0;
+    bool is_lone_ = false;
     bool is_malformed_ = false;
 };
 

@@ -126,6 +126,14 @@ public:
         }
     }
 
+    /// True when a fetch would find nothing, as far as one look can tell: what one that spins asks most of the time.
+    [[nodiscard]] bool sees_nothing() const noexcept {
+        if (!pin_ || at_ < pin_->written_from.load(std::memory_order_acquire)) {
+            return false;  // in front of what came from the disk, where nothing would be damage
+        }
+        return !pin_->word(at_).is_published();
+    }
+
     /// Takes up to `most` records from here on, and moves behind them. What is not published, or not intact, ends it.
     ///
     /// Errors    returned only when it is the first thing that the fetch meets: corrupt_record, offset_out_of_range
@@ -151,7 +159,10 @@ public:
                 break;
             }
         }
-        return left == most ? why : failure{};
+        if (why && left != most) {
+            why = {};  // it was not the first thing: the next fetch meets it
+        }
+        return why;
     }
 
 private:
@@ -203,6 +214,9 @@ private:
             if (walk_lone(most, verify, range); range.count == most) {
                 break;
             }
+            if (sees_nothing()) {
+                return false;
+            }
             frame_view found;
             switch (look_here(verify, found)) {
                 case look::nothing:
@@ -247,11 +261,15 @@ private:
         if (next_ != wanted_) {
             return;
         }
-        const mapped_segment& segment = *pin_;
+        mapped_segment& segment = *pin_;
         std::byte* const data = segment.data();
         const position end = segment.readable();
-        const position last = end < format::frame_header_size ? 0 : end - format::frame_header_size;  // no word begins behind it
-        const position written_from = verify ? segment.written_from.load(std::memory_order_relaxed) : 0;
+        if (end < format::frame_header_size) {
+            return;
+        }
+        const position last = end - format::frame_header_size;  // no frame begins behind it
+        const position verified_to = segment.verified_to.load(std::memory_order_relaxed);
+        const position from_disk = verify ? segment.written_from.load(std::memory_order_relaxed) : 0;  // frames before it came from there
         const position begin = at_;
         const offset first = next_;
         const offset stop = first + (most - range.count);
@@ -259,8 +277,11 @@ private:
         offset next = next_;
         for (; next < stop && at <= last; ++next) {
             const format::frame_word word{atomic_at<std::uint64_t>(data + at).load(std::memory_order_acquire)};
-            if (!word.is_plain_lone() || word.size() < format::frame_header_size || word.length() > end - at ||
-                load<offset>(data + at + 16) != next || (at < written_from && !is_intact(at, word, end))) {
+            // Both ends are aligned, so a size within them has room for its padding, too.
+            if (!word.is_plain_lone() || word.size() - format::frame_header_size > last - at || load<offset>(data + at + 16) != next) {
+                break;
+            }
+            if (at < from_disk && at >= verified_to && !format::has_checksum(segment.seed(), at, word, data + at)) {
                 break;
             }
             at += word.length();
@@ -268,6 +289,10 @@ private:
         at_ = at;
         next_ = next;
         if (next_ != first) {
+            const position verified = at < from_disk ? at : from_disk;
+            if (begin <= verified_to && verified > verified_to) {
+                segment.verified_to.store(verified, std::memory_order_relaxed);
+            }
             if (range.count == 0) {
                 range.begin = begin;
                 range.first = first;
@@ -277,19 +302,6 @@ private:
             range.last = next_;
             wanted_ = next_;
         }
-    }
-
-    /// Verifies a frame from the disk, unless it has been.
-    [[nodiscard]] bool is_intact(position at, format::frame_word word, position end) const {
-        const position verified_to = pin_->verified_to.load(std::memory_order_relaxed);
-        if (at < verified_to) {
-            return true;
-        }
-        const bool is_good = format::verifies(pin_->seed(), at, end, pin_->frame(at));
-        if (is_good && at == verified_to) {
-            pin_->verified_to.store(at + word.length(), std::memory_order_relaxed);
-        }
-        return is_good;
     }
 
     /// Adds a data frame's records to the range; false when only a part of them fits.
@@ -309,14 +321,14 @@ private:
         // Begins or ends inside this batch: only then are its records looked at one by one.
         format::record_walk records{found.header, found.data};
         for (format::record_slice record; records.next(record);) {
-            if (record.offset < wanted_) {
+            if (record.offset() < wanted_) {
                 continue;
             }
             if (range.count == most) {
                 return false;
             }
             ++range.count;
-            range.last = record.offset + 1;
+            range.last = record.offset() + 1;
             wanted_ = range.last;
         }
         return true;

@@ -68,8 +68,8 @@ private:
             if (found.kind() == format::frame_kind::data) {
                 format::record_walk records{found.header, found.data};
                 for (format::record_slice record; records.next(record);) {
-                    if (record.timestamp > stretches_.back().largest) {
-                        stretches_.back().largest = record.timestamp;
+                    if (record.timestamp() > stretches_.back().largest) {
+                        stretches_.back().largest = record.timestamp();
                     }
                 }
             }
@@ -85,8 +85,8 @@ private:
             if (found.kind() == format::frame_kind::data) {
                 format::record_walk records{found.header, found.data};
                 for (format::record_slice record; records.next(record);) {
-                    if (record.timestamp >= time) {
-                        return record.offset;
+                    if (record.timestamp() >= time) {
+                        return record.offset();
                     }
                 }
             }
