@@ -19,9 +19,10 @@
 
 namespace brook::test {
 
-/// Passes every call on. `before_wait` is called in front of each sleep, on the thread that is about to sleep.
+/// Passes every call on. `before_wait` is called in front of each sleep, `at_fence` at each fence of all threads, on the
+/// thread that is about to sleep.
 ///
-/// Threads   shared, but for setting `before_wait`.
+/// Threads   shared, but for setting `at_fence`.
 class watched_platform final : public os::platform {
 public:
     using sleep_hook = std::function<void(std::optional<std::chrono::nanoseconds>)>;
@@ -48,8 +49,17 @@ public:
     }
     void wake_all(std::atomic<std::uint32_t>& word) noexcept override { real_.wake_all(word); }
     void yield() noexcept override { real_.yield(); }
+    [[nodiscard]] bool has_thread_fence() const noexcept override { return real_.has_thread_fence(); }
+    void fence_all_threads() noexcept override {
+        real_.fence_all_threads();
+        if (at_fence) {
+            at_fence();
+        }
+    }
     [[nodiscard]] void* allocate_wiped_on_fork(std::size_t size) override { return real_.allocate_wiped_on_fork(size); }
     void release_wiped_on_fork(void* memory, std::size_t size) noexcept override { real_.release_wiped_on_fork(memory, size); }
+
+    std::function<void()> at_fence;
 
 private:
     sleep_hook before_wait_;

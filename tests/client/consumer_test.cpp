@@ -467,6 +467,56 @@ TEST_CASE("a poll that sleeps is woken by what another thread sends", "[client][
     CHECK(is_right);
 }
 
+TEST_CASE("who is about to sleep raises its flag, fences all threads, and looks once more", "[client][consumer][wait]") {
+    int sleeps = 0;
+    watched_platform platform{[&](std::optional<std::chrono::nanoseconds>) { ++sleeps; }};
+    temp_directory directory;
+    brook::broker broker{directory.path(), {.maintenance = brook::maintenance::manual, .platform = &platform}};
+    const auto topic = broker.create_topic<no_key, std::uint64_t>("numbers", {.partitions = 2});
+    brook::producer producer{topic};
+    brook::consumer consumer{topic};
+    CHECK(consumer.poll(0s).empty());
+    int fences = 0;
+    platform.at_fence = [&] {
+        if (++fences == 1) {
+            producer.send({.value = 7, .partition = 1});
+        }
+    };
+    CHECK(values(consumer.poll(1s)) == range(7, 8));
+    CHECK(fences == 1);
+    CHECK(sleeps == 0);
+}
+
+TEST_CASE("no wake-up is lost between two threads that answer each other", "[client][consumer][wait][stress]") {
+    const bool has_fence = GENERATE(true, false);  // without one each publication has a barrier of its own
+    CAPTURE(has_fence);
+    faulty_platform platform;
+    platform.pretend_no_thread_fence(!has_fence);
+    temp_directory directory;
+    brook::broker broker{directory.path(), {.maintenance = brook::maintenance::manual, .platform = &platform}};
+    const auto pings = broker.create_topic<no_key, std::uint64_t>("pings", {.segment_bytes = 64 << 10});
+    const auto pongs = broker.create_topic<no_key, std::uint64_t>("pongs", {.segment_bytes = 64 << 10});
+    constexpr std::uint64_t count = 20'000;
+    std::atomic<bool> is_answered{true};
+    const auto answer = [&](const numbers_topic& from, const numbers_topic& to) {
+        brook::consumer consumer{from};
+        brook::producer producer{to};
+        for (std::uint64_t i = 0; i < count && is_answered; ++i) {
+            is_answered = values(consumer.poll(60s)) == range(i, i + 1) && is_answered;
+            producer.send(i);
+        }
+    };
+    std::jthread other{[&] { answer(pings, pongs); }};
+    brook::producer{pings}.send(0);
+    brook::consumer consumer{pongs};
+    brook::producer producer{pings};
+    for (std::uint64_t i = 0; i < count && is_answered; ++i) {
+        is_answered = values(consumer.poll(60s)) == range(i, i + 1) && is_answered;
+        producer.send(i + 1);
+    }
+    CHECK(is_answered);
+}
+
 TEST_CASE("wakeup ends a poll that sleeps, and is remembered where none does", "[client][consumer][wait]") {
     sleepy_world here;
     const auto topic = here.broker->create_topic<no_key, std::uint64_t>("numbers");

@@ -444,6 +444,15 @@ public:
 
     void yield() noexcept override { real_.yield(); }
 
+    [[nodiscard]] bool has_thread_fence() const noexcept override { return !lacks_thread_fence_ && real_.has_thread_fence(); }
+    void fence_all_threads() noexcept override {
+        if (has_thread_fence()) {
+            real_.fence_all_threads();
+        }
+    }
+    /// To be said before a broker or a log is made.
+    void pretend_no_thread_fence(bool lacks) noexcept { lacks_thread_fence_ = lacks; }
+
     [[nodiscard]] void* allocate_wiped_on_fork(std::size_t size) override {
         if (plan_->meet(operation::allocate_wiped_on_fork, "") != 0) {
             throw std::bad_alloc{};
@@ -477,6 +486,7 @@ private:
     };
 
     os::platform& real_;
+    bool lacks_thread_fence_ = false;
     const std::shared_ptr<detail::fault_plan> plan_ = std::make_shared<detail::fault_plan>();
     manual_clock now_;
     manual_clock monotonic_;

@@ -387,6 +387,7 @@ private:
             for (auto& one : partitions_) {
                 one.log->expect_reader();
             }
+            shared.readers.fence();
             if (nothing_new() && !wakeups_->is_rung()) {
                 shared.readers.wait(ticket, left);
             }

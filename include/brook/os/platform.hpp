@@ -177,6 +177,14 @@ public:
     /// Gives the processor away for a moment, while another thread finishes what it has begun.
     virtual void yield() noexcept = 0;
 
+    /// Whether `fence_all_threads` does anything. The answer never changes.
+    [[nodiscard]] virtual bool has_thread_fence() const noexcept { return false; }
+
+    /// A full memory barrier in every thread of this process, wherever it is just now: of two sides that each store their
+    /// own word and then load the other's, the rare one calls this, and the frequent one needs no barrier.
+    /// Cost      some µs, and an interrupt on each processor that runs a thread of this process.
+    virtual void fence_all_threads() noexcept {}
+
     /// Memory of at least `size` bytes, zero at first, that reads as zero again in a forked child, so that a child
     /// finds out that it is one. `release_wiped_on_fork` gives it back.
     [[nodiscard]] virtual void* allocate_wiped_on_fork(std::size_t size) = 0;

@@ -61,7 +61,9 @@ public:
           segment_bytes_{segment_bytes},
           zeroes_ahead_{is_durable},
           hot_memory_{files.platform().allocate_wiped_on_fork(sizeof(hot_words))},
-          hot_{new (hot_memory_) hot_words} {}
+          hot_{new (hot_memory_) hot_words} {
+        hot_->sleepers_fence = files.platform().has_thread_fence();
+    }
 
     appender(const appender&) = delete;
     appender& operator=(const appender&) = delete;
@@ -118,9 +120,14 @@ public:
         if ((taken.at - 1) / index_interval != (taken.at + taken.length - 1) / index_interval) {
             home.index->note(taken.at, taken.length, static_cast<std::uint32_t>(taken.first - home.base));
         }
-        // Published last: who sees the size sees the frame. Sequentially consistent, and so ordered before the load of
-        // the waiters' flag: either this thread sees the sleeper, or the sleeper sees this frame.
-        atomic_at<std::uint64_t>(taken.data).store(word.raw(), std::memory_order_seq_cst);
+        // Published last: who sees the size sees the frame. Then the flag, which must not be loaded earlier: see event_count.
+        const auto published = atomic_at<std::uint64_t>(taken.data);
+        if (hot_->sleepers_fence) [[likely]] {
+            published.store(word.raw(), std::memory_order_release);
+            std::atomic_signal_fence(std::memory_order_seq_cst);
+        } else {
+            published.store(word.raw(), std::memory_order_seq_cst);
+        }
         if (hot_->waiters.load(std::memory_order_seq_cst) != 0) [[unlikely]] {
             wake();
         }
@@ -157,7 +164,7 @@ public:
         return false;
     }
 
-    /// Raises the flag that makes the next publication wake the sleepers. See event_count.
+    /// Raises the flag that makes the next publication wake the sleepers; to be fenced before they look. See event_count.
     void expect_waiter() noexcept { hot_->waiters.store(1, std::memory_order_seq_cst); }
 
     void wake() noexcept {
@@ -277,6 +284,7 @@ private:
     struct hot_words {
         alignas(cache_line) std::atomic<segment*> current{nullptr};  // null: no appends here (closed, failed, or a forked child)
         std::atomic<std::uint32_t> lives_here{1};                     // 0 in a forked child, as everything here
+        bool sleepers_fence = false;                                  // who sleeps makes the barrier that publishers leave out
         alignas(cache_line) std::atomic<std::uint32_t> waiters{0};   // somebody sleeps until a frame is published
     };
 

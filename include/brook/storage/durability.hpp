@@ -200,23 +200,27 @@ private:
     /// Somebody claimed before us and has not published yet.
     [[nodiscard]] failure await_publication(offset end, std::optional<std::chrono::nanoseconds> deadline) {
         for (int attempt = 0;; ++attempt) {
+            const bool may_sleep = attempt >= 64;
             const auto ticket = events_.prepare();
-            appends_.expect_waiter();
+            if (may_sleep) {
+                appends_.expect_waiter();
+                events_.fence();
+            }
             if (prefix_.advance().next >= end) {
                 return {};
             }
             if (appends_.state() == append_state::closed) {
                 return closed();
             }
-            if (attempt < 64) {
+            if (!may_sleep) {
                 files_.platform().yield();
-            } else {
-                const auto left = time_left(deadline);
-                if (left && left->count() <= 0) {
-                    return timed_out(end);
-                }
-                events_.wait(ticket, left);
+                continue;
             }
+            const auto left = time_left(deadline);
+            if (left && left->count() <= 0) {
+                return timed_out(end);
+            }
+            events_.wait(ticket, left);
         }
     }
 
