@@ -14,6 +14,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "support/await_end.hpp"
+
 namespace brook::test {
 
 /// Memory that forked children share with their parent, zero at first.
@@ -76,9 +78,7 @@ public:
 
     /// What it exited with; minus the signal that ended it.
     [[nodiscard]] int wait() {
-        int status = 0;
-        while (::waitpid(std::exchange(pid_, -1), &status, 0) < 0 && errno == EINTR) {
-        }
+        const int status = await_end(std::exchange(pid_, -1));
         return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
     }
 

@@ -41,6 +41,7 @@
 
 #include "fault/broker_oracle.hpp"
 #include "fault/crash_oracle.hpp"
+#include "support/await_end.hpp"
 #include "support/directory_watch.hpp"
 #include "support/disguised_record.hpp"
 #include "support/log_anatomy.hpp"
@@ -414,7 +415,7 @@ public:
         }
         if (child != 0) {
             ::kill(child, SIGKILL);
-            ::waitpid(child, nullptr, 0);
+            static_cast<void>(await_end(child));
         }
         return report();
     }
@@ -483,8 +484,7 @@ private:
             }
         }
         ::kill(child, SIGKILL);
-        int status = 0;
-        ::waitpid(child, &status, 0);
+        const int status = await_end(child);
         ++(last.is_up.load() ? totals_.kills : totals_.opener_kills);
         if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL) {
             complain("a child ended by itself, status " + std::to_string(status) + ": " + last.last_words.data());
@@ -570,8 +570,7 @@ private:
             }
             sleep(microseconds{draw(400)});
             ::kill(child, SIGKILL);
-            int status = 0;
-            ::waitpid(child, &status, 0);
+            const int status = await_end(child);
             totals_.opener_kills += WIFSIGNALED(status) ? 1 : 0;
             if (WIFEXITED(status) && WEXITSTATUS(status) != 0) {
                 complain("the store does not open after a kill of recovery");

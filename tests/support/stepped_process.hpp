@@ -69,7 +69,8 @@ class watchdog {
 public:
     explicit watchdog(int seconds) noexcept {
         patience_ = seconds;
-        ::signal(SIGALRM, [](int) {
+        struct sigaction on_tick {};
+        on_tick.sa_handler = [](int) {
             ticks_ = ticks_ + 1;
             if (ticks_ > patience_) {
                 say("BAD  hangs: ");
@@ -77,7 +78,9 @@ public:
                 say("\n");
                 ::_exit(1);  // its children go with it
             }
-        });
+        };
+        on_tick.sa_flags = SA_RESTART;  // ThreadSanitizer's signal(2) leaves that out
+        ::sigaction(SIGALRM, &on_tick, nullptr);
         set_timer(1);
     }
     watchdog(const watchdog&) = delete;
@@ -111,7 +114,7 @@ inline void end_process(pid_t child) noexcept {
     ::kill(child, SIGKILL);
     for (;;) {
         const pid_t gone = ::waitpid(-1, nullptr, __WALL);
-        if (gone == child || gone == -1) {
+        if (gone == child || (gone == -1 && errno != EINTR)) {
             return;
         }
     }
