@@ -289,6 +289,32 @@ TEST_CASE("a wait for records behind an open claim ends when that is published",
     orders.forget_held();
 }
 
+TEST_CASE("a failed sync is told to who waits behind an open claim while that is open", "[storage][durability][fault]") {
+    partition orders;
+    storage::log& log = orders.open();
+    append_nth(log, 0);
+    const storage::claim first = orders.hold(64);
+    append_nth(log, 2);
+    const storage::claim second = orders.hold(64);
+    append_nth(log, 4);
+    failure told;
+    const auto deadline = orders.platform.monotonic() + std::chrono::seconds{60};
+    std::thread waiter{[&] { told = log.wait_durable(5, deadline); }};
+    while (log.durable_offset() < 1) {
+        std::this_thread::yield();
+    }
+    for (int i = 0; i < 1'000; ++i) {
+        std::this_thread::yield();
+    }
+    orders.platform.fail_syncs();
+    log.abandon(first, 1);  // now there is more to sync, though not all that is waited for
+    CHECK(log.wait_durable(3).code == errc::partition_failed);
+    waiter.join();
+    CHECK(told.code == errc::partition_failed);
+    orders.forget_held();
+    log.abandon(second, 1);
+}
+
 TEST_CASE("a wait with a deadline ends there, and the record may still become durable", "[storage][durability]") {
     partition orders;
     storage::log& log = orders.open();

@@ -209,6 +209,9 @@ private:
             if (prefix_.advance().next >= end) {
                 return {};
             }
+            if (failure why = sync_failure()) {
+                return why;  // whoever holds the claim may hold it for long
+            }
             if (appends_.state() == append_state::closed) {
                 return closed();
             }
