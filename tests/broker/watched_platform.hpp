@@ -1,5 +1,5 @@
 /// \file broker/watched_platform.hpp
-/// A platform that tells when its threads go to sleep, and for how long.
+/// A platform that tells when its threads go to sleep, and for how long, and when they look at the clock.
 #pragma once
 
 #include <atomic>
@@ -22,12 +22,15 @@ namespace brook::test {
 /// Passes every call on. `before_wait` is called in front of each sleep, `at_fence` at each fence of all threads, on the
 /// thread that is about to sleep.
 ///
-/// Threads   shared, but for setting `at_fence`.
+/// Threads   shared, but for setting what it calls.
 class watched_platform final : public os::platform {
 public:
     using sleep_hook = std::function<void(std::optional<std::chrono::nanoseconds>)>;
 
     explicit watched_platform(sleep_hook before_wait, os::platform& real = os::posix()) : before_wait_{std::move(before_wait)}, real_{real} {}
+
+    /// Calls it each time that a thread asks for the monotonic time, on that thread.
+    void on_clock(std::function<void()> told) { on_clock_ = std::move(told); }
 
     [[nodiscard]] std::unique_ptr<os::file> open(const std::string& path, os::open_mode mode, std::error_code& code) override {
         return real_.open(path, mode, code);
@@ -41,10 +44,17 @@ public:
     [[nodiscard]] std::unique_ptr<os::lock> lock_file(const std::string& path, std::error_code& code) override { return real_.lock_file(path, code); }
     [[nodiscard]] os::filesystem filesystem_of(const std::string& path) override { return real_.filesystem_of(path); }
     [[nodiscard]] timestamp now() noexcept override { return real_.now(); }
-    [[nodiscard]] std::chrono::nanoseconds monotonic() noexcept override { return real_.monotonic(); }
+    [[nodiscard]] std::chrono::nanoseconds monotonic() noexcept override {
+        if (on_clock_) {
+            on_clock_();
+        }
+        return real_.monotonic();
+    }
     [[nodiscard]] std::uint64_t random() override { return real_.random(); }
     void wait(std::atomic<std::uint32_t>& word, std::uint32_t expected, std::optional<std::chrono::nanoseconds> timeout) noexcept override {
-        before_wait_(timeout);
+        if (word.load() == expected) {  // else it does not sleep
+            before_wait_(timeout);
+        }
         real_.wait(word, expected, timeout);
     }
     void wake_all(std::atomic<std::uint32_t>& word) noexcept override { real_.wake_all(word); }
@@ -63,6 +73,7 @@ public:
 
 private:
     sleep_hook before_wait_;
+    std::function<void()> on_clock_;
     os::platform& real_;
 };
 

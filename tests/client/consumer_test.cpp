@@ -587,6 +587,26 @@ TEST_CASE("a poll throws closed when its broker goes, asleep or not", "[client][
     CHECK(code_of([&] { brook::consumer{topic}; }) == errc::closed);
 }
 
+TEST_CASE("a poll of nothing does not sleep through the end of its broker", "[client][consumer][wait]") {
+    const temp_directory directory;
+    std::atomic<int> sleeps{0};
+    brook::test::watched_platform platform{[&](std::optional<std::chrono::nanoseconds>) { ++sleeps; }};
+    brook::broker broker{directory.path(), {.maintenance = brook::maintenance::manual, .platform = &platform}};
+    const auto topic = broker.create_topic<no_key, std::uint64_t>("numbers");
+    brook::consumer consumer{topic};
+    consumer.assign({});
+    CHECK(consumer.poll(0s).empty());
+    bool is_closing = false;
+    platform.on_clock([&] {  // it has seen an open broker, and does not sleep yet
+        if (!std::exchange(is_closing, true)) {
+            broker.close();
+        }
+    });
+    CHECK(code_of([&] { static_cast<void>(consumer.poll(2s)); }) == errc::closed);
+    CHECK(is_closing);
+    CHECK(sleeps == 0);
+}
+
 TEST_CASE("a poll lasts as long as it was told, however that was said", "[client][consumer][wait]") {
     sleepy_world here;
     const auto topic = here.broker->create_topic<no_key, std::uint64_t>("numbers");

@@ -370,6 +370,7 @@ private:
             if (!found.empty() || wakeups_->take() || (longest && longest->count() <= 0 && !partitions_.empty())) {
                 return found;
             }
+            const auto ticket = shared.readers.prepare();  // first: who closes from here on ends the wait
             detail::access::engine(*topic_).open_core()->require_open();
             if (longest && longest->count() <= 0) {
                 return found;
@@ -383,7 +384,6 @@ private:
                     return found;
                 }
             }
-            const auto ticket = shared.readers.prepare();
             for (auto& one : partitions_) {
                 one.log->expect_reader();
             }
