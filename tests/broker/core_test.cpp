@@ -584,6 +584,27 @@ TEST_CASE("many threads that create one topic get one topic", "[broker][core]") 
 
 // ---- closing ----
 
+TEST_CASE("a topic that is being made when its broker closes is closed with it", "[broker][core]") {
+    const temp_directory scratch;
+    faulty_platform platform;
+    core broker{scratch.path(), by_hand(&platform)};
+    std::jthread closer;
+    platform.on_call([&](operation which, const std::string&) {
+        if (which == operation::rename && !broker.is_closed()) {
+            closer = std::jthread{[&] { broker.close(); }};
+            while (!broker.is_closed()) {
+                std::this_thread::yield();
+            }
+        }
+    });
+    const topic_handle topic = broker.create_topic("orders", {.partitions = 2}, key, value);
+    closer.join();
+    platform.on_call(nullptr);
+    CHECK(topic->partition(0).is_closed());
+    CHECK(topic->partition(1).is_closed());
+    CHECK_FALSE(code_of([&] { core{scratch.path(), by_hand()}; }));
+}
+
 TEST_CASE("a closed broker says so", "[broker][core]") {
     const temp_directory scratch;
     core broker{scratch.path(), by_hand()};

@@ -151,6 +151,37 @@ TEST_CASE("closing waits for nobody and can be done while others work", "[client
     CHECK(read_numbers(broker->topic<no_key, std::uint64_t>("durable")).size() >= acknowledged_durable);
 }
 
+TEST_CASE("a broker can be closed while other threads ask it for topics", "[client][broker]") {
+    const temp_directory directory;
+    brook::broker broker{directory.path()};
+    const auto topic = broker.create_topic<no_key, std::uint64_t>("numbers");
+    std::atomic<int> started{0};
+    std::atomic<int> told{0};
+    std::vector<std::jthread> threads;
+    for (int t = 0; t < 3; ++t) {
+        threads.emplace_back([&] {
+            const auto code = code_of([&] {
+                for (;; ++started) {
+                    static_cast<void>(broker.topic<no_key, std::uint64_t>("numbers"));
+                    static_cast<void>(broker.topics());
+                    static_cast<void>(broker.health());
+                    static_cast<void>(brook::producer{topic});
+                }
+            });
+            told += code == errc::closed ? 1 : 0;
+        });
+    }
+    while (started < 100) {
+        std::this_thread::yield();
+    }
+    broker.close();
+    threads.clear();
+    CHECK(told == 3);
+    CHECK(code_of([&] { static_cast<void>(broker.health()); }) == errc::closed);
+    CHECK(code_of([&] { brook::producer{topic}; }) == errc::closed);
+    CHECK_FALSE(code_of([&] { brook::broker{directory.path(), by_hand()}; }));
+}
+
 TEST_CASE("a forked child is told that the broker is its parent's, and its end disturbs nobody", "[client][broker][fork]") {
     const temp_directory directory;
     brook::broker broker{directory.path(), by_hand()};

@@ -99,6 +99,7 @@ public:
         if (upkeep_thread_.joinable()) {
             upkeep_thread_.join();
         }
+        { const std::scoped_lock guard{topics_mutex_}; }  // who was making a topic is through; from here on nobody begins one
         for (const auto& [name, topic] : topics_) {
             for (const auto& log : topic.state ? topic.state->partitions : no_logs()) {
                 log->close();
@@ -112,9 +113,11 @@ public:
     [[nodiscard]] const std::string& directory() const noexcept { return directory_; }
     [[nodiscard]] broker_health health() const { return {shared_->errors()}; }
 
+    [[nodiscard]] bool is_closed() const noexcept { return is_closing_.load(std::memory_order_acquire); }
+
     /// Errors    closed, forked.
     void require_open() const {
-        if (is_closing_.load(std::memory_order_acquire)) {
+        if (is_closed()) {
             throw_error(errc::closed, "the broker on " + directory_ + " is closed");
         }
         if (is_forked()) {

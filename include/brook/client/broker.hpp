@@ -77,17 +77,17 @@ public:
     /// What went wrong that no caller was told of.
     [[nodiscard]] broker_health health() const { return open_core()->health(); }
 
-    /// What the destructor does. Every call after it throws closed.
+    /// What the destructor does. Every call after it throws closed. Not to be called by on_error or on_delivery: it waits
+    /// for the thread that upkeep calls them on.
     void close() noexcept {
         if (core_) {
-            core_->close();
-            core_.reset();
+            core_->close();  // and stays, for other threads that are about to use it
         }
     }
 
 private:
     [[nodiscard]] const std::shared_ptr<broker_room::core>& open_core() const {
-        if (!core_) {
+        if (!core_ || core_->is_closed()) {
             throw_error(errc::closed, "this broker is closed, or was moved from");
         }
         return core_;

@@ -57,10 +57,10 @@ public:
     /// The broker, while it lives.
     [[nodiscard]] std::shared_ptr<broker_room::core> core() const noexcept { return core_.lock(); }
 
-    /// Errors    closed, when the broker has gone.
+    /// Errors    closed, when the broker is closed or has gone.
     [[nodiscard]] std::shared_ptr<broker_room::core> open_core() const {
         auto core = core_.lock();
-        if (!core) {
+        if (!core || core->is_closed()) {
             throw_error(errc::closed, "topic '" + name() + "': its broker is closed");
         }
         return core;
