@@ -389,6 +389,37 @@ TEST_CASE("a forked child's append is refused, and nothing it does harms its par
     CHECK(difference(read_from(*orders.log, 21).records, numbered(21, 4'001)) == "");
 }
 
+TEST_CASE("a child that was forked in the middle of a roll is refused, too, and does not wait for its end", "[storage][log][fork]") {
+    partition orders{{.segment_bytes = 4 * kib}};
+    storage::log& log = orders.open();
+    append_range(log, 0, 10);
+    std::atomic<bool> is_rolling{false};
+    std::atomic<bool> may_go_on{false};
+    orders.platform.on_call([&](operation which, const std::string&) {
+        if (which == operation::create) {
+            is_rolling = true;
+            may_go_on.wait(false);
+        }
+    });
+    failure rolled;
+    std::thread roller{[&] { rolled = log.roll(); }};
+    while (!is_rolling) {
+        std::this_thread::yield();
+    }
+    CHECK(in_child([&] {
+              ::alarm(60);  // ends it, should it wait
+              failure refused;
+              const bool is_refused = append(log, std::nullopt, "child", 0, refused) == -1 && refused.code == errc::forked;
+              return is_refused && log.roll().code == errc::forked ? 0 : 1;
+          }) == 0);
+    may_go_on = true;
+    may_go_on.notify_all();
+    roller.join();
+    CHECK_FALSE(rolled);
+    append_range(log, 10, 20);
+    check_holds(log, 0, 20);
+}
+
 TEST_CASE("a child that was never told that it is one finds nothing changed", "[storage][log][fork]") {
     partition orders;
     orders.open();

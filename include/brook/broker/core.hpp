@@ -115,6 +115,8 @@ public:
 
     [[nodiscard]] bool is_closed() const noexcept { return is_closing_.load(std::memory_order_acquire); }
 
+    /// Asked before a lock is taken, since another thread of a forked child's parent may have held it, and again under the
+    /// lock where something is about to be made.
     /// Errors    closed, forked.
     void require_open() const {
         if (is_closed()) {
@@ -132,6 +134,7 @@ public:
         if (name.starts_with("__")) {
             throw_error(errc::invalid_topic, std::string{"topic '"} + std::string{name} + "': names that begin with __ are the broker's own");
         }
+        require_open();
         const std::scoped_lock guard{topics_mutex_};
         require_open();
         if (const auto found = topics_.find(name); found != topics_.end()) {
@@ -152,8 +155,8 @@ public:
 
     [[nodiscard]] topic_handle topic(std::string_view name, const schema& key, const schema& value) const {
         require_valid_topic_name(name);
-        const std::scoped_lock guard{topics_mutex_};
         require_open();
+        const std::scoped_lock guard{topics_mutex_};
         const auto found = topics_.find(name);
         if (found == topics_.end() || name.starts_with("__")) {
             throw_error(errc::unknown_topic_or_partition, std::string{"there is no topic '"} + std::string{name} + "' in " + directory_ +
@@ -181,8 +184,8 @@ public:
 
     /// Errors    group_max_size_reached.
     [[nodiscard]] member_id join(const std::string& group) {
-        const std::scoped_lock guard{groups_mutex_};
         require_open();
+        const std::scoped_lock guard{groups_mutex_};
         const auto [found, is_new] = members_.try_emplace(group, last_member_ + 1);
         if (!is_new) {
             throw_error(errc::group_max_size_reached, "group '" + group + "' has a member already, and this version has groups of one; "

@@ -302,15 +302,11 @@ private:
     static void seal_tail(segment& home) noexcept { home.tail.fetch_or(tail_word::sealed_bit, std::memory_order_acq_rel); }
 
     [[nodiscard]] failure refusal() const {
-        const std::scoped_lock guard{roll_mutex_};
-        return refusal_locked();
-    }
-
-    [[nodiscard]] failure refusal_locked() const {
-        if (state_ != append_state::open) {
-            return reason_;
+        if (is_forked()) {  // without the lock, which some other thread of the parent may have held
+            return {errc::forked, files_.name().text() + ": its broker belongs to the parent of this process; open a broker of your own after fork()"};
         }
-        return {errc::forked, files_.name().text() + ": its broker belongs to the parent of this process; open a broker of your own after fork()"};
+        const std::scoped_lock guard{roll_mutex_};
+        return reason_;
     }
 
     [[gnu::noinline]] bool take_slowly(std::uint32_t length, std::uint32_t offsets, claim& taken, failure& why) {

@@ -204,8 +204,11 @@ public:
     /// was sealed, footers, the checkpoint).
     upkeep_result upkeep(std::chrono::nanoseconds now) {
         upkeep_result result;
+        if (appends_.is_forked()) {
+            return result;  // without the lock, which some other thread of the parent may have held
+        }
         const std::scoped_lock guard{upkeep_mutex_};
-        if (is_closed() || appends_.is_forked()) {
+        if (is_closed()) {
             return result;
         }
         const std::uint64_t rate = measure_rate(now);
