@@ -99,12 +99,13 @@ public:
     void set_readable(position end) noexcept { readable_.store(end, std::memory_order_release); }
 
     /// The word that publishes the frame at `at`; empty where the file ends before it. Who sees it published also sees
-    /// everything that was stored before its publication.
+    /// everything that was stored before its publication. Sequentially consistent, for those who raise a flag, look once
+    /// more and then sleep: see event_count.
     [[nodiscard]] format::frame_word word(position at) const noexcept {
         if (readable() < format::frame_header_size || at > readable() - format::frame_header_size) {
             return {};
         }
-        return format::frame_word{atomic_at<std::uint64_t>(frame(at)).load(std::memory_order_acquire)};
+        return format::frame_word{atomic_at<std::uint64_t>(frame(at)).load(std::memory_order_seq_cst)};
     }
 
     [[nodiscard]] index_slot slot(std::uint32_t number) const noexcept {
