@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <exception>
 #include <new>
 #include <system_error>
@@ -57,8 +58,8 @@ public:
             int status = threw;
             try {
                 status = act();
-            } catch (const std::exception&) {
-                status = threw;
+            } catch (const std::exception& why) {
+                std::fprintf(stderr, "a child process threw: %s\n", why.what());
             }
             ::_exit(status);
         }
@@ -74,6 +75,15 @@ public:
     void kill() {
         ::kill(pid_, SIGKILL);
         static_cast<void>(wait());
+    }
+
+    /// False once it has ended by itself. It is still to be waited for.
+    [[nodiscard]] bool is_running() const {
+        siginfo_t info{};
+        if (::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) != 0) {
+            throw std::system_error{errno, std::system_category(), "waitid"};
+        }
+        return info.si_pid == 0;
     }
 
     /// What it exited with; minus the signal that ended it.

@@ -180,6 +180,7 @@ TEST_CASE("a directory is one broker's at a time", "[broker][core]") {
             return 0;
         }};
         while (!has_opened->load()) {
+            REQUIRE(holder.is_running());
             std::this_thread::yield();
         }
         CHECK(code_of(open) == errc::directory_in_use);

@@ -723,6 +723,7 @@ TEST_CASE("a commit is where the group goes on, also after its process was kille
             return 0;
         }};
         while (!is_done->load()) {
+            REQUIRE(process.is_running());
             std::this_thread::yield();
         }
         process.kill();

@@ -97,6 +97,7 @@ TEST_CASE("whatever a killed process was told is sent is there, once and in orde
                     return 0;
                 }};
                 while (progress->all < enough) {
+                    REQUIRE(sender.is_running());
                     std::this_thread::yield();
                 }
                 sender.kill();
@@ -149,6 +150,7 @@ TEST_CASE("a process that is killed with slots open leaves gaps, and nothing els
             return 0;
         }};
         while (!is_ready->load()) {
+            REQUIRE(sender.is_running());
             std::this_thread::yield();
         }
         sender.kill();

@@ -82,6 +82,7 @@ TEST_CASE("a group goes on where it committed, however often its process is kill
         const std::uint64_t enough = diary->polls + random() % 15;
         child reader{[&] { return follow(directory.path(), *diary, commits_by_itself); }};
         while (diary->polls < enough && !diary->is_done) {
+            REQUIRE((reader.is_running() || diary->is_done));
             std::this_thread::yield();
         }
         reader.kill();
