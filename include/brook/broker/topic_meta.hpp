@@ -77,13 +77,14 @@ struct topic_meta {
     /// Errors    topic_already_exists, when an option was given and says otherwise; invalid_config.
     void require_agreement(std::string_view topic, const topic_options& given) const {
         require_legal(topic, given);
-        agree(topic, "partitions", given.partitions, std::int64_t{partitions});
-        agree(topic, "segment_bytes", given.segment_bytes ? std::optional{rounded(*given.segment_bytes)} : std::nullopt, std::int64_t{log.segment_bytes});
+        agree(topic, "partitions", given.partitions, partitions);
+        agree(topic, "segment_bytes", given.segment_bytes ? rounded(*given.segment_bytes) : given.segment_bytes, log.segment_bytes);
         agree(topic, "flush_messages", given.flush_messages, log.flush_messages);
-        agree(topic, "flush_interval (ns)", given.flush_interval ? std::optional{given.flush_interval->count()} : std::nullopt, log.flush_interval.count());
-        agree(topic, "message_timestamp_type (1: append time)",
-              given.message_timestamp_type ? std::optional{*given.message_timestamp_type == timestamp_type::append_time ? 1 : 0} : std::nullopt,
-              std::int64_t{log.is_append_time ? 1 : 0});
+        const auto flush_interval = given.flush_interval.value_or(log.flush_interval);
+        agree(topic, "flush_interval (ns)", flush_interval.count(), log.flush_interval.count());
+        const auto stored_type = log.is_append_time ? timestamp_type::append_time : timestamp_type::create_time;
+        const auto given_type = given.message_timestamp_type.value_or(stored_type);
+        agree(topic, "message_timestamp_type (1: append time)", given_type == timestamp_type::append_time ? 1 : 0, log.is_append_time ? 1 : 0);
     }
 
     void require_types(std::string_view topic, const schema& given_key, const schema& given_value) const {
@@ -162,9 +163,8 @@ private:
                 std::string{"a serde's schema has at most "} + std::to_string(longest_schema) + " characters and no line breaks");
     }
 
-    template <class Number>
-    static void agree(std::string_view topic, std::string_view name, std::optional<Number> given, std::int64_t stored) {
-        if (given && static_cast<std::int64_t>(*given) != stored) {
+    static void agree(std::string_view topic, std::string_view name, std::optional<std::int64_t> given, std::int64_t stored) {
+        if (given && *given != stored) {
             throw_error(errc::topic_already_exists, std::string{"topic '"} + std::string{topic} + "' was created with " + std::string{name} + " = " +
                                                         std::to_string(stored) + ", not " + std::to_string(*given) +
                                                         "; leave the option out, or open it by broker.topic()");
@@ -189,13 +189,11 @@ private:
     [[nodiscard]] static format::topic_id id_of(std::string_view text, const std::string& path) {
         format::topic_id id{};
         for (std::size_t half = 0; half < 2; ++half) {
-            std::uint64_t number = 0;
-            const std::string_view digits = text.substr(text.size() < 32 ? text.size() : half * 16, 16);
-            const auto [end, code] = std::from_chars(digits.data(), digits.data() + digits.size(), number, 16);
-            if (text.size() != 32 || code != std::errc{} || end != digits.data() + digits.size()) {
+            const auto number = text.size() == 32 ? format::properties::parse(text.substr(half * 16, 16), 16) : std::nullopt;
+            if (!number) {
                 throw_error(errc::corrupt_record, path + ": 'id' is not 32 hex digits");
             }
-            store(id.data() + half * 8, number);
+            store(id.data() + half * 8, *number);
         }
         return id;
     }

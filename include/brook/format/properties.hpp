@@ -3,13 +3,11 @@
 /// Floor 1, format.
 #pragma once
 
-#include <charconv>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 #include <brook/core/bytes.hpp>
 #include <brook/core/config.hpp>
@@ -33,33 +31,34 @@ class properties {
 public:
     properties(std::string kind, std::uint32_t version) : kind_{std::move(kind)}, version_{version} {}
 
-    void set(std::string_view name, std::string_view value) { lines_.emplace_back(name, value); }
+    void set(std::string_view name, std::string_view value) { lines_.append(name).append(" ").append(value).append("\n"); }
     void set(std::string_view name, std::int64_t value) { set(name, std::string_view{std::to_string(value)}); }
 
     [[nodiscard]] std::optional<std::string_view> find(std::string_view name) const noexcept {
-        for (const auto& [key, value] : lines_) {
-            if (key == name) {
-                return value;
+        for (std::string_view rest = lines_; !rest.empty();) {
+            const std::string_view line = rest.substr(0, rest.find('\n'));
+            rest.remove_prefix(line.size() + 1);
+            if (line.starts_with(name) && line.substr(name.size()).starts_with(' ')) {
+                return line.substr(name.size() + 1);
             }
         }
         return std::nullopt;
     }
 
     [[nodiscard]] std::optional<std::int64_t> find_number(std::string_view name) const noexcept {
-        const auto text = find(name);
-        std::int64_t number = 0;
-        if (!text) {
+        std::string_view text = find(name).value_or("");
+        const bool is_negative = text.starts_with('-');
+        text.remove_prefix(is_negative ? 1 : 0);
+        const std::uint64_t most = std::uint64_t{INT64_MAX} + (is_negative ? 1 : 0);
+        const auto number = parse(text, 10);
+        if (!number || *number > most) {
             return std::nullopt;
         }
-        const auto [end, code] = std::from_chars(text->data(), text->data() + text->size(), number);
-        return code == std::errc{} && end == text->data() + text->size() ? std::optional{number} : std::nullopt;
+        return static_cast<std::int64_t>(is_negative ? 0 - *number : *number);
     }
 
     [[nodiscard]] std::string encode() const {
-        std::string text = kind_ + ' ' + std::to_string(version_) + '\n';
-        for (const auto& [key, value] : lines_) {
-            text += key + ' ' + value + '\n';
-        }
+        const std::string text = kind_ + ' ' + std::to_string(version_) + '\n' + lines_;
         return text + "checksum " + hex(hash(as_bytes(text))) + '\n';
     }
 
@@ -72,19 +71,14 @@ public:
             throw_error(errc::corrupt_record, path + ": not a whole " + std::string{kind} + " file; restore it from a copy");
         }
         properties read{std::string{kind}, 0};
-        for (std::string_view rest = text.substr(0, end); !rest.empty();) {
-            const std::string_view line = rest.substr(0, rest.find('\n'));
-            rest.remove_prefix(line.size() + 1);
-            const std::size_t gap = line.find(' ');
-            const std::string_view value = gap == line.npos ? std::string_view{} : line.substr(gap + 1);
-            read.set(line.substr(0, gap), value);
-        }
+        read.lines_ = text.substr(0, end);
         const auto version = read.find_number(kind);
         if (!version || *version < 1 || *version > newest) {
             throw_error(errc::unsupported_version, path + ": format version " + std::string{read.find(kind).value_or("?")} +
                                                        ", this brook reads up to " + std::to_string(newest) + "; use a newer one");
         }
         read.version_ = static_cast<std::uint32_t>(*version);
+        read.lines_.erase(0, read.lines_.find('\n') + 1);
         return read;
     }
 
@@ -99,10 +93,22 @@ public:
         return text;
     }
 
+    /// The number that these digits are, all of them; nullopt for anything else, and for what 64 bits do not hold.
+    [[nodiscard]] static std::optional<std::uint64_t> parse(std::string_view digits, unsigned base) noexcept {
+        std::uint64_t number = 0;
+        bool is_whole = !digits.empty();
+        for (const char c : digits) {
+            const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : 16;
+            is_whole = is_whole && static_cast<unsigned>(digit) < base && !__builtin_mul_overflow(number, base, &number) &&
+                       !__builtin_add_overflow(number, static_cast<unsigned>(digit), &number);
+        }
+        return is_whole ? std::optional{number} : std::nullopt;
+    }
+
 private:
     std::string kind_;
     std::uint32_t version_;
-    std::vector<std::pair<std::string, std::string>> lines_;
+    std::string lines_;  // "name value\n" each, without the first and the last of the file
 };
 
 }  // namespace brook::inline BROOK_ABI::format
