@@ -88,7 +88,7 @@ namespace detail {
 
 class posix_mapping final : public mapping {
 public:
-    posix_mapping(std::byte* data, std::size_t size, std::shared_ptr<const descriptor> file) noexcept
+    posix_mapping(std::byte* data, std::size_t size, std::shared_ptr<descriptor> file) noexcept
         : mapping{data, size}, file_{std::move(file)} {}
     ~posix_mapping() override { ::munmap(data(), size()); }
 
@@ -123,12 +123,12 @@ public:
     }
 
 private:
-    std::shared_ptr<const descriptor> file_;  // what detach maps again; the file object may be gone by then
+    std::shared_ptr<descriptor> file_;  // what detach maps again; the file object may be gone by then
 };
 
 class posix_file final : public file {
 public:
-    explicit posix_file(std::shared_ptr<const descriptor> opened) noexcept : opened_{std::move(opened)} {}
+    explicit posix_file(std::shared_ptr<descriptor> opened) noexcept : opened_{std::move(opened)} {}
 
     [[nodiscard]] std::error_code size(std::uint64_t& bytes) const noexcept override {
         struct stat status {};
@@ -226,7 +226,7 @@ public:
 private:
     [[nodiscard]] int number() const noexcept { return opened_->number(); }
 
-    const std::shared_ptr<const descriptor> opened_;
+    const std::shared_ptr<descriptor> opened_;
 };
 
 /// flock(2): held by the open file description. It refuses a second open in this process as well, and a close of some
@@ -263,7 +263,7 @@ public:
     /// Memory is taken first, so that running out of it leaves no file behind.
     [[nodiscard]] std::unique_ptr<file> open(const std::string& path, open_mode mode, std::error_code& code) override {
         const auto opened = std::make_shared<detail::descriptor>();
-        auto result = std::make_unique<detail::posix_file>(opened);
+        std::unique_ptr<file> result{new detail::posix_file{opened}};
         code = detail::open_regular(path, mode == open_mode::create ? O_CREAT | O_EXCL : 0, *opened);
         if (code) {
             return nullptr;
@@ -316,15 +316,15 @@ public:
         if (!opened.is_open()) {
             return detail::last_error();
         }
-        const std::unique_ptr<DIR, directory_closer> directory{::fdopendir(opened.number())};
-        if (!directory) {
+        const directory_stream directory{::fdopendir(opened.number())};
+        if (directory.stream == nullptr) {
             return detail::last_error();
         }
         const int number = opened.release();  // closedir closes it from here on
 
         for (;;) {
             errno = 0;  // readdir(3) tells the end from an error only by this
-            const dirent* const entry = ::readdir(directory.get());
+            const dirent* const entry = ::readdir(directory.stream);
             if (entry == nullptr) {
                 break;
             }
@@ -332,8 +332,8 @@ public:
             if (name == "." || name == "..") {
                 continue;
             }
-            if (const auto kind = kind_of(number, *entry)) {
-                entries.push_back({std::string{name}, *kind});
+            if (entry_kind kind; find_kind(number, *entry, kind)) {
+                entries.push_back({std::string{name}, kind});
             }
         }
         if (errno != 0) {
@@ -346,12 +346,13 @@ public:
     /// flock(2), so never held by a stale file: it ends with the process. A child forked meanwhile, unless it calls
     /// exec, keeps it past the death of its parent; past the destructor it does not.
     [[nodiscard]] std::unique_ptr<lock> lock_file(const std::string& path, std::error_code& code) override {
-        auto result = std::make_unique<detail::posix_lock>();
-        code = detail::open_regular(path, O_CREAT, result->held);
+        auto* const made = new detail::posix_lock;
+        std::unique_ptr<lock> result{made};
+        code = detail::open_regular(path, O_CREAT, made->held);
         if (code) {
             return nullptr;
         }
-        const int number = result->held.number();
+        const int number = made->held.number();
         code = detail::outcome(detail::uninterrupted([&] { return ::flock(number, LOCK_EX | LOCK_NB); }));
         if (code) {
             return nullptr;
@@ -458,8 +459,17 @@ public:
     }
 
 private:
-    struct directory_closer {
-        void operator()(DIR* directory) const noexcept { ::closedir(directory); }
+    /// A directory that is being read, closed by the destructor. Null: none.
+    struct directory_stream {
+        explicit directory_stream(DIR* opened) noexcept : stream{opened} {}
+        directory_stream(const directory_stream&) = delete;
+        directory_stream& operator=(const directory_stream&) = delete;
+        ~directory_stream() {
+            if (stream != nullptr) {
+                ::closedir(stream);
+            }
+        }
+        DIR* const stream;
     };
 
     [[nodiscard]] static int open_directory(const std::string& path) noexcept {
@@ -467,21 +477,18 @@ private:
         return detail::uninterrupted([&] { return ::open(path.c_str(), flags); });
     }
 
-    /// None when the entry is gone by now. Some file systems leave the type out of the listing (readdir(3)).
-    [[nodiscard]] static std::optional<entry_kind> kind_of(int directory, const dirent& entry) noexcept {
-        switch (entry.d_type) {
-            case DT_REG: return entry_kind::file;
-            case DT_DIR: return entry_kind::directory;
-            case DT_UNKNOWN: break;
-            default: return entry_kind::other;
-        }
+    /// False when the entry is gone by now. Some file systems leave the type out of the listing (readdir(3)).
+    [[nodiscard]] static bool find_kind(int directory, const dirent& entry, entry_kind& kind) noexcept {
         struct stat status {};
-        if (::fstatat(directory, entry.d_name, &status, AT_SYMLINK_NOFOLLOW) != 0) {
-            return errno == ENOENT ? std::nullopt : std::optional{entry_kind::other};
+        kind = entry.d_type == DT_REG ? entry_kind::file : entry.d_type == DT_DIR ? entry_kind::directory : entry_kind::other;
+        if (entry.d_type != DT_UNKNOWN) {
+            return true;
         }
-        return S_ISREG(status.st_mode)   ? entry_kind::file
-               : S_ISDIR(status.st_mode) ? entry_kind::directory
-                                         : entry_kind::other;
+        if (::fstatat(directory, entry.d_name, &status, AT_SYMLINK_NOFOLLOW) != 0) {
+            return errno != ENOENT;
+        }
+        kind = S_ISREG(status.st_mode) ? entry_kind::file : S_ISDIR(status.st_mode) ? entry_kind::directory : entry_kind::other;
+        return true;
     }
 
     [[nodiscard]] static std::size_t whole_pages(std::size_t size) noexcept {
