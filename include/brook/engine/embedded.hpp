@@ -11,7 +11,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -95,31 +94,30 @@ public:
 
     /// Appends one record, whatever that takes: disk space, a new segment, the order of append times.
     ///
-    /// Returns   why not, as storage::appender::take; nullopt: `done` says where.
+    /// Returns   true, and `done` says where; false, and `why` as storage::appender::take.
     template <class WriteKey, class WriteValue>
-    [[nodiscard]] static std::optional<failure> append(storage::log& log, format::record_sizes sizes, std::int64_t timestamp,
-                                                       const WriteKey& write_key, const WriteValue& write_value, bytes headers, appended& done) {
-        return in_order(log, timestamp, [&](std::int64_t time, std::uint16_t attributes) -> std::optional<failure> {
+    [[nodiscard]] static bool append(storage::log& log, format::record_sizes sizes, std::int64_t timestamp, const WriteKey& write_key,
+                                     const WriteValue& write_value, bytes headers, appended& done, failure& why) {
+        return in_order(log, timestamp, [&](std::int64_t time, std::uint16_t attributes) {
             storage::claim taken;
-            if (failure why; !log.take(length_of(format::lone_frame_size(sizes)), 1, taken, why)) {
-                return why;
+            if (!log.take(length_of(format::lone_frame_size(sizes)), 1, taken, why)) {
+                return false;
             }
             fill(log, taken, sizes, attributes, time, write_key, write_value, headers);
             done = {taken.first, time};
-            return std::nullopt;
+            return true;
         });
     }
 
     /// Appends a body of `count` records, laid out as one batch; all of it or nothing. `write_body` fills it.
     template <class WriteBody>
-    [[nodiscard]] static std::optional<failure> append_batch(storage::log& log, std::uint64_t body_size, std::uint32_t count,
-                                                             std::uint16_t extension, std::int64_t timestamp, const WriteBody& write_body,
-                                                             appended& done) {
-        return in_order(log, timestamp, [&](std::int64_t time, std::uint16_t attributes) -> std::optional<failure> {
+    [[nodiscard]] static bool append_batch(storage::log& log, std::uint64_t body_size, std::uint32_t count, std::uint16_t extension,
+                                           std::int64_t timestamp, const WriteBody& write_body, appended& done, failure& why) {
+        return in_order(log, timestamp, [&](std::int64_t time, std::uint16_t attributes) {
             storage::claim taken;
             const std::uint64_t size = format::frame_header_size + body_size;
-            if (failure why; !log.take(length_of(size), count, taken, why)) {
-                return why;
+            if (!log.take(length_of(size), count, taken, why)) {
+                return false;
             }
             try {
                 write_body(taken.data + format::frame_header_size);
@@ -129,14 +127,14 @@ public:
             }
             log.publish(taken, format::frame_word::published(static_cast<std::uint32_t>(size), attributes, extension), time, count);
             done = {taken.first, time};
-            return std::nullopt;
+            return true;
         });
     }
 
 private:
     /// Where the log gives the time, it is held from the claim to the publication.
     template <class Append>
-    [[nodiscard]] static std::optional<failure> in_order(storage::log& log, std::int64_t timestamp, const Append& append_at) {
+    [[nodiscard]] static bool in_order(storage::log& log, std::int64_t timestamp, const Append& append_at) {
         if (log.options().is_append_time) {
             const storage::log::ordered_section held{log, timestamp};
             return append_at(held.time, format::attribute::append_time);

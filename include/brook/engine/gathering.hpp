@@ -232,9 +232,10 @@ private:
             base_timestamp_ = topic_.platform().now().time_since_epoch().count();
         }
         appended done;
-        auto why = embedded_topic::append_batch(log_, detail_bytes + body_.size(), count_,
-                                                has_details ? format::extension::detail : std::uint16_t{0}, base_timestamp_, write_body, done);
-        batch_->resolve(done, count_, std::move(details_), why ? std::make_shared<failed_delivery>(std::move(*why)) : nullptr);
+        failure why;
+        const bool is_done = embedded_topic::append_batch(log_, detail_bytes + body_.size(), count_, has_details ? format::extension::detail : std::uint16_t{0},
+                                                          base_timestamp_, write_body, done, why);
+        batch_->resolve(done, count_, std::move(details_), is_done ? nullptr : std::make_shared<failed_delivery>(std::move(why)));
         body_.clear();
         details_.clear();
         count_ = 0;

@@ -86,10 +86,17 @@ private:
     static constexpr std::size_t least = 64;
 
     void forget_known() {
+        std::size_t kept = 0;
         bool has_first = false;
-        std::erase_if(failures_, [&](const std::shared_ptr<failed_delivery>& failed) {
-            return failed->is_collected() || (failed.use_count() == 1 && std::exchange(has_first, true));
-        });
+        for (auto& failed : failures_) {
+            const bool is_known = failed->is_collected() || (failed.use_count() == 1 && std::exchange(has_first, true));
+            if (!is_known) {
+                std::swap(failures_[kept++], failed);
+            }
+        }
+        while (failures_.size() > kept) {
+            failures_.pop_back();
+        }
     }
 
     std::mutex mutex_;  // guards what follows

@@ -81,17 +81,18 @@ public:
         }
         close_gathered(partition);  // what was gathered before goes before
         appended done;
+        failure why;
         const std::int64_t time = platform_.now().time_since_epoch().count();
-        if (auto why = embedded_topic::append_batch(*logs_[static_cast<std::size_t>(partition)], body_size, count, 0, time, write_body, done)) [[unlikely]] {
-            return fail(partition, std::move(*why), count);
+        if (!embedded_topic::append_batch(*logs_[static_cast<std::size_t>(partition)], body_size, count, 0, time, write_body, done, why)) [[unlikely]] {
+            return fail(partition, std::move(why), count);
         }
         return acknowledge(partition, done, count);
     }
 
     /// Appends what has been gathered for a partition.
     void close_gathered(std::int32_t partition) {
-        if (!gatherings_.empty()) {
-            finish(gatherings_[static_cast<std::size_t>(partition)]->close(nullptr));
+        if (is_gathering()) {
+            finish(lanes_[static_cast<std::size_t>(partition)].gathered->close(nullptr));
         }
     }
 
@@ -127,14 +128,16 @@ public:
     /// Appends everything that was gathered, waits until all that was sent is acknowledged.
     /// Returns   the first failure that nobody asked for.
     [[nodiscard]] failure flush() {
-        for (const auto& gathered : gatherings_) {
-            finish(gathered->close(nullptr));
+        for (const auto& one : lanes_) {
+            if (one.gathered) {
+                finish(one.gathered->close(nullptr));
+            }
         }
         failure unsynced;
         if (waits_for_sync_) {
             const auto limit = deadline_after(topic_.platform(), options_.delivery_timeout);
             for (std::int32_t partition = 0; partition < topic_.partition_count(); ++partition) {
-                const offset last = last_sent_[static_cast<std::size_t>(partition)].load(std::memory_order_acquire);
+                const offset last = lanes_[static_cast<std::size_t>(partition)].last_sent.load(std::memory_order_acquire);
                 if (failure why = last < 0 ? failure{} : topic_.log(partition).wait_acknowledged(last, limit); why) {
                     answer(partition, last, why);
                     unsynced = unsynced ? unsynced : std::move(why);
@@ -157,18 +160,21 @@ public:
     std::optional<std::chrono::nanoseconds> run_due(std::chrono::nanoseconds now) override {
         std::optional<std::chrono::nanoseconds> next;
         const auto sooner = [&next](std::chrono::nanoseconds when) { next = next && *next < when ? *next : when; };
-        for (const auto& gathered : gatherings_) {
+        for (const auto& one : lanes_) {
+            if (!one.gathered) {
+                break;
+            }
             std::optional<std::chrono::nanoseconds> deadline;
             const std::scoped_lock telling{telling_mutex_};
-            finish(gathered->close_due(now, deadline));
+            finish(one.gathered->close_due(now, deadline));
             if (deadline) {
                 sooner(*deadline);
             }
         }
-        for (const auto& [partition, last] : unanswered_ends()) {  // on_delivery waits for them, if nobody else does
-            const failure why = topic_.log(partition).wait_acknowledged(last, platform_.monotonic());
+        for (const auto& [partition, last, code] : unanswered_ends()) {  // on_delivery waits for them, if nobody else does
+            const failure why = topic_.log(partition).wait_acknowledged(last.at, platform_.monotonic());
             if (why && why.code != errc::timed_out) {
-                answer(partition, last, why);
+                answer(partition, last.at, why);
             }
         }
         if (answer()) {
@@ -178,17 +184,31 @@ public:
     }
 
     void close_batch(std::int32_t partition, const gathered_batch& batch) override {
-        finish(gatherings_[static_cast<std::size_t>(partition)]->close(&batch));
+        finish(lanes_[static_cast<std::size_t>(partition)].gathered->close(&batch));
     }
 
 private:
     static constexpr std::chrono::milliseconds answer_pause{1};  // between looks at what has become durable
 
+    /// A record that on_delivery has not been told of.
+    struct unanswered {
+        std::int32_t partition;
+        appended done;
+        std::error_code code;
+    };
+
+    /// What there is for each partition, where sending is more than appending.
+    struct lane {
+        std::unique_ptr<gathering> gathered;     // null: linger 0
+        std::shared_ptr<pending_delivery> sync;  // where syncs are waited for
+        std::atomic<offset> last_sent{-1};       // likewise
+    };
+
     /// Waits for the sync that a record's topic promises.
     class sync_wait final : public pending_delivery {
     public:
-        sync_wait(const std::shared_ptr<embedded_sender>& sender, std::int32_t partition) noexcept
-            : topic_{sender->topic_}, timeout_{sender->options_.delivery_timeout}, partition_{partition} {}
+        sync_wait(const embedded_sender& sender, std::int32_t partition) noexcept
+            : topic_{sender.topic_}, timeout_{sender.options_.delivery_timeout}, partition_{partition} {}
 
         [[nodiscard]] failure wait(appended& done) override {
             return topic_.log(partition_).wait_acknowledged(done.at, deadline_after(topic_.platform(), timeout_));
@@ -216,23 +236,25 @@ private:
                           std::memory_order_relaxed);
     }
 
+    [[nodiscard]] bool is_gathering() const noexcept { return options_.linger.count() > 0; }
+
     /// Errors    closed.
     void start() {
         const auto core = topic_.open_core();
-        const auto count = static_cast<std::size_t>(topic_.partition_count());
-        if (waits_for_sync_) {
-            last_sent_ = std::vector<std::atomic<offset>>(count);
-            for (std::size_t i = 0; i < count; ++i) {
-                last_sent_[i].store(-1, std::memory_order_relaxed);
-                sync_waits_.push_back(std::make_shared<sync_wait>(shared_from_this(), static_cast<std::int32_t>(i)));
-            }
+        if (waits_for_sync_ || is_gathering()) {
+            lanes_ = std::vector<lane>(logs_.size());
         }
-        if (options_.linger.count() > 0) {
-            for (std::size_t i = 0; i < count; ++i) {
-                gatherings_.push_back(std::make_unique<gathering>(topic_, static_cast<std::int32_t>(i), options_.batch_size));
+        std::int32_t partition = 0;
+        for (auto& one : lanes_) {
+            if (waits_for_sync_) {
+                one.sync = std::make_shared<sync_wait>(*this, partition);
             }
+            if (is_gathering()) {
+                one.gathered = std::make_unique<gathering>(topic_, partition, options_.batch_size);
+            }
+            ++partition;
         }
-        if (options_.linger.count() > 0 || (waits_for_sync_ && options_.on_delivery)) {
+        if (is_gathering() || (waits_for_sync_ && options_.on_delivery)) {
             core->attach(weak_from_this());
         }
     }
@@ -245,7 +267,7 @@ private:
         if (static_cast<std::size_t>(partition) >= logs_.size() || is_closed_.load(std::memory_order_relaxed)) {
             return refuse(partition);
         }
-        if (!gatherings_.empty() && gatherings_[static_cast<std::size_t>(partition)]->has_room_for(sizes)) {
+        if (is_gathering() && lanes_[static_cast<std::size_t>(partition)].gathered->has_room_for(sizes)) {
             return gather(partition, sizes, timestamp, write_key, write_value, headers);
         }
         close_gathered(partition);
@@ -253,9 +275,10 @@ private:
             timestamp.reset();  // the log's own time counts
         }
         appended done;
+        failure why;
         const std::int64_t time = timestamp ? *timestamp : platform_.now().time_since_epoch().count();
-        if (auto why = embedded_topic::append(*logs_[static_cast<std::size_t>(partition)], sizes, time, write_key, write_value, headers, done)) {
-            return fail(partition, std::move(*why));
+        if (!embedded_topic::append(*logs_[static_cast<std::size_t>(partition)], sizes, time, write_key, write_value, headers, done, why)) {
+            return fail(partition, std::move(why));
         }
         return acknowledge(partition, done, 1);
     }
@@ -280,8 +303,8 @@ private:
         gathering::filled full;
         gathering::added added;
         try {
-            added = gatherings_[static_cast<std::size_t>(partition)]->add(sizes, timestamp, write_key, write_value, headers, options_.linger,
-                                                                          make_batch, full);
+            added = lanes_[static_cast<std::size_t>(partition)].gathered->add(sizes, timestamp, write_key, write_value, headers, options_.linger,
+                                                                              make_batch, full);
         } catch (...) {
             finish(full[0]);
             throw;
@@ -319,7 +342,7 @@ private:
     // ---- acknowledging ----
 
     [[nodiscard]] std::shared_ptr<pending_delivery> sync_of(std::int32_t partition) const {
-        return waits_for_sync_ ? sync_waits_[static_cast<std::size_t>(partition)] : nullptr;
+        return waits_for_sync_ ? lanes_[static_cast<std::size_t>(partition)].sync : nullptr;
     }
 
     void note_sent(std::int32_t partition, offset at) noexcept {
@@ -327,7 +350,7 @@ private:
         if (!waits_for_sync_) {
             return;
         }
-        auto& last = last_sent_[static_cast<std::size_t>(partition)];
+        auto& last = lanes_[static_cast<std::size_t>(partition)].last_sent;
         for (offset before = last.load(std::memory_order_relaxed);
              before < at && !last.compare_exchange_weak(before, at, std::memory_order_release, std::memory_order_relaxed);) {
         }
@@ -373,28 +396,22 @@ private:
     }
 
     /// The partitions with records that on_delivery has not been told of, each with its last one.
-    [[nodiscard]] std::vector<std::pair<std::int32_t, offset>> unanswered_ends() {
-        std::vector<std::pair<std::int32_t, offset>> ends;
+    [[nodiscard]] std::vector<unanswered> unanswered_ends() {
+        std::vector<unanswered> ends;
         const std::scoped_lock guard{unanswered_mutex_};
         for (const auto& record : unanswered_) {
-            auto found = ends.begin();
-            while (found != ends.end() && found->first != record.partition) {
-                ++found;
+            std::size_t i = 0;
+            while (i < ends.size() && ends[i].partition != record.partition) {
+                ++i;
             }
-            if (found == ends.end()) {
-                ends.emplace_back(record.partition, record.done.at);
-            } else if (found->second < record.done.at) {
-                found->second = record.done.at;
+            if (i == ends.size()) {
+                ends.push_back(record);
+            } else if (ends[i].done.at < record.done.at) {
+                ends[i] = record;
             }
         }
         return ends;
     }
-
-    struct unanswered {
-        std::int32_t partition;
-        appended done;
-        std::error_code code;
-    };
 
     embedded_topic topic_;
     sender_options options_;
@@ -405,11 +422,9 @@ private:
     bool waits_for_sync_ = false;
     std::atomic<bool> is_closed_{false};
     uncollected_failures failures_;
-    std::vector<std::unique_ptr<gathering>> gatherings_;              // one a partition; empty: linger 0
-    std::vector<std::atomic<offset>> last_sent_;                      // one a partition, where syncs are waited for
-    std::vector<std::shared_ptr<pending_delivery>> sync_waits_;       // likewise
-    std::recursive_mutex telling_mutex_;                              // held while upkeep calls on_delivery: flush waits for that
-    std::mutex unanswered_mutex_;                                     // guards the records that on_delivery waits for
+    std::vector<lane> lanes_;              // one a partition; empty: linger 0, and no sync is waited for
+    std::recursive_mutex telling_mutex_;   // held while upkeep calls on_delivery: flush waits for that
+    std::mutex unanswered_mutex_;          // guards the records that on_delivery waits for
     std::vector<unanswered> unanswered_;
 };
 
