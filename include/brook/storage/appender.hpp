@@ -402,8 +402,7 @@ private:
     }
 
     [[nodiscard]] bool write_zeros(mapped_segment& memory, position begin, position end, std::uint32_t chunk, failure& why) {
-        static constexpr std::size_t most = mib;
-        static const std::byte zeros[most]{};
+        static std::byte zeros[mib];  // not const: takes no room in the program's file that way
         for (position at = begin; at < end;) {
             const std::uint32_t size = end - at < chunk ? end - at : chunk;
             if (const auto code = memory.log_file().write_at(at, bytes{zeros, size})) {

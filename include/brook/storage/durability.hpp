@@ -105,10 +105,10 @@ public:
         return is_due;
     }
 
-    /// Where recovery may begin: everything before it is on the disk. nullopt while a round is under way.
-    [[nodiscard]] std::optional<log_place> synced_place() {
+    /// Where recovery may begin: everything before it is on the disk. No place (a null home) while a round is under way.
+    [[nodiscard]] log_place synced_place() {
         if (syncing_.exchange(true, std::memory_order_acquire)) {
-            return std::nullopt;
+            return {};
         }
         const log_place place = synced_;
         end_round();

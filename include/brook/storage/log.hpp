@@ -361,17 +361,18 @@ private:
     }
 
     [[nodiscard]] failure save_checkpoint() {
-        const auto place = durability_.synced_place();
-        if (!place || (durable_offset() == checkpoint_.durable_offset && place->home->base == static_cast<offset>(checkpoint_.segment_base))) {
+        const log_place place = durability_.synced_place();
+        if (place.home == nullptr ||
+            (durable_offset() == checkpoint_.durable_offset && place.home->base == static_cast<offset>(checkpoint_.segment_base))) {
             return {};
         }
         checkpoint_.sequence += 1;
         checkpoint_.durable_offset = durable_offset();
         checkpoint_.log_start_offset = log_start_;
         checkpoint_.high_watermark = durable_offset();  // one replica: it has what it has synced
-        checkpoint_.segment_base = place->home->base;
-        checkpoint_.segment_position = place->at;
-        checkpoint_.segment_offset = place->next;
+        checkpoint_.segment_base = place.home->base;
+        checkpoint_.segment_position = place.at;
+        checkpoint_.segment_offset = place.next;
         return files_.write_checkpoint(checkpoint_);
     }
 

@@ -74,7 +74,10 @@ public:
 
     [[nodiscard]] std::optional<info> oldest() const {
         const std::scoped_lock guard{mutex_};
-        return entries_.empty() ? std::nullopt : std::optional{info{entries_.front().taken.first, entries_.front().since}};
+        if (entries_.empty()) {
+            return std::nullopt;
+        }
+        return info{entries_.front().taken.first, entries_.front().since};
     }
 
     /// The log is closing: each open claim becomes a filler, by `give_up(claim)`, and none is settled any more.

@@ -135,11 +135,10 @@ private:
             if (entry.name.ends_with(".tmp")) {
                 files_.discard(files_.path() + '/' + entry.name);  // never had a name that counts
             } else if (const auto base = parse_segment_name(entry.name, ".log")) {
-                auto after = bases_.begin();
-                while (after != bases_.end() && *after < *base) {
-                    ++after;
+                bases_.push_back(*base);
+                for (std::size_t i = bases_.size() - 1; i > 0 && bases_[i] < bases_[i - 1]; --i) {
+                    std::swap(bases_[i], bases_[i - 1]);
                 }
-                bases_.insert(after, *base);
             } else if (entry.name == "spare.log") {
                 has_spare_ = true;
             }

@@ -137,7 +137,7 @@ public:
         std::unique_ptr<os::mapping> index_map;
         std::unique_ptr<os::file> index = open_index(index_path, summary.birth.capacity, index_map);
         const auto readable = static_cast<position>(size < summary.birth.capacity ? size : summary.birth.capacity);
-        return std::make_shared<mapped_segment>(log_path, std::move(log), std::move(index), std::move(log_map), std::move(index_map),
+        return std::make_shared<mapped_segment>(std::string{log_path}, std::move(log), std::move(index), std::move(log_map), std::move(index_map),
                                                 summary.birth, readable);
     }
 
