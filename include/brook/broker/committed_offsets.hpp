@@ -5,10 +5,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <map>
+#include <cstring>
 #include <mutex>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -18,6 +17,7 @@
 #include <brook/core/bytes.hpp>
 #include <brook/core/config.hpp>
 #include <brook/core/error.hpp>
+#include <brook/core/search.hpp>
 #include <brook/core/types.hpp>
 #include <brook/format/frame.hpp>
 #include <brook/format/record.hpp>
@@ -44,14 +44,23 @@ struct committed_position {
 /// Cost      a commit is one append.
 class committed_offsets {
 public:
-    /// Takes the topic's log and reads it from its start.
+    /// Takes the topic's log and reads it from its start. Before that nothing else may be asked.
     /// Errors    corrupt_record.
-    explicit committed_offsets(topic_handle topic) : topic_{std::move(topic)} { replay(); }
+    void open(topic_handle topic) {
+        topic_ = std::move(topic);
+        replay();
+    }
 
     [[nodiscard]] std::optional<offset> find(std::string_view group, const format::topic_id& topic, std::int32_t partition) const {
         const std::scoped_lock guard{mutex_};
-        const auto found = positions_.find(key_of(group, topic, partition));
-        return found == positions_.end() ? std::nullopt : std::optional{found->second};
+        const std::size_t i = place_of(group);
+        if (!is_at(i, group)) {
+            return std::nullopt;
+        }
+        const std::vector<committed_position>& positions = groups_[i].positions;
+        const committed_position wanted{topic, partition};
+        const std::size_t at = place_of(positions, wanted);
+        return at < positions.size() && order(positions[at], wanted) == 0 ? std::optional{positions[at].next} : std::nullopt;
     }
 
     /// Errors    what appending says: closed, no space, partition_failed. Then nothing is committed.
@@ -63,7 +72,7 @@ public:
         failure why = append(group, positions);
         if (!why) {
             for (const auto& position : positions) {
-                positions_[key_of(group, position.topic, position.partition)] = position.next;
+                note(group, position);
             }
         }
         return why;
@@ -74,7 +83,7 @@ private:
 
     [[nodiscard]] static std::string key_of(std::string_view group, const format::topic_id& topic, std::int32_t partition) {
         std::string key(fixed_key_size + group.size(), '\0');
-        std::byte* const raw = std::as_writable_bytes(std::span{key}).data();
+        std::byte* const raw = as_mutable_bytes(key).data();
         store(raw, topic);
         store(raw + topic.size(), partition);
         copy_bytes(raw + fixed_key_size, group.data(), group.size());
@@ -137,14 +146,51 @@ private:
         format::record_walk records{header, frame};
         for (format::record_slice record; records.next(record);) {
             if (record.key().size() >= fixed_key_size && record.value().size() == sizeof(offset)) {
-                positions_[std::string{as_text(record.key())}] = load<offset>(record.value().data());
+                const std::byte* const key = record.key().data();
+                note(as_text(record.key().subspan(fixed_key_size)),
+                     {load<format::topic_id>(key), load<std::int32_t>(key + sizeof(format::topic_id)), load<offset>(record.value().data())});
             }
+        }
+    }
+
+    // ---- the sum ----
+
+    struct group_positions {
+        std::string group;
+        std::vector<committed_position> positions;  // by topic and partition
+    };
+
+    /// Less than 0, 0 or more, as memcmp has it.
+    [[nodiscard]] static int order(const committed_position& one, const committed_position& other) noexcept {
+        const int topics = std::memcmp(one.topic.data(), other.topic.data(), one.topic.size());
+        return topics != 0 ? topics : one.partition < other.partition ? -1 : one.partition > other.partition ? 1 : 0;
+    }
+
+    [[nodiscard]] std::size_t place_of(std::string_view group) const noexcept {
+        return count_before(groups_.size(), [&](std::size_t i) { return std::string_view{groups_[i].group} < group; });
+    }
+    [[nodiscard]] static std::size_t place_of(const std::vector<committed_position>& positions, const committed_position& wanted) noexcept {
+        return count_before(positions.size(), [&](std::size_t i) { return order(positions[i], wanted) < 0; });
+    }
+    [[nodiscard]] bool is_at(std::size_t i, std::string_view group) const noexcept { return i < groups_.size() && groups_[i].group == group; }
+
+    void note(std::string_view group, const committed_position& latest) {
+        const std::size_t i = place_of(group);
+        if (!is_at(i, group)) {
+            groups_.insert(groups_.begin() + static_cast<std::ptrdiff_t>(i), group_positions{std::string{group}, {}});
+        }
+        std::vector<committed_position>& positions = groups_[i].positions;
+        const std::size_t at = place_of(positions, latest);
+        if (at < positions.size() && order(positions[at], latest) == 0) {
+            positions[at].next = latest.next;
+        } else {
+            positions.insert(positions.begin() + static_cast<std::ptrdiff_t>(at), latest);
         }
     }
 
     topic_handle topic_;
     mutable std::mutex mutex_;  // guards the positions, and that they change in the order of the log
-    std::map<std::string, offset> positions_;
+    std::vector<group_positions> groups_;  // by name
 };
 
 }  // namespace brook::inline BROOK_ABI::broker_room

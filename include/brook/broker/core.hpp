@@ -8,7 +8,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -25,6 +24,7 @@
 #include <brook/broker/topic_state.hpp>
 #include <brook/core/config.hpp>
 #include <brook/core/error.hpp>
+#include <brook/core/search.hpp>
 #include <brook/format/properties.hpp>
 #include <brook/os/platform.hpp>
 #include <brook/os/posix.hpp>
@@ -100,10 +100,8 @@ public:
             upkeep_thread_.join();
         }
         { const std::scoped_lock guard{topics_mutex_}; }  // who was making a topic is through; from here on nobody begins one
-        for (const auto& [name, topic] : topics_) {
-            for (const auto& log : topic.state ? topic.state->partitions : no_logs()) {
-                log->close();
-            }
+        for (const auto& topic : topics_) {
+            topic->close();
         }
         shared_->readers.notify();
         lock_.reset();
@@ -137,17 +135,17 @@ public:
         require_open();
         const std::scoped_lock guard{topics_mutex_};
         require_open();
-        if (const auto found = topics_.find(name); found != topics_.end()) {
-            const topic_handle& topic = whole(found->second);
+        if (const topic_handle topic = find_topic(name)) {
+            require_whole(*topic);
             topic->meta.require_types(name, key, value);
             topic->meta.require_agreement(name, options);
             return topic;
         }
         const topic_meta meta = topic_meta::make(name, options, new_id(), key, value);
-        if (const auto left = find_left_behind(name)) {
-            left->require_types(name, key, value);
-            left->require_agreement(name, options);
-            return enter_topic(name, *left);
+        if (topic_meta left; find_left_behind(name, left)) {
+            left.require_types(name, key, value);
+            left.require_agreement(name, options);
+            return enter_topic(name, left);
         }
         make_directories(name, meta);
         return enter_topic(name, meta);
@@ -157,12 +155,12 @@ public:
         require_valid_topic_name(name);
         require_open();
         const std::scoped_lock guard{topics_mutex_};
-        const auto found = topics_.find(name);
-        if (found == topics_.end() || name.starts_with("__")) {
+        topic_handle topic = find_topic(name);
+        if (!topic || name.starts_with("__")) {
             throw_error(errc::unknown_topic_or_partition, std::string{"there is no topic '"} + std::string{name} + "' in " + directory_ +
                                                               "; make it by create_topic");
         }
-        const topic_handle& topic = whole(found->second);
+        require_whole(*topic);
         topic->meta.require_types(name, key, value);
         return topic;
     }
@@ -170,9 +168,9 @@ public:
     [[nodiscard]] std::vector<std::string> topic_names() const {
         const std::scoped_lock guard{topics_mutex_};
         std::vector<std::string> names;
-        for (const auto& [name, topic] : topics_) {
-            if (!name.starts_with("__")) {
-                names.push_back(name);
+        for (const auto& topic : topics_) {
+            if (!topic->name.starts_with("__")) {
+                names.push_back(topic->name);
             }
         }
         return names;
@@ -186,27 +184,33 @@ public:
     [[nodiscard]] member_id join(const std::string& group) {
         require_open();
         const std::scoped_lock guard{groups_mutex_};
-        const auto [found, is_new] = members_.try_emplace(group, last_member_ + 1);
-        if (!is_new) {
-            throw_error(errc::group_max_size_reached, "group '" + group + "' has a member already, and this version has groups of one; "
-                                                                          "close that consumer, or name another group");
+        for (const auto& other : members_) {
+            if (other.group == group) {
+                throw_error(errc::group_max_size_reached, "group '" + group + "' has a member already, and this version has groups of one; "
+                                                                              "close that consumer, or name another group");
+            }
         }
-        return found->second = ++last_member_;
+        members_.push_back({group, ++last_member_});
+        return last_member_;
     }
 
     void leave(const std::string& group, member_id member) noexcept {
         const std::scoped_lock guard{groups_mutex_};
-        if (const auto found = members_.find(group); found != members_.end() && found->second == member) {
-            members_.erase(found);
+        for (auto& one : members_) {
+            if (one.id == member && one.group == group) {
+                one = std::move(members_.back());
+                members_.pop_back();
+                return;
+            }
         }
     }
 
     /// Errors    what opening them said, if they are damaged: groups cannot go on then, and everything else can.
     [[nodiscard]] committed_offsets& offsets() {
-        if (!offsets_) {
+        if (offsets_failure_) {
             offsets_failure_.raise();
         }
-        return *offsets_;
+        return offsets_;
     }
 
     // ---- upkeep ----
@@ -233,12 +237,12 @@ private:
         const auto begin = platform_.monotonic();
         static_cast<void>(run_timed_work());  // first what lingers, so that it is there to be synced
         std::optional<std::chrono::nanoseconds> next;
-        const std::vector<const log_handle*> logs = open_logs();
+        const std::vector<kept_log*> logs = open_logs();
         for (std::size_t i = 0; i < logs.size(); ++i) {
             if (const auto now = platform_.monotonic(); budget && i > 0 && now - begin > *budget) {
                 return now;
             }
-            next = sooner(next, look_after(**logs[next_log_++ % logs.size()]));
+            next = sooner(next, look_after(*logs[next_log_++ % logs.size()]));
         }
         next = sooner(next, run_timed_work());  // and who waits for a sync is told
         if (const auto now = platform_.monotonic(); now - last_busy_ < stays_alert) {
@@ -250,17 +254,9 @@ private:
     static constexpr std::chrono::milliseconds stays_alert{50};     // after the last one
     static constexpr std::chrono::milliseconds unwaited_flush{100};  // records of flush_messages topics that nobody waits for
 
-    using log_handle = std::unique_ptr<storage::log>;
-
-    /// What upkeep remembers of a log from one pass to the next.
-    struct watched {
-        offset end = 0;
-        std::string told;  // the error that has been reported, and that it still has
-    };
-
-    struct opened_topic {
-        topic_handle state;  // null: it could not be opened, and
-        failure why;         // this is why
+    struct group_member {
+        std::string group;
+        member_id id;
     };
 
     // ---- the directory ----
@@ -346,16 +342,18 @@ private:
             if (entry.kind != os::entry_kind::directory || entry.name.ends_with('~')) {
                 continue;  // a topic in the making, from a process that died: made anew when it is asked for
             }
-            opened_topic topic;
+            topic_handle topic;
             try {
                 require_valid_topic_name(entry.name);
                 const std::string path = topics_path() + '/' + entry.name + "/topic.meta";
-                topic.state = open_topic(entry.name, topic_meta::decode(read_small_file(platform_, path), path));
+                topic = open_topic(entry.name, topic_meta::decode(read_small_file(platform_, path), path));
             } catch (const error& why) {
-                topic.why = failure_of(why);  // the others are none the worse; asking for this one says so
-                shared_->report(topic.why);
+                topic = std::make_shared<topic_state>();
+                topic->name = entry.name;
+                topic->why = failure_of(why);  // the others are none the worse; asking for this one says so
+                shared_->report(topic->why);
             }
-            topics_.emplace(entry.name, std::move(topic));
+            insert(topic);
         }
     }
 
@@ -382,7 +380,7 @@ private:
                 why.raise();
             }
             report_losses(*log);
-            topic->partitions.push_back(std::move(log));
+            topic->partitions.push_back({std::move(log), 0, {}});
         }
         return topic;
     }
@@ -396,19 +394,20 @@ private:
     }
 
     /// A topic that was made whole, and then something failed: creating it threw, and yet there it is.
-    [[nodiscard]] std::optional<topic_meta> find_left_behind(std::string_view name) {
+    [[nodiscard]] bool find_left_behind(std::string_view name, topic_meta& left) {
         const std::string path = topics_path() + '/' + std::string{name};
         std::vector<os::directory_entry> entries;
         if (platform_.list(path, entries)) {
-            return std::nullopt;
+            return false;
         }
-        return topic_meta::decode(read_small_file(platform_, path + "/topic.meta"), path + "/topic.meta");
+        left = topic_meta::decode(read_small_file(platform_, path + "/topic.meta"), path + "/topic.meta");
+        return true;
     }
 
     [[nodiscard]] topic_handle enter_topic(std::string_view name, const topic_meta& meta) {
         check(platform_.sync_directory(topics_path()), "cannot sync " + topics_path());
         topic_handle topic = open_topic(name, meta);
-        topics_.emplace(name, opened_topic{topic, {}});
+        insert(topic);
         return topic;
     }
 
@@ -440,9 +439,9 @@ private:
     }
 
     void open_offsets() {
-        const bool is_new = topics_.find(offsets_topic) == topics_.end();
+        const bool is_new = !find_topic(offsets_topic);
         try {
-            offsets_.emplace(internal_topic(offsets_topic));
+            offsets_.open(internal_topic(offsets_topic));
         } catch (const error& why) {
             if (is_new) {
                 throw;
@@ -454,8 +453,9 @@ private:
 
     [[nodiscard]] topic_handle internal_topic(std::string_view name) {
         const std::scoped_lock guard{topics_mutex_};
-        if (const auto found = topics_.find(name); found != topics_.end()) {
-            return whole(found->second);
+        if (topic_handle topic = find_topic(name)) {
+            require_whole(*topic);
+            return topic;
         }
         topic_options options;
         options.segment_bytes = std::int64_t{mib};
@@ -464,11 +464,22 @@ private:
         return enter_topic(name, meta);
     }
 
-    [[nodiscard]] static const topic_handle& whole(const opened_topic& topic) {
-        if (!topic.state) {
+    [[nodiscard]] std::size_t place_of(std::string_view name) const noexcept {
+        return count_before(topics_.size(), [&](std::size_t i) { return std::string_view{topics_[i]->name} < name; });
+    }
+
+    /// Null where there is none.
+    [[nodiscard]] topic_handle find_topic(std::string_view name) const noexcept {
+        const std::size_t i = place_of(name);
+        return i < topics_.size() && topics_[i]->name == name ? topics_[i] : nullptr;
+    }
+
+    void insert(const topic_handle& topic) { topics_.insert(topics_.begin() + static_cast<std::ptrdiff_t>(place_of(topic->name)), topic); }
+
+    static void require_whole(const topic_state& topic) {
+        if (topic.why) {
             topic.why.raise();
         }
-        return topic.state;
     }
 
     [[nodiscard]] format::topic_id new_id() {
@@ -480,38 +491,33 @@ private:
 
     [[nodiscard]] bool is_forked() const noexcept { return !lives_here_.is_alive(); }
 
-    [[nodiscard]] static const std::vector<log_handle>& no_logs() noexcept {
-        static const std::vector<log_handle> none;
-        return none;
-    }
-
     // ---- upkeep ----
-
-    [[nodiscard]] std::vector<std::shared_ptr<timed_work>> due_work() {
-        const std::scoped_lock guard{work_mutex_};
-        std::vector<std::shared_ptr<timed_work>> alive;
-        for (std::size_t i = 0; i < work_.size();) {
-            if (auto work = work_[i].lock()) {
-                alive.push_back(std::move(work));
-                ++i;
-            } else {
-                work_[i] = work_.back();
-                work_.pop_back();
-            }
-        }
-        return alive;
-    }
 
     [[nodiscard]] std::optional<std::chrono::nanoseconds> run_timed_work() {
         std::optional<std::chrono::nanoseconds> next;
-        for (const auto& work : due_work()) {
-            next = sooner(next, work->run_due(platform_.monotonic()));
+        for (const auto& work : timed_works()) {
+            if (const auto alive = work.lock()) {
+                next = sooner(next, alive->run_due(platform_.monotonic()));
+            }
         }
         return next;
     }
 
-    [[nodiscard]] std::optional<std::chrono::nanoseconds> look_after(storage::log& log) {
-        watched& known = watched_[&log];
+    [[nodiscard]] std::vector<std::weak_ptr<timed_work>> timed_works() {
+        const std::scoped_lock guard{work_mutex_};
+        for (std::size_t i = 0; i < work_.size();) {
+            if (work_[i].expired()) {
+                work_[i] = work_.back();
+                work_.pop_back();
+            } else {
+                ++i;
+            }
+        }
+        return work_;
+    }
+
+    [[nodiscard]] std::optional<std::chrono::nanoseconds> look_after(kept_log& known) {
+        storage::log& log = *known.log;
         const auto now = platform_.monotonic();
         const auto result = log.upkeep(now);
         if (result.why && result.why.code != errc::closed && result.why.text != known.told) {
@@ -538,12 +544,12 @@ private:
     }
 
     /// Topics come and none goes while the broker is open, so that the pointers stay.
-    [[nodiscard]] std::vector<const log_handle*> open_logs() const {
+    [[nodiscard]] std::vector<kept_log*> open_logs() const {
         const std::scoped_lock guard{topics_mutex_};
-        std::vector<const log_handle*> open;
-        for (const auto& [name, topic] : topics_) {
-            for (const auto& log : topic.state ? topic.state->partitions : no_logs()) {
-                open.push_back(&log);
+        std::vector<kept_log*> open;
+        for (const auto& topic : topics_) {
+            for (auto& kept : topic->partitions) {
+                open.push_back(&kept);
             }
         }
         return open;
@@ -554,8 +560,8 @@ private:
     [[nodiscard]] bool may_rest() {
         const std::scoped_lock one_at_a_time{upkeep_mutex_};
         shared_->rest();
-        for (const log_handle* const log : open_logs()) {
-            if ((*log)->options().promises_durability() && (*log)->log_end_offset() != watched_[log->get()].end) {
+        for (const kept_log* const kept : open_logs()) {
+            if (kept->log->options().promises_durability() && kept->log->log_end_offset() != kept->end) {
                 return false;
             }
         }
@@ -606,19 +612,18 @@ private:
     std::atomic<bool> is_closing_{false};
 
     mutable std::mutex topics_mutex_;  // guards the topics
-    std::map<std::string, opened_topic, std::less<>> topics_;
-    std::optional<committed_offsets> offsets_;
-    failure offsets_failure_;  // why there are none
+    std::vector<topic_handle> topics_;  // by name
+    committed_offsets offsets_;
+    failure offsets_failure_;  // why they could not be opened
 
     std::mutex groups_mutex_;  // guards the members
-    std::map<std::string, member_id> members_;
+    std::vector<group_member> members_;
     member_id last_member_ = 0;
 
     std::mutex work_mutex_;  // guards the timed work
     std::vector<std::weak_ptr<timed_work>> work_;
 
-    std::mutex upkeep_mutex_;  // one pass at a time; guards what follows
-    std::map<const storage::log*, watched> watched_;
+    std::mutex upkeep_mutex_;  // one pass at a time; guards what follows, and what is remembered of each log
     std::size_t next_log_ = 0;
     std::chrono::nanoseconds last_busy_{std::chrono::nanoseconds::min() / 2};
     std::thread upkeep_thread_;

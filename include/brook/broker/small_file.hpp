@@ -48,7 +48,7 @@ inline void write_small_file(os::platform& platform, const std::string& path, st
         throw_error(errc::corrupt_record, path + ": " + std::to_string(size) + " bytes; such a file has a few hundred");
     }
     std::string text(static_cast<std::size_t>(size), '\0');
-    check(file->read_at(0, std::as_writable_bytes(std::span{text.data(), text.size()})), "cannot read " + path);
+    check(file->read_at(0, as_mutable_bytes(text)), "cannot read " + path);
     return text;
 }
 

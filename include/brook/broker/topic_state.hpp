@@ -15,6 +15,7 @@
 #include <brook/core/callback.hpp>
 #include <brook/core/config.hpp>
 #include <brook/core/error.hpp>
+#include <brook/core/types.hpp>
 #include <brook/os/platform.hpp>
 #include <brook/storage/event_count.hpp>
 #include <brook/storage/log.hpp>
@@ -73,12 +74,20 @@ private:
     callback<void(const failure&)> on_error_;
 };
 
-/// Threads   shared; nothing in it changes once it is open.
+/// One partition: its log, and what upkeep remembers of it from one pass to the next.
+struct kept_log {
+    std::unique_ptr<storage::log> log;  ///< never null
+    offset end = 0;                     ///< where it ended; upkeep's alone, as what follows
+    std::string told;                   ///< the error that has been reported, and that it still has
+};
+
+/// Threads   shared; nothing in it changes once it is open, but for upkeep's own.
 struct topic_state {
     std::shared_ptr<shared_state> shared;
     std::string name;
     topic_meta meta;
-    std::vector<std::unique_ptr<storage::log>> partitions;  ///< as many as the topic has, none null
+    std::vector<kept_log> partitions;  ///< as many as the topic has
+    failure why;                       ///< it could not be opened, and has no partitions: this is why
 
     [[nodiscard]] std::int32_t partition_count() const noexcept { return static_cast<std::int32_t>(partitions.size()); }
 
@@ -88,7 +97,13 @@ struct topic_state {
             throw_error(errc::unknown_topic_or_partition, "topic '" + name + "' has partitions 0 to " +
                                                               std::to_string(partition_count() - 1) + ", not " + std::to_string(number));
         }
-        return *partitions[static_cast<std::size_t>(number)];
+        return *partitions[static_cast<std::size_t>(number)].log;
+    }
+
+    void close() const noexcept {
+        for (const auto& kept : partitions) {
+            kept.log->close();
+        }
     }
 };
 

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <cstring>
 #include <span>
+#include <string>
 #include <string_view>
 #include <type_traits>
 
@@ -57,6 +58,10 @@ inline void copy_bytes(std::byte* to, const void* from, std::size_t size) noexce
 
 [[nodiscard]] inline bytes as_bytes(std::string_view text) noexcept {
     return {reinterpret_cast<const std::byte*>(text.data()), text.size()};
+}
+
+[[nodiscard]] inline mutable_bytes as_mutable_bytes(std::string& text) noexcept {
+    return {reinterpret_cast<std::byte*>(text.data()), text.size()};
 }
 
 /// The object that lies at `at`: for trivially copyable types written there byte by byte, suitably aligned.
