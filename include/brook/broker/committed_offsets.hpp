@@ -17,7 +17,7 @@
 #include <brook/core/bytes.hpp>
 #include <brook/core/config.hpp>
 #include <brook/core/error.hpp>
-#include <brook/core/search.hpp>
+#include <brook/core/ordered.hpp>
 #include <brook/core/types.hpp>
 #include <brook/format/frame.hpp>
 #include <brook/format/record.hpp>
@@ -177,14 +177,14 @@ private:
     void note(std::string_view group, const committed_position& latest) {
         const std::size_t i = place_of(group);
         if (!is_at(i, group)) {
-            groups_.insert(groups_.begin() + static_cast<std::ptrdiff_t>(i), group_positions{std::string{group}, {}});
+            insert_at(groups_, i, {std::string{group}, {}});
         }
         std::vector<committed_position>& positions = groups_[i].positions;
         const std::size_t at = place_of(positions, latest);
         if (at < positions.size() && order(positions[at], latest) == 0) {
             positions[at].next = latest.next;
         } else {
-            positions.insert(positions.begin() + static_cast<std::ptrdiff_t>(at), latest);
+            insert_at(positions, at, latest);
         }
     }
 

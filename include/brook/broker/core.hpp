@@ -24,7 +24,7 @@
 #include <brook/broker/topic_state.hpp>
 #include <brook/core/config.hpp>
 #include <brook/core/error.hpp>
-#include <brook/core/search.hpp>
+#include <brook/core/ordered.hpp>
 #include <brook/format/properties.hpp>
 #include <brook/os/platform.hpp>
 #include <brook/os/posix.hpp>
@@ -474,7 +474,7 @@ private:
         return i < topics_.size() && topics_[i]->name == name ? topics_[i] : nullptr;
     }
 
-    void insert(const topic_handle& topic) { topics_.insert(topics_.begin() + static_cast<std::ptrdiff_t>(place_of(topic->name)), topic); }
+    void insert(const topic_handle& topic) { insert_at(topics_, place_of(topic->name), topic); }
 
     static void require_whole(const topic_state& topic) {
         if (topic.why) {
@@ -495,25 +495,23 @@ private:
 
     [[nodiscard]] std::optional<std::chrono::nanoseconds> run_timed_work() {
         std::optional<std::chrono::nanoseconds> next;
-        for (const auto& work : timed_works()) {
-            if (const auto alive = work.lock()) {
-                next = sooner(next, alive->run_due(platform_.monotonic()));
-            }
+        for (std::size_t i = 0; const auto work = next_work(i); ++i) {
+            next = sooner(next, work->run_due(platform_.monotonic()));
         }
         return next;
     }
 
-    [[nodiscard]] std::vector<std::weak_ptr<timed_work>> timed_works() {
+    /// The work at `i`, in place of what has gone; null when there is no more.
+    [[nodiscard]] std::shared_ptr<timed_work> next_work(std::size_t i) {
         const std::scoped_lock guard{work_mutex_};
-        for (std::size_t i = 0; i < work_.size();) {
-            if (work_[i].expired()) {
-                work_[i] = work_.back();
-                work_.pop_back();
-            } else {
-                ++i;
+        while (i < work_.size()) {
+            if (auto alive = work_[i].lock()) {
+                return alive;
             }
+            work_[i].swap(work_.back());
+            work_.pop_back();
         }
-        return work_;
+        return nullptr;
     }
 
     [[nodiscard]] std::optional<std::chrono::nanoseconds> look_after(kept_log& known) {

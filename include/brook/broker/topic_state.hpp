@@ -15,6 +15,7 @@
 #include <brook/core/callback.hpp>
 #include <brook/core/config.hpp>
 #include <brook/core/error.hpp>
+#include <brook/core/ordered.hpp>
 #include <brook/core/types.hpp>
 #include <brook/os/platform.hpp>
 #include <brook/storage/event_count.hpp>
@@ -53,7 +54,7 @@ public:
                 return;  // the same thing again
             }
             if (errors_.size() == 64) {
-                errors_.erase(errors_.begin());
+                erase_at(errors_, 0);
             }
             errors_.push_back(why);
         }

@@ -91,7 +91,7 @@ private:
         for (auto& failed : failures_) {
             const bool is_known = failed->is_collected() || (failed.use_count() == 1 && std::exchange(has_first, true));
             if (!is_known) {
-                std::swap(failures_[kept++], failed);
+                failures_[kept++].swap(failed);
             }
         }
         while (failures_.size() > kept) {

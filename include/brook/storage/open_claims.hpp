@@ -13,6 +13,7 @@
 #include <vector>
 
 #include <brook/core/config.hpp>
+#include <brook/core/ordered.hpp>
 #include <brook/core/types.hpp>
 #include <brook/format/frame.hpp>
 #include <brook/storage/appender.hpp>
@@ -54,7 +55,7 @@ public:
                 if (!is_closed_) {
                     finish(taken);
                 }
-                entries_.erase(entries_.begin() + static_cast<std::ptrdiff_t>(i));
+                erase_at(entries_, i);
                 return !is_closed_;
             }
         }

@@ -16,6 +16,7 @@
 #include <brook/core/bytes.hpp>
 #include <brook/core/config.hpp>
 #include <brook/core/error.hpp>
+#include <brook/core/ordered.hpp>
 #include <brook/core/types.hpp>
 #include <brook/format/checkpoint.hpp>
 #include <brook/format/checksum.hpp>
@@ -135,10 +136,7 @@ private:
             if (entry.name.ends_with(".tmp")) {
                 files_.discard(files_.path() + '/' + entry.name);  // never had a name that counts
             } else if (const auto base = parse_segment_name(entry.name, ".log")) {
-                bases_.push_back(*base);
-                for (std::size_t i = bases_.size() - 1; i > 0 && bases_[i] < bases_[i - 1]; --i) {
-                    std::swap(bases_[i], bases_[i - 1]);
-                }
+                insert_at(bases_, count_before(bases_.size(), [&](std::size_t i) { return bases_[i] < *base; }), *base);
             } else if (entry.name == "spare.log") {
                 has_spare_ = true;
             }

@@ -12,6 +12,7 @@
 
 #include <brook/core/config.hpp>
 #include <brook/core/error.hpp>
+#include <brook/core/ordered.hpp>
 #include <brook/core/types.hpp>
 #include <brook/format/record.hpp>
 #include <brook/storage/frame_walk.hpp>
@@ -31,20 +32,11 @@ public:
         const std::scoped_lock guard{mutex_};
         extend(segment, base);
         is_corrupt = is_corrupt_;
-        std::size_t low = 0;
-        std::size_t high = stretches_.size();
-        while (low < high) {
-            const std::size_t middle = low + (high - low) / 2;
-            if (stretches_[middle].largest < time) {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        if (low == stretches_.size()) {
+        const std::size_t first = count_before(stretches_.size(), [&](std::size_t i) { return stretches_[i].largest < time; });
+        if (first == stretches_.size()) {
             return std::nullopt;
         }
-        return walk(segment, stretches_[low], time);
+        return walk(segment, stretches_[first], time);
     }
 
 private:
