@@ -1,7 +1,7 @@
 # What is included costs every user at every compile: <brook/brook.hpp> must not bring the headers named here.
 # Tells by which way a forbidden one comes in, from the compiler's own list (-H) of what it opens.
 cmake_minimum_required(VERSION 3.24)
-set(forbidden filesystem iostream regex functional)
+set(forbidden filesystem iostream regex functional map thread)
 
 set(program "${SCRATCH}/light_include.cpp")
 file(WRITE "${program}" "#include <brook/brook.hpp>\n")

@@ -13,7 +13,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -28,6 +27,7 @@
 #include <brook/format/properties.hpp>
 #include <brook/os/platform.hpp>
 #include <brook/os/posix.hpp>
+#include <brook/os/thread.hpp>
 #include <brook/storage/log.hpp>
 
 namespace brook::inline BROOK_ABI {
@@ -75,7 +75,7 @@ public:
         open_topics();
         open_offsets();
         if (options.maintenance == maintenance::thread) {
-            upkeep_thread_ = std::thread{[this] { keep_up(); }};
+            upkeep_thread_.start([](void* self) { static_cast<core*>(self)->keep_up(); }, this);
         }
     }
 
@@ -87,16 +87,14 @@ public:
     /// Everything stops, and the directory is free for the next one. Handles that remain say closed.
     void close() noexcept {
         if (is_forked()) {
-            if (upkeep_thread_.joinable()) {
-                upkeep_thread_.detach();  // it runs in the parent, not here
-            }
+            upkeep_thread_.forget();
             return;
         }
         if (is_closing_.exchange(true)) {
             return;
         }
         shared_->upkeep.notify();
-        if (upkeep_thread_.joinable()) {
+        if (upkeep_thread_.is_running()) {
             upkeep_thread_.join();
         }
         { const std::scoped_lock guard{topics_mutex_}; }  // who was making a topic is through; from here on nobody begins one
@@ -624,7 +622,7 @@ private:
     std::mutex upkeep_mutex_;  // one pass at a time; guards what follows, and what is remembered of each log
     std::size_t next_log_ = 0;
     std::chrono::nanoseconds last_busy_{std::chrono::nanoseconds::min() / 2};
-    std::thread upkeep_thread_;
+    os::thread upkeep_thread_;
 };
 
 }  // namespace brook::inline BROOK_ABI::broker_room

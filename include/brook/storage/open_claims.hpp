@@ -8,7 +8,6 @@
 #include <cstdint>
 #include <mutex>
 #include <optional>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -16,6 +15,7 @@
 #include <brook/core/ordered.hpp>
 #include <brook/core/types.hpp>
 #include <brook/format/frame.hpp>
+#include <brook/os/thread.hpp>
 #include <brook/storage/appender.hpp>
 #include <brook/storage/segment.hpp>
 
@@ -41,7 +41,7 @@ public:
         if (is_closed_) {
             return std::nullopt;
         }
-        entries_.push_back({++last_id_, taken, std::move(pin), std::this_thread::get_id(), now});
+        entries_.push_back({++last_id_, taken, std::move(pin), os::this_thread(), now});
         return last_id_;
     }
 
@@ -66,7 +66,7 @@ public:
     [[nodiscard]] bool held_here_before(offset end) const {
         const std::scoped_lock guard{mutex_};
         for (const auto& open : entries_) {
-            if (open.owner == std::this_thread::get_id() && open.taken.first < end) {
+            if (open.owner == os::this_thread() && open.taken.first < end) {
                 return true;
             }
         }
@@ -106,7 +106,7 @@ private:
         id number;
         claim taken;
         segment_pin pin;  // the owner writes there, even after the log has been closed
-        std::thread::id owner;
+        const void* owner;
         std::chrono::nanoseconds since;
     };
 

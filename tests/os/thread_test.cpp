@@ -1,0 +1,40 @@
+#include <brook/os/thread.hpp>  // first, so that it must stand alone
+
+#include "support/catch.hpp"
+
+using brook::os::this_thread;
+using brook::os::thread;
+
+namespace {
+
+struct visit {
+    int calls = 0;
+    const void* from = nullptr;
+
+    static void run(void* with) {
+        auto* const mine = static_cast<visit*>(with);
+        ++mine->calls;
+        mine->from = this_thread();
+    }
+};
+
+}  // namespace
+
+TEST_CASE("a thread runs its function once, elsewhere, and join waits for it", "[os][thread]") {
+    thread beside;
+    CHECK_FALSE(beside.is_running());
+    for (int round = 1; round <= 3; ++round) {
+        visit seen;
+        beside.start(visit::run, &seen);
+        CHECK(beside.is_running());
+        beside.join();
+        CHECK_FALSE(beside.is_running());
+        CHECK(seen.calls == 1);
+        CHECK(seen.from != nullptr);
+        CHECK(seen.from != this_thread());
+    }
+}
+
+TEST_CASE("a thread is always the same to itself", "[os][thread]") {
+    CHECK(this_thread() == this_thread());
+}
