@@ -68,8 +68,8 @@ TEST_CASE("a new segment's header and name are on the disk before anything relie
     CHECK(summary.birth.capacity == 64 * kib);
     CHECK(summary.birth.partition == 3);
     CHECK(summary.birth.seed == made->seed());
-    CHECK(summary.writer);
-    CHECK_FALSE(summary.footer);
+    CHECK(summary.has_writer);
+    CHECK_FALSE(summary.has_footer);
     CHECK(std::filesystem::file_size(files->log_path(42)) == 16 * kib);
 }
 
@@ -163,9 +163,9 @@ TEST_CASE("each piece of a header counts only when it verifies", "[storage][segm
     };
     {
         const auto [summary, is_same] = read();
-        REQUIRE(summary.footer);
-        CHECK(summary.footer->end_offset == 77);
-        CHECK(summary.footer->seal_position == 1'000);
+        REQUIRE(summary.has_footer);
+        CHECK(summary.footer.end_offset == 77);
+        CHECK(summary.footer.seal_position == 1'000);
         CHECK(is_same);
     }
     SECTION("the footer is another segment's") {

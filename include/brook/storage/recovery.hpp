@@ -226,7 +226,7 @@ private:
         if (!pin) {
             return pass_unreadable(i, next);
         }
-        raise_evidence(summary.footer ? summary.footer->end_offset : 0);
+        raise_evidence(summary.has_footer ? summary.footer.end_offset : 0);
         scan_state scan{pin.get(), base, format::segment_header_size, base};
         start_at_checkpoint(scan);
         if (failure failed = same_identity ? mend(scan) : believe_evidence(scan, i)) {
@@ -453,7 +453,7 @@ private:
             failure unreadable;
             const std::string path = files_.log_path(bases_[later]);
             if (files_.open_summary(path, summary, unreadable)) {
-                raise_evidence(summary.footer ? summary.footer->end_offset : 0);
+                raise_evidence(summary.has_footer ? summary.footer.end_offset : 0);
                 if (const auto pin = files_.open(path, files_.index_path(bases_[later]), unreadable)) {
                     gather_evidence(*pin, format::segment_header_size, bases_[later]);
                 }

@@ -59,8 +59,10 @@ struct segment_summary {
     format::segment_birth birth{};
     std::optional<offset> base;                        ///< nullopt: a spare, or its check failed
     bool is_spare = false;
-    std::optional<format::segment_writer> writer;      ///< who appended last
-    std::optional<format::segment_footer> footer;      ///< present once all of it was on the disk
+    bool has_writer = false;                           ///< somebody signed it:
+    format::segment_writer writer{};                   ///< who appended last
+    bool has_footer = false;                           ///< all of it was on the disk:
+    format::segment_footer footer{};                   ///< where it ends
 };
 
 /// The files of one partition.
@@ -182,14 +184,10 @@ public:
             summary.base = static_cast<offset>(base_plus_one - 1);
         }
         summary.is_spare = base_plus_one == 0;
-        const auto writer = load<format::segment_writer>(raw.data() + format::writer_at);
-        if (format::verifies(writer)) {
-            summary.writer = writer;
-        }
-        const auto footer = load<format::segment_footer>(raw.data() + format::footer_at);
-        if (format::verifies(footer, birth.seed)) {
-            summary.footer = footer;
-        }
+        summary.writer = load<format::segment_writer>(raw.data() + format::writer_at);
+        summary.has_writer = format::verifies(summary.writer);
+        summary.footer = load<format::segment_footer>(raw.data() + format::footer_at);
+        summary.has_footer = format::verifies(summary.footer, birth.seed);
         return file;
     }
 
@@ -206,8 +204,8 @@ public:
     /// True when the file is the one that its last writer left, in the same boot: its page cache is whole.
     [[nodiscard]] static bool same_identity(const segment_summary& summary, const os::file& file) noexcept {
         os::file_identity now;
-        return summary.writer && !file.identity(now) &&
-               now == os::file_identity{summary.writer->boot_id, summary.writer->device, summary.writer->inode, summary.writer->birth_time_ns};
+        const format::segment_writer& last = summary.writer;
+        return summary.has_writer && !file.identity(now) && now == os::file_identity{last.boot_id, last.device, last.inode, last.birth_time_ns};
     }
 
     /// Stores the base offset of a spare: the moment that makes it part of the log.
