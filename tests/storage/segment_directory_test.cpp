@@ -170,15 +170,15 @@ TEST_CASE("each piece of a header counts only when it verifies", "[storage][segm
     }
     SECTION("the footer is another segment's") {
         poke(content, format::footer_at, format::make_footer(seed + 1, 77, 1'000, 5));
-        CHECK_FALSE(read().first.footer);
+        CHECK_FALSE(read().first.has_footer);
     }
     SECTION("the footer has a flipped bit") {
         flip_bit(content, format::footer_at * 8 + GENERATE(0u, 70u, 100u, 150u, 200u, 300u));
-        CHECK_FALSE(read().first.footer);
+        CHECK_FALSE(read().first.has_footer);
     }
     SECTION("the writer has a flipped bit") {
         flip_bit(content, format::writer_at * 8 + GENERATE(0u, 130u, 200u, 300u, 380u));
-        CHECK_FALSE(read().first.writer);
+        CHECK_FALSE(read().first.has_writer);
         CHECK_FALSE(read().second);
     }
     SECTION("the base has a flipped bit") {
@@ -188,7 +188,7 @@ TEST_CASE("each piece of a header counts only when it verifies", "[storage][segm
     }
     SECTION("the boot is another") {
         files.machine.reboot();
-        CHECK(read().first.writer);
+        CHECK(read().first.has_writer);
         CHECK_FALSE(read().second);
     }
 }

@@ -235,7 +235,7 @@ private:
         const auto begin = platform_.monotonic();
         static_cast<void>(run_timed_work());  // first what lingers, so that it is there to be synced
         std::optional<std::chrono::nanoseconds> next;
-        const std::vector<kept_log*> logs = open_logs();
+        const std::vector<storage::log*> logs = open_logs();
         for (std::size_t i = 0; i < logs.size(); ++i) {
             if (const auto now = platform_.monotonic(); budget && i > 0 && now - begin > *budget) {
                 return now;
@@ -378,7 +378,7 @@ private:
                 why.raise();
             }
             report_losses(*log);
-            topic->partitions.push_back({std::move(log), 0, {}});
+            topic->partitions.push_back(std::move(log));
         }
         return topic;
     }
@@ -512,8 +512,8 @@ private:
         return nullptr;
     }
 
-    [[nodiscard]] std::optional<std::chrono::nanoseconds> look_after(kept_log& known) {
-        storage::log& log = *known.log;
+    [[nodiscard]] std::optional<std::chrono::nanoseconds> look_after(storage::log& log) {
+        storage::log::upkeep_notes& known = log.notes();
         const auto now = platform_.monotonic();
         const auto result = log.upkeep(now);
         if (result.why && result.why.code != errc::closed && result.why.text != known.told) {
@@ -540,12 +540,12 @@ private:
     }
 
     /// Topics come and none goes while the broker is open, so that the pointers stay.
-    [[nodiscard]] std::vector<kept_log*> open_logs() const {
+    [[nodiscard]] std::vector<storage::log*> open_logs() const {
         const std::scoped_lock guard{topics_mutex_};
-        std::vector<kept_log*> open;
+        std::vector<storage::log*> open;
         for (const auto& topic : topics_) {
-            for (auto& kept : topic->partitions) {
-                open.push_back(&kept);
+            for (const auto& log : topic->partitions) {
+                open.push_back(log.get());
             }
         }
         return open;
@@ -556,8 +556,8 @@ private:
     [[nodiscard]] bool may_rest() {
         const std::scoped_lock one_at_a_time{upkeep_mutex_};
         shared_->rest();
-        for (const kept_log* const kept : open_logs()) {
-            if (kept->log->options().promises_durability() && kept->log->log_end_offset() != kept->end) {
+        for (storage::log* const log : open_logs()) {
+            if (log->options().promises_durability() && log->log_end_offset() != log->notes().end) {
                 return false;
             }
         }
@@ -619,7 +619,7 @@ private:
     std::mutex work_mutex_;  // guards the timed work
     std::vector<std::weak_ptr<timed_work>> work_;
 
-    std::mutex upkeep_mutex_;  // one pass at a time; guards what follows, and what is remembered of each log
+    std::mutex upkeep_mutex_;  // one pass at a time; guards what follows, and the notes of each log
     std::size_t next_log_ = 0;
     std::chrono::nanoseconds last_busy_{std::chrono::nanoseconds::min() / 2};
     os::thread upkeep_thread_;

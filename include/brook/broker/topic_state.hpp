@@ -75,20 +75,13 @@ private:
     callback<void(const failure&)> on_error_;
 };
 
-/// One partition: its log, and what upkeep remembers of it from one pass to the next.
-struct kept_log {
-    std::unique_ptr<storage::log> log;  ///< never null
-    offset end = 0;                     ///< where it ended; upkeep's alone, as what follows
-    std::string told;                   ///< the error that has been reported, and that it still has
-};
-
-/// Threads   shared; nothing in it changes once it is open, but for upkeep's own.
+/// Threads   shared; nothing in it changes once it is open.
 struct topic_state {
     std::shared_ptr<shared_state> shared;
     std::string name;
     topic_meta meta;
-    std::vector<kept_log> partitions;  ///< as many as the topic has
-    failure why;                       ///< it could not be opened, and has no partitions: this is why
+    std::vector<std::unique_ptr<storage::log>> partitions;  ///< as many as the topic has, none null
+    failure why;                                            ///< it could not be opened, and has no partitions: this is why
 
     [[nodiscard]] std::int32_t partition_count() const noexcept { return static_cast<std::int32_t>(partitions.size()); }
 
@@ -98,12 +91,12 @@ struct topic_state {
             throw_error(errc::unknown_topic_or_partition, "topic '" + name + "' has partitions 0 to " +
                                                               std::to_string(partition_count() - 1) + ", not " + std::to_string(number));
         }
-        return *partitions[static_cast<std::size_t>(number)].log;
+        return *partitions[static_cast<std::size_t>(number)];
     }
 
     void close() const noexcept {
-        for (const auto& kept : partitions) {
-            kept.log->close();
+        for (const auto& log : partitions) {
+            log->close();
         }
     }
 };

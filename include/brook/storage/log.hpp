@@ -200,6 +200,13 @@ public:
         failure why;           ///< what could not be done; nothing promised is lost by it
     };
 
+    /// What whoever looks after the log remembers from one look to the next: kept here, used by them alone.
+    struct upkeep_notes {
+        offset end = 0;    ///< where the log ended
+        std::string told;  ///< the error that has been reported, and that it still has
+    };
+    [[nodiscard]] upkeep_notes& notes() noexcept { return notes_; }
+
     /// Works ahead of the writers (disk space, populated pages, the next segment) and behind them (names, syncs of what
     /// was sealed, footers, the checkpoint).
     upkeep_result upkeep(std::chrono::nanoseconds now) {
@@ -443,6 +450,7 @@ private:
     std::chrono::nanoseconds last_look_{};
     std::chrono::nanoseconds unsynced_since_{};
     offset last_durable_ = 0;
+    upkeep_notes notes_;
 };
 
 }  // namespace brook::inline BROOK_ABI::storage
