@@ -194,10 +194,9 @@ public:
 
     void leave(const std::string& group, member_id member) noexcept {
         const std::scoped_lock guard{groups_mutex_};
-        for (auto& one : members_) {
-            if (one.id == member && one.group == group) {
-                one = std::move(members_.back());
-                members_.pop_back();
+        for (std::size_t i = 0; i < members_.size(); ++i) {
+            if (members_[i].id == member && members_[i].group == group) {
+                erase_at(members_, i);
                 return;
             }
         }
