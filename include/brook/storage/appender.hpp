@@ -364,7 +364,7 @@ private:
             return true;  // sealed, synced and let go meanwhile: the caller looks again
         }
         upkeep_.notify();  // the writer is at the edge of what was prepared
-        return extend(home, *pin, least > doubled ? least : doubled, zeroes_ahead_ ? page_size : 0, why);
+        return extend(home, *pin, least > doubled ? least : doubled, zeroes_ahead_ ? page_size : mib, why);
     }
 
     /// Takes disk space up to `wanted`, then makes it part of what may be claimed. Zeros are written ahead in pieces of
@@ -461,7 +461,7 @@ private:
         {
             const std::scoped_lock guard{growth_mutex_};
             const std::uint64_t wanted = std::uint64_t{at} + format::frame_header_size;
-            if ((wanted > home.allocated || wanted > pin->readable()) && !extend(home, *pin, wanted, zeroes_ahead_ ? page_size : 0, why)) {
+            if ((wanted > home.allocated || wanted > pin->readable()) && !extend(home, *pin, wanted, zeroes_ahead_ ? page_size : mib, why)) {
                 return false;
             }
         }
