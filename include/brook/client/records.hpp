@@ -109,6 +109,11 @@ template <class Key, class Value, class Broker = broker>
 class records {
     using range = typename detail::engine_t<Broker>::range;
 
+    struct part {
+        std::int32_t partition = -1;
+        range of{};
+    };
+
 public:
     using value_type = record_view<Key, Value, Broker>;
 
@@ -124,10 +129,18 @@ public:
 
         iterator() noexcept = default;
 
-        [[nodiscard]] value_type operator*() const noexcept { return {slice_, partition_}; }
+        [[nodiscard]] value_type operator*() const noexcept {
+            format::record_slice slice{here_.frame};
+            if (here_.entry == here_.frame) {
+                slice = look_closer(here_.frame);
+            } else if (here_.entry != nullptr) {
+                slice.look_at_entry(here_.frame, here_.entry, here_.index);
+            }
+            return {slice, here_.partition};
+        }
 
         iterator& operator++() noexcept {
-            --left_;
+            --here_.left;
             step();
             return *this;
         }
@@ -137,82 +150,123 @@ public:
             return before;
         }
 
-        [[nodiscard]] bool operator==(const iterator& other) const noexcept { return left_ == other.left_; }
+        [[nodiscard]] bool operator==(const iterator& other) const noexcept { return here_.left == other.here_.left; }
 
     private:
         friend class records;
 
-        explicit iterator(const records& batch) noexcept : batch_{&batch}, left_{batch.count_} {
-            if (left_ > 0) {
-                enter(0);
+        /// Where the iterator stands. Handed to functions and back by value, so that a loop can keep it in registers.
+        struct place {
+            const std::byte* frame = nullptr;
+            const std::byte* entry = nullptr;     ///< in a batch: the record; null: a bare lone frame; itself: another lone one
+            const std::byte* next = nullptr;      ///< the frame behind it
+            const std::byte* bare_end = nullptr;  ///< end of the part, where it has bare lone frames alone
+            std::uint32_t index = 0;              ///< in a batch
+            std::uint32_t entries_left = 0;       ///< in a batch without details, of which all records are meant: those behind it
+            std::uint32_t left = 0;               ///< this record and those behind it
+            std::uint32_t part = 0;
+            std::int32_t partition = -1;
+        };
+
+        explicit iterator(const records& batch) noexcept : batch_{&batch} {
+            if (batch.count_ > 0) {
+                here_ = enter(batch, 0, batch.count_);
                 step();
             }
         }
 
-        void enter(std::size_t part) noexcept {
-            part_ = part;
-            partition_ = batch_->part_at(part).partition;
-            const range& now = batch_->part_at(part).of;
-            next_ = now.pin->data() + now.begin;
-            end_ = now.pin->data() + now.end;
-        }
-
         /// Goes to the next record that is meant, if any is left. Most often that is the next frame's only one.
         [[gnu::always_inline]] void step() noexcept {
-            if (next_ < end_ && !is_in_batch_) [[likely]] {
-                const auto word = load<format::frame_word>(next_);
-                if (word.is_plain_lone() && slice_.look_at_lone(next_, word)) [[likely]] {
-                    next_ += word.length();
-                    return;
-                }
+            if (here_.next < here_.bare_end) [[likely]] {
+                here_.frame = here_.next;
+                here_.next += load<format::frame_word>(here_.next).length();
+            } else if (here_.entries_left == 0 || !step_in_batch(here_)) {
+                here_ = search(*batch_, here_);
             }
-            step_slowly();
         }
 
-        void step_slowly() noexcept {
-            while (left_ > 0) {
-                if (is_in_batch_) {
-                    if (walk_records()) {
-                        return;
-                    }
-                    is_in_batch_ = false;
-                }
-                if (next_ < end_) {
-                    const std::byte* const frame = next_;
-                    const auto word = load<format::frame_word>(frame);
-                    next_ += word.length();
-                    if (word.kind() == format::frame_kind::data) {
-                        walk_ = {format::load_header(frame), frame};
-                        is_in_batch_ = true;
-                    }
-                } else if (part_ < batch_->more_.size()) {
-                    enter(part_ + 1);
-                } else {
-                    left_ = 0;  // a batch says that it has more records than it has: only a hostile file does
+        [[nodiscard, gnu::always_inline]] static bool step_in_batch(place& here) noexcept {
+            const std::byte* const entry = here.entry + format::entry_bytes(format::entry_sizes(here.entry));
+            const auto room = static_cast<std::uint64_t>(here.next - entry);
+            if (room < format::entry_size || room < format::entry_bytes(format::entry_sizes(entry))) [[unlikely]] {
+                return false;
+            }
+            here.entry = entry;
+            ++here.index;
+            --here.entries_left;
+            return true;
+        }
+
+        [[nodiscard, gnu::noinline]] static place search(const records& batch, place here) noexcept {
+            if (here.entry != nullptr && here.entry != here.frame) {
+                format::record_walk rest{here.frame, here.entry, here.index};
+                format::record_slice passed;
+                if (rest.next(passed) && find_in_batch(batch, rest, here)) {
+                    return here;
                 }
             }
+            here.entry = nullptr;
+            here.entries_left = 0;
+            while (here.left > 0) {
+                const range& now = batch.part_at(here.part).of;
+                if (here.next < now.pin->data() + now.end) {
+                    here.frame = here.next;
+                    const auto word = load<format::frame_word>(here.frame);
+                    here.next += word.length();
+                    if (now.is_bare) {
+                        break;
+                    }
+                    if (format::record_slice one; word.is_plain_lone() && one.look_at_lone(here.frame, word)) {
+                        here.entry = here.frame;
+                        break;
+                    }
+                    format::record_walk records{format::load_header(here.frame), here.frame};
+                    if (word.kind() == format::frame_kind::data && find_in_batch(batch, records, here)) {
+                        break;
+                    }
+                } else if (here.part < batch.more_.size()) {
+                    here = enter(batch, here.part + 1, here.left);
+                } else {
+                    here.left = 0;  // a batch says that it has more records than it has: only a hostile file does
+                }
+            }
+            return here;
+        }
+
+        [[nodiscard]] static place enter(const records& batch, std::uint32_t index, std::uint32_t left) noexcept {
+            const part& entered = batch.part_at(index);
+            place here;
+            here.next = entered.of.pin->data() + entered.of.begin;
+            here.bare_end = entered.of.is_bare ? entered.of.pin->data() + entered.of.end : nullptr;
+            here.left = left;
+            here.part = index;
+            here.partition = entered.partition;
+            return here;
         }
 
         /// Within a batch, of which perhaps not all records are meant.
-        [[nodiscard]] bool walk_records() noexcept {
-            const range& now = batch_->part_at(part_).of;
-            while (walk_.next(slice_)) {
-                if (const auto at = slice_.offset(); at >= now.first && at < now.last) {
+        [[nodiscard]] static bool find_in_batch(const records& batch, format::record_walk& walk, place& here) noexcept {
+            const range& now = batch.part_at(here.part).of;
+            for (format::record_slice one; here.entry = walk.entry(), here.index = walk.index(), walk.next(one);) {
+                if (const auto at = one.offset(); at >= now.first && at < now.last) {
+                    const auto header = format::load_header(here.frame);
+                    const bool is_simple = (header.extension & format::extension::detail) == 0 && header.base_offset + header.count <= now.last;
+                    here.entries_left = is_simple ? header.count - here.index - 1 : 0;
                     return true;
                 }
             }
+            here.entry = nullptr;
             return false;
         }
 
+        [[nodiscard, gnu::noinline]] static format::record_slice look_closer(const std::byte* lone) noexcept {
+            format::record_slice slice;
+            static_cast<void>(slice.look_at_lone(lone, load<format::frame_word>(lone)));  // it did before
+            return slice;
+        }
+
         const records* batch_ = nullptr;
-        std::uint32_t left_ = 0;
-        std::size_t part_ = 0;
-        std::int32_t partition_ = -1;      // of the part
-        const std::byte* next_ = nullptr;  // frame of the part
-        const std::byte* end_ = nullptr;   // of the part
-        format::record_slice slice_;
-        bool is_in_batch_ = false;
-        format::record_walk walk_;  // then: of that batch
+        place here_;
     };
 
     records() noexcept = default;
@@ -251,10 +305,6 @@ public:
     }
 
 private:
-    struct part {
-        std::int32_t partition = -1;
-        range of{};
-    };
     [[nodiscard]] const part& part_at(std::size_t index) const noexcept { return index == 0 ? first_ : more_[index - 1]; }
 
     part first_;  // most have no other, and allocate nothing

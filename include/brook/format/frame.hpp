@@ -122,12 +122,17 @@ public:
 
     /// A published data frame with one record, not compressed, without extensions, and with no attribute that this
     /// version does not know: most frames are.
-    [[nodiscard]] constexpr bool is_plain_lone() const noexcept {
-        constexpr auto looked_at = static_cast<std::uint16_t>(attribute::codec_mask | attribute::kind_mask | attribute::lone | ~attribute::known);
+    [[nodiscard]] constexpr bool is_plain_lone() const noexcept { return is_lone_apart_from(0); }
+
+    /// The same, and without headers: key and value are all there is.
+    [[nodiscard]] constexpr bool is_bare_lone() const noexcept { return is_lone_apart_from(attribute::headers); }
+
+private:
+    [[nodiscard]] constexpr bool is_lone_apart_from(std::uint16_t more) const noexcept {
+        const auto looked_at = static_cast<std::uint16_t>(attribute::codec_mask | attribute::kind_mask | attribute::lone | ~attribute::known | more);
         return is_published() && (raw_ & (std::uint64_t{looked_at} << 32 | std::uint64_t{0xffff} << 48)) == std::uint64_t{attribute::lone} << 32;
     }
 
-private:
     std::uint64_t raw_ = 0;
 };
 

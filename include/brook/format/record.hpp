@@ -90,6 +90,11 @@ struct lone_layout {
            align_up(std::uint64_t{sizes.headers}, std::uint64_t{8});
 }
 
+/// Sizes of a record in a batch, by its entry; those of its headers stand in its detail.
+[[nodiscard]] inline record_sizes entry_sizes(const std::byte* entry) noexcept {
+    return {load<std::uint32_t>(entry + 4), load<std::uint32_t>(entry), 0};
+}
+
 struct entry_layout {
     std::byte* key;
     std::byte* value;
@@ -124,6 +129,11 @@ class record_slice {
 public:
     record_slice() noexcept = default;
 
+    /// The only record of a bare lone frame.
+    ///
+    /// Requires  bare_lone_fits.
+    explicit record_slice(const std::byte* frame) noexcept : frame_{frame} {}
+
     /// Turns to the only record of a lone frame; false, and unchanged, where key, value and headers do not lie within it.
     ///
     /// Requires  the word of a published, lone, uncompressed data frame whose size lies within the memory at `frame`.
@@ -153,17 +163,17 @@ public:
     ///
     /// Requires  that the entry lies within the frame, and the frame's details, as record_walk sees to.
     void look_at_entry(const std::byte* frame, const std::byte* entry, std::uint32_t index) noexcept {
-        const auto sizes = load<std::uint64_t>(entry);
+        const record_sizes sizes = entry_sizes(entry);
         frame_ = frame;
         key_at_ = entry + entry_size;
-        key_size_ = static_cast<std::uint32_t>(sizes >> 32);
-        value_size_ = static_cast<std::uint32_t>(sizes);
+        key_size_ = sizes.key;
+        value_size_ = sizes.value;
         index_ = index;
     }
 
     [[nodiscard]] brook::offset offset() const noexcept {
         const auto base = load<std::int64_t>(frame_ + 16);
-        if (is_lone()) {
+        if (is_bare() || is_lone()) {
             return base;
         }
         return wrapping_sum(base, has_details() ? detail().offset_delta : index_);
@@ -172,22 +182,31 @@ public:
     /// ns since 1970-01-01 UTC.
     [[nodiscard]] std::int64_t timestamp() const noexcept {
         const auto base = load<std::int64_t>(frame_ + 24);
-        return is_lone() || !has_details() ? base : wrapping_sum(base, detail().time_delta);
+        return is_bare() || is_lone() || !has_details() ? base : wrapping_sum(base, detail().time_delta);
     }
     [[nodiscard]] bool is_append_time() const noexcept { return (word().attributes() & attribute::append_time) != 0; }
 
-    [[nodiscard]] bool has_key() const noexcept { return key_size_ != null_size; }
-    [[nodiscard]] bytes key() const noexcept { return {key_at_, has_key() ? std::size_t{key_size_} : 0}; }
+    [[nodiscard]] bool has_key() const noexcept { return key_size() != null_size; }
+    [[nodiscard]] bytes key() const noexcept { return {key_begin(), static_cast<std::size_t>(sizes().key_bytes())}; }
 
     /// False of a tombstone.
-    [[nodiscard]] bool has_value() const noexcept { return value_size_ != null_size; }
+    [[nodiscard]] bool has_value() const noexcept {
+        return is_bare() ? (word().attributes() & attribute::null_value) == 0 : value_size_ != null_size;
+    }
     [[nodiscard]] bytes value() const noexcept {
-        return {key_at_ + align_up(key().size(), std::size_t{8}), has_value() ? std::size_t{value_size_} : 0};
+        const std::uint64_t key_room = align_up(sizes().key_bytes(), std::uint64_t{8});
+        if (is_bare()) [[likely]] {
+            return {key_begin() + key_room, has_value() ? static_cast<std::size_t>(word().size() - frame_header_size - key_room) : 0};
+        }
+        return {key_begin() + key_room, static_cast<std::size_t>(sizes().value_bytes())};
     }
 
     [[nodiscard]] bytes headers() const noexcept {
         const bytes before = value();
         const std::byte* const value_end = before.data() + before.size();
+        if (is_bare()) {
+            return {value_end, 0};
+        }
         if (!is_lone()) {
             return {before.data() + align_up(before.size(), std::size_t{8}), has_details() ? std::size_t{detail().headers_size} : 0};
         }
@@ -202,6 +221,10 @@ public:
 
 private:
     [[nodiscard]] frame_word word() const noexcept { return load<frame_word>(frame_); }
+    [[nodiscard]] bool is_bare() const noexcept { return key_at_ == nullptr; }
+    [[nodiscard]] const std::byte* key_begin() const noexcept { return is_bare() ? frame_ + frame_header_size : key_at_; }
+    [[nodiscard]] std::uint32_t key_size() const noexcept { return is_bare() ? load<std::uint32_t>(frame_ + 36) : key_size_; }
+    [[nodiscard]] record_sizes sizes() const noexcept { return {key_size(), value_size_, 0}; }
     [[nodiscard]] bool is_lone() const noexcept { return (word().attributes() & attribute::lone) != 0; }
     [[nodiscard]] bool has_details() const noexcept { return (word().extension() & extension::detail) != 0; }
     [[nodiscard]] record_detail detail() const noexcept {
@@ -215,11 +238,19 @@ private:
     }
 
     const std::byte* frame_ = nullptr;
-    const std::byte* key_at_ = nullptr;
+    const std::byte* key_at_ = nullptr;  // null: a bare lone frame, whose sizes are read where they stand
     std::uint32_t key_size_ = null_size;
     std::uint32_t value_size_ = null_size;
     std::uint32_t index_ = 0;  // in a batch
 };
+
+/// True where the key of a bare lone frame lies within it; the value is the rest.
+///
+/// Requires  the word of a bare lone frame whose size, a header or more, lies within the memory at `frame`.
+[[nodiscard]] inline bool bare_lone_fits(const std::byte* frame, frame_word word) noexcept {
+    const record_sizes sizes{load<std::uint32_t>(frame + 36), 0, 0};
+    return align_up(sizes.key_bytes(), std::uint64_t{8}) <= word.size() - frame_header_size;
+}
 
 /// Walks the records of one data frame, in the order of their offsets. Bounds are checked against the frame's size at
 /// each step, so that a frame made by an enemy ends the walk early (`is_malformed`) and reads nothing outside itself.
@@ -255,8 +286,19 @@ public:
         }
     }
 
+    /// Goes on within a batch, at a record that an earlier walk came to.
+    record_walk(const std::byte* frame, const std::byte* entry, std::uint32_t index) noexcept : record_walk{load_header(frame), frame} {
+        at_ = entry;
+        index_ = index;
+        left_ = left_ > index ? left_ - index : 0;
+    }
+
+    /// Where the next record of a batch stands, and which one that is.
+    [[nodiscard]] const std::byte* entry() const noexcept { return at_; }
+    [[nodiscard]] std::uint32_t index() const noexcept { return index_; }
+
     /// Moves on to the next record; false at the end, or where the frame contradicts itself.
-    [[nodiscard]] bool next(record_slice& record) noexcept {
+    [[nodiscard, gnu::always_inline]] bool next(record_slice& record) noexcept {
         if (left_ == 0) {
             return false;
         }
@@ -279,11 +321,11 @@ private:
     }
 
     /// The last record's padding belongs to the frame's size: every entry is written whole.
-    bool next_entry(record_slice& record) noexcept {
+    [[gnu::always_inline]] bool next_entry(record_slice& record) noexcept {
         if (room() < entry_size) {
             return malformed();
         }
-        record_sizes parts{load<std::uint32_t>(at_ + 4), load<std::uint32_t>(at_), 0};
+        record_sizes parts = entry_sizes(at_);
         if (details_ != nullptr) {
             parts.headers = load<record_detail>(details_ + std::size_t{index_} * sizeof(record_detail)).headers_size;
         }

@@ -32,6 +32,7 @@ struct record_range {
     offset first = 0;
     offset last = 0;
     std::uint32_t count = 0;
+    bool is_bare = false;  ///< nothing but bare lone frames, each of which was seen to hold its key: no need to look again
 };
 
 /// Gives a segment's memory to readers, mapping it when nobody has it.
@@ -210,12 +211,17 @@ private:
     /// Collects records within one segment; false when nothing more can be had now. Where it goes on to the next segment,
     /// `left_behind` is the one that the range lies in.
     [[nodiscard]] bool walk(std::uint32_t most, bool verify, record_range& range, segment_pin& left_behind, failure& why) {
+        walk_lone<true>(most, verify, range);
+        range.is_bare = range.count > 0;
         while (range.count < most) {
-            if (walk_lone(most, verify, range); range.count == most) {
-                break;
-            }
             if (sees_nothing()) {
                 return false;
+            }
+            if (range.is_bare && pin_->word(at_).kind() != format::frame_kind::seal) {
+                return true;  // what follows is a range of its own
+            }
+            if (walk_lone<false>(most, verify, range); range.count == most) {
+                break;
             }
             frame_view found;
             switch (look_here(verify, found)) {
@@ -255,9 +261,9 @@ private:
         return true;
     }
 
-    /// The common case in a loop of its own: lone records, one after the other. Stops in front of everything else, and of
-    /// what is not as it should be.
-    void walk_lone(std::uint32_t most, bool verify, record_range& range) {
+    /// The common case in a loop of its own: lone records, one after the other; `OnlyBare`: without headers, and checked.
+    /// Stops in front of everything else, and of what is not as it should be.
+    template <bool OnlyBare> void walk_lone(std::uint32_t most, bool verify, record_range& range) {
         if (next_ != wanted_) {
             return;
         }
@@ -278,7 +284,8 @@ private:
         for (; next < stop && at <= last; ++next) {
             const format::frame_word word{atomic_at<std::uint64_t>(data + at).load(std::memory_order_acquire)};
             // Both ends are aligned, so a size within them has room for its padding, too.
-            if (!word.is_plain_lone() || word.size() - format::frame_header_size > last - at || load<offset>(data + at + 16) != next) {
+            if (!(OnlyBare ? word.is_bare_lone() : word.is_plain_lone()) || word.size() - format::frame_header_size > last - at ||
+                load<offset>(data + at + 16) != next || (OnlyBare && !format::bare_lone_fits(data + at, word))) {
                 break;
             }
             if (at < from_disk && at >= verified_to && !format::has_checksum(segment.seed(), at, word, data + at)) {
