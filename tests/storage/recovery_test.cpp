@@ -725,6 +725,43 @@ TEST_CASE("below the evidence of durability a bad record is rot: told, kept, nev
     CHECK(orders.log->offset_for_time(time_of(75), *std::make_unique<failure>()) != std::optional<offset>{0});
 }
 
+TEST_CASE("a hole among durable records is rot and no claim of a killed writer, in the same boot and at each opening", "[storage][recovery]") {
+    partition orders;
+    orders.open();
+    append_range(*orders.log, 0, 50);
+    REQUIRE_FALSE(orders.log->sync());
+    append_range(*orders.log, 50, 70);
+    image left = orders.files();
+    orders.kill();
+    left.erase("checkpoint");
+    std::string& content = left.at(first_log);
+    const offset bad = GENERATE(0, 20, 49);
+    const frame_place frame = frame_with(content, bad);
+    std::fill_n(content.begin() + static_cast<std::ptrdiff_t>(frame.at), frame.end() - frame.at, '\0');
+    const std::string damaged = content;
+    const bool reboots = GENERATE(false, true);
+    CAPTURE(bad, reboots);
+    if (reboots) {
+        orders.wake_up_with(left);
+    } else {
+        orders.become(left);
+    }
+    for (int opening = 0; opening < 2; ++opening) {
+        orders.open();
+        CAPTURE(opening);
+        CHECK(orders.log->report().filled_gaps == 0);
+        REQUIRE(orders.log->report().damages.size() == 1);
+        CHECK(orders.log->report().damages.front().first == bad);
+        CHECK(orders.log->report().damages.front().last == bad + 1);
+        CHECK(orders.files().at(first_log).substr(frame.at, frame.end() - frame.at) == damaged.substr(frame.at, frame.end() - frame.at));
+        const reading all = read_from(*orders.log, 0);
+        CHECK(difference(all.records, numbered(0, bad)) == "");
+        CHECK(all.why.code == errc::corrupt_record);
+        check_holds(*orders.log, bad + 1, 70);
+        orders.kill();
+    }
+}
+
 TEST_CASE("a segment's footer is evidence too", "[storage][recovery]") {
     partition orders{tiny()};
     orders.open();

@@ -228,7 +228,7 @@ private:
         raise_evidence(summary.has_footer ? summary.footer.end_offset : 0);
         scan_state scan{pin.get(), base, format::segment_header_size, base};
         start_at_checkpoint(scan);
-        if (failure failed = same_identity ? mend(scan) : believe_evidence(scan, i)) {
+        if (failure failed = same_identity ? mend(scan, i) : believe_evidence(scan, i)) {
             return failed;
         }
         log_->report.power_may_have_gone |= !same_identity;
@@ -302,7 +302,8 @@ private:
 
     // ---- the same boot: the process died ----
 
-    [[nodiscard]] failure mend(scan_state& scan) {
+    [[nodiscard]] failure mend(scan_state& scan, std::size_t i) {
+        bool knows_evidence = false;
         for (;;) {
             frame_view found;
             switch (look_at(*scan.memory, scan.at, scan.next, trust::verify, found)) {
@@ -323,7 +324,13 @@ private:
                     if (hole.is_whole && !hole.has_end) {
                         return erase_end(scan, hole);
                     }
-                    if (!(hole.is_whole && fill(scan, hole.end)) && !step_over_damage(scan)) {
+                    if (!knows_evidence) {
+                        gather_evidence(scan, i);
+                        knows_evidence = true;
+                    }
+                    // No prefix passes a claim that is open: what is missing below the evidence had been published.
+                    const bool was_claimed = hole.is_whole && log_->checkpoint.durable_offset <= scan.next;
+                    if (!(was_claimed && fill(scan, hole.end)) && !step_over_damage(scan)) {
                         return {};
                     }
                     break;
