@@ -762,6 +762,27 @@ TEST_CASE("a hole among durable records is rot and no claim of a killed writer, 
     }
 }
 
+TEST_CASE("a system that does not say who a file is makes opening fail, and cuts nothing", "[storage][recovery]") {
+    partition orders;
+    orders.open();
+    append_range(*orders.log, 0, 10);
+    orders.hold(48);
+    failure why;
+    REQUIRE(append(*orders.log, std::nullopt, value_of(11), time_of(11), why) == 11);
+    const image left = orders.kill();
+
+    orders.platform.fail(operation::identity, 1, ENOMEM);
+    CHECK_FALSE(orders.try_open(why));
+    CHECK(why.code == std::errc::not_enough_memory);
+    CHECK(names(why, first_log));
+    CHECK(orders.files() == left);
+
+    orders.open();
+    CHECK(orders.log->report().filled_gaps == 1);
+    CHECK_FALSE(orders.log->report().power_may_have_gone);
+    CHECK(orders.log->log_end_offset() == 12);
+}
+
 TEST_CASE("a segment's footer is evidence too", "[storage][recovery]") {
     partition orders{tiny()};
     orders.open();

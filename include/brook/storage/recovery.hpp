@@ -212,7 +212,11 @@ private:
         segment_pin pin;
         bool same_identity = false;
         if (const auto file = files_.open_summary(files_.log_path(base), summary, why)) {
-            same_identity = segment_directory::same_identity(summary, *file);
+            std::error_code unknown;
+            same_identity = segment_directory::same_identity(summary, *file, unknown);
+            if (unknown) {
+                return {unknown, files_.name().text() + ": cannot read the identity of " + files_.log_path(base)};
+            }
             if (summary.base && *summary.base == base) {
                 pin = files_.open(files_.log_path(base), files_.index_path(base), why);
             } else {

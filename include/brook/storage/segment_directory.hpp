@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -202,10 +203,12 @@ public:
     }
 
     /// True when the file is the one that its last writer left, in the same boot: its page cache is whole.
-    [[nodiscard]] static bool same_identity(const segment_summary& summary, const os::file& file) noexcept {
+    /// Errors    `code`: nobody knows. That must not pass for a loss of power, which cuts what a killed process published.
+    [[nodiscard]] static bool same_identity(const segment_summary& summary, const os::file& file, std::error_code& code) noexcept {
         os::file_identity now;
+        code = summary.has_writer ? file.identity(now) : std::error_code{};
         const format::segment_writer& last = summary.writer;
-        return summary.has_writer && !file.identity(now) && now == os::file_identity{last.boot_id, last.device, last.inode, last.birth_time_ns};
+        return summary.has_writer && !code && now == os::file_identity{last.boot_id, last.device, last.inode, last.birth_time_ns};
     }
 
     /// Stores the base offset of a spare: the moment that makes it part of the log.
