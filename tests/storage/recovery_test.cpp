@@ -783,6 +783,70 @@ TEST_CASE("a system that does not say who a file is makes opening fail, and cuts
     CHECK(orders.log->log_end_offset() == 12);
 }
 
+TEST_CASE("what tells how much was durable and cannot be read makes opening fail, and nothing is cut", "[storage][recovery]") {
+    partition orders{tiny()};
+    orders.open();
+    append_range(*orders.log, 0, 20);
+    REQUIRE_FALSE(orders.log->sync());
+    const bool is_checkpoint = GENERATE(true, false);
+    const std::string unread = is_checkpoint ? "checkpoint" : "00000000000000000020.log";
+    image left;
+    if (is_checkpoint) {
+        orders.close();
+        left = orders.files();
+        REQUIRE(left.contains("checkpoint"));
+        const std::size_t evidence = frames_of(left.at(first_log)).back().at;  // not on the disk itself
+        left.at(first_log).replace(evidence, frame_header_size, frame_header_size, '\0');
+    } else {
+        REQUIRE_FALSE(orders.log->roll());
+        append_range(*orders.log, 20, 25);
+        REQUIRE_FALSE(orders.log->sync());
+        left = orders.kill();
+        left.erase("checkpoint");
+    }
+    std::string& content = left.at(first_log);
+    flip_bit(content, (frame_with(content, 19).at + 41) * 8);
+    const operation call = GENERATE(operation::open, operation::size, operation::read);
+    CAPTURE(unread, name(call));
+    orders.wake_up_with(left);
+    orders.platform.inject({.on = call, .number = EMFILE, .path = unread});
+    failure why;
+    CHECK_FALSE(orders.try_open(why));
+    CHECK(why.code == std::errc::too_many_files_open);
+    CHECK(names(why, unread));
+    CHECK(orders.files() == left);
+
+    orders.platform.heal();
+    orders.open();
+    CHECK(orders.log->report().cut_bytes == 0);
+    CHECK(orders.log->log_end_offset() >= 20);
+}
+
+TEST_CASE("a spare with the newest records that cannot be read makes opening fail, and is not put aside", "[storage][recovery]") {
+    partition orders{tiny()};
+    orders.open();
+    append_range(*orders.log, 0, 20);
+    REQUIRE_FALSE(orders.log->roll());
+    append_range(*orders.log, 20, 25);
+    image left = orders.kill();
+    left["spare.log"] = left.at("00000000000000000020.log");  // taken, and not renamed yet
+    left.erase("00000000000000000020.log");
+    left.erase("00000000000000000020.index");
+    orders.become(left);
+    const operation call = GENERATE(operation::open, operation::size, operation::read);
+    CAPTURE(name(call));
+    orders.platform.inject({.on = call, .number = EMFILE, .path = "spare.log"});
+    failure why;
+    CHECK_FALSE(orders.try_open(why));
+    CHECK(why.code == std::errc::too_many_files_open);
+    CHECK(names(why, "spare.log"));
+    CHECK(orders.files() == left);
+
+    orders.platform.heal();
+    orders.open();
+    check_holds(*orders.log, 0, 25);
+}
+
 TEST_CASE("a segment's footer is evidence too", "[storage][recovery]") {
     partition orders{tiny()};
     orders.open();

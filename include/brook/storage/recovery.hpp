@@ -104,7 +104,12 @@ private:
         if (failure why = settle_spare()) {
             return why;
         }
-        if (const auto saved = files_.read_checkpoint()) {
+        failure unreadable;
+        const auto saved = files_.read_checkpoint(unreadable);
+        if (unreadable) {
+            return unreadable;
+        }
+        if (saved) {
             log_->checkpoint = *saved;
             if (bases_.empty()) {
                 return {errc::corrupt_record, files_.name().text() + ": " + files_.path() +
@@ -152,6 +157,9 @@ private:
         failure unreadable;
         const std::string path = files_.path() + "/spare.log";
         const auto file = files_.open_summary(path, summary, unreadable);
+        if (unreadable && unreadable.code != errc::corrupt_record) {
+            return unreadable;  // it may hold the newest records
+        }
         if (file && summary.base && (bases_.empty() || bases_.back() < *summary.base)) {
             if (failure why = files_.name_spare(*summary.base)) {
                 return why;
@@ -329,7 +337,9 @@ private:
                         return erase_end(scan, hole);
                     }
                     if (!knows_evidence) {
-                        gather_evidence(scan, i);
+                        if (failure why = gather_evidence(scan, i)) {
+                            return why;
+                        }
                         knows_evidence = true;
                     }
                     // No prefix passes a claim that is open: what is missing below the evidence had been published.
@@ -445,7 +455,9 @@ private:
                 }
                 continue;
             }
-            gather_evidence(scan, i);
+            if (failure why = gather_evidence(scan, i)) {
+                return why;
+            }
             if (log_->checkpoint.durable_offset <= scan.next) {
                 return cut(scan, i + 1 == bases_.size());
             }
@@ -456,19 +468,24 @@ private:
     }
 
     /// The highest durable offset that anything beyond a bad frame tells of.
-    void gather_evidence(const scan_state& scan, std::size_t i) {
+    /// Errors    a segment is there and cannot be looked at: nobody knows what it tells.
+    [[nodiscard]] failure gather_evidence(const scan_state& scan, std::size_t i) {
         gather_evidence(*scan.memory, scan.at + format::frame_alignment, scan.next);
         for (std::size_t later = i + 1; later < bases_.size(); ++later) {
             segment_summary summary;
-            failure unreadable;
+            failure why;
             const std::string path = files_.log_path(bases_[later]);
-            if (files_.open_summary(path, summary, unreadable)) {
+            if (files_.open_summary(path, summary, why)) {
                 raise_evidence(summary.has_footer ? summary.footer.end_offset : 0);
-                if (const auto pin = files_.open(path, files_.index_path(bases_[later]), unreadable)) {
+                if (const auto pin = files_.open(path, files_.index_path(bases_[later]), why)) {
                     gather_evidence(*pin, format::segment_header_size, bases_[later]);
                 }
             }
+            if (why && why.code != errc::corrupt_record) {
+                return why;
+            }
         }
+        return {};
     }
 
     void gather_evidence(const mapped_segment& memory, position from, offset next) {

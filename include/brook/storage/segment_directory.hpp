@@ -228,16 +228,23 @@ public:
     [[nodiscard]] std::string checkpoint_path() const { return path_ + "/checkpoint"; }
 
     /// nullopt: there is none, or none that verifies.
-    [[nodiscard]] std::optional<format::checkpoint> read_checkpoint() const {
+    /// Errors    `why`: the system does not let it be read. That must not pass for there being none: it tells what is durable.
+    [[nodiscard]] std::optional<format::checkpoint> read_checkpoint(failure& why) const {
         std::error_code code;
         const auto file = platform_->open(checkpoint_path(), os::open_mode::read_write, code);
         std::array<std::byte, format::checkpoint_file_size> raw{};
         std::uint64_t size = 0;
-        if (!file || file->size(size)) {
+        if (file) {
+            code = file->size(size);
+        } else if (code == std::errc::no_such_file_or_directory) {
             return std::nullopt;
         }
-        const auto whole = static_cast<std::size_t>(size < raw.size() ? size : raw.size());  // shorter: its first write was cut off
-        if (file->read_at(0, mutable_bytes{raw}.first(whole))) {
+        if (!code) {
+            const auto whole = static_cast<std::size_t>(size < raw.size() ? size : raw.size());  // shorter: its first write was cut off
+            code = file->read_at(0, mutable_bytes{raw}.first(whole));
+        }
+        if (code) {
+            why = {code, name_.text() + ": cannot read " + checkpoint_path() + "; if it stays so, move it away to go on without what it knows to be durable"};
             return std::nullopt;
         }
         auto newest = format::newest_checkpoint(raw);
