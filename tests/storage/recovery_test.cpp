@@ -1,5 +1,7 @@
 #include <brook/storage/recovery.hpp>  // first, so that it must stand alone
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
@@ -760,6 +762,31 @@ TEST_CASE("a hole among durable records is rot and no claim of a killed writer, 
         check_holds(*orders.log, bad + 1, 70);
         orders.kill();
     }
+}
+
+TEST_CASE("opening looks at nothing behind the records: on a full tmpfs that would take space, and be a signal", "[storage][recovery]") {
+    partition orders{{.segment_bytes = 256 * kib}};
+    orders.open();
+    append_range(*orders.log, 0, 100);
+    orders.close();  // gives back what is not used
+    const std::string path = orders.path() + '/' + first_log;
+    const auto blocks = [&] {
+        struct stat status {};
+        REQUIRE(::stat(path.c_str(), &status) == 0);
+        return status.st_blocks;
+    };
+    const auto before = blocks();
+    REQUIRE(before * 512 < 32 * 1024);
+    SECTION("in the same boot") {}
+    SECTION("after a loss of power") { orders.machine.reboot(); }
+    orders.open();
+    CHECK(blocks() == before);
+    const reading all = read_from(*orders.log, 0);
+    CHECK(all.is_at_end);
+    CHECK(blocks() == before);
+    CHECK(difference(all.records, numbered(0, 100)) == "");
+    append_range(*orders.log, 100, 2'000);
+    check_holds(*orders.log, 0, 2'000);
 }
 
 TEST_CASE("a system that does not say who a file is makes opening fail, and cuts nothing", "[storage][recovery]") {

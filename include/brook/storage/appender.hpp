@@ -396,6 +396,9 @@ private:
         if (memory.readable() < end) {
             memory.set_readable(end);
         }
+        if (memory.search_end() < end) {
+            memory.set_search_end(end);
+        }
         const position last = home.allocated - format::frame_header_size;
         home.ready.store(last < home.limit ? last : home.limit, std::memory_order_release);
         return true;

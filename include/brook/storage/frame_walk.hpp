@@ -79,12 +79,12 @@ enum class trust {
 ///
 /// Cost      a few ns per 8 bytes; only where something is broken.
 [[nodiscard]] inline bool find_frame(const mapped_segment& segment, position from, offset expected, frame_view& found) noexcept {
-    const position end = segment.readable();
+    const position end = segment.search_end();
     for (position at = align_up(from, format::frame_alignment); at >= from && at <= end && end - at >= format::frame_header_size; at += format::frame_alignment) {
         std::byte* const data = segment.frame(at);
         const format::frame_header header = format::load_header(data);
         if (header.size < static_cast<std::int32_t>(format::frame_header_size) || header.base_offset < expected ||
-            header.base_offset - expected > segment.capacity() || !format::verifies(segment.seed(), at, end, data)) {
+            header.base_offset - expected > segment.capacity() || !format::verifies(segment.seed(), at, segment.readable(), data)) {
             continue;
         }
         found = {header, data, at};

@@ -414,6 +414,9 @@ private:
     static void punch_behind(mapped_segment& memory, position end) {
         const position from = align_up(end, page_size);
         if (from < memory.readable()) {
+            if (from < memory.search_end()) {
+                memory.set_search_end(from);
+            }
             static_cast<void>(memory.log_file().punch(from, memory.readable() - from));  // it stays taken; nothing else
         }
         if (os::file* const index = memory.index_file()) {

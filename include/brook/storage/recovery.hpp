@@ -363,7 +363,8 @@ private:
     /// Zeros are stepped over one by one, marked claims whole. Anything else was a published frame, and is damaged.
     [[nodiscard]] static gap measure_gap(const scan_state& scan) noexcept {
         gap hole{scan.at, scan.at};
-        const position last = scan.memory->readable() < format::frame_header_size ? 0 : scan.memory->readable() - format::frame_header_size;
+        const position end = scan.memory->search_end();
+        const position last = end < format::frame_header_size ? 0 : end - format::frame_header_size;
         for (position at = scan.at; at <= last;) {
             const format::frame_word word = scan.memory->word(at);
             if (word.is_published()) {
@@ -510,7 +511,7 @@ private:
         scan.is_cut = true;
         mapped_segment& memory = *scan.memory;
         position dirty_end = scan.at;
-        for (position at = scan.at; at + 8 <= memory.readable(); at += 8) {
+        for (position at = scan.at; at + 8 <= memory.search_end(); at += 8) {
             if (load<std::uint64_t>(memory.frame(at)) != 0) {
                 dirty_end = at + 8;
             }

@@ -80,7 +80,8 @@ public:
           index_{std::move(index)},
           seed_{birth.seed},
           capacity_{birth.capacity},
-          readable_{readable} {}
+          readable_{readable},
+          search_end_{readable} {}
 
     /// As it was when opened, for messages: a spare's path says spare.log until the segment is opened again.
     [[nodiscard]] const std::string& path() const noexcept { return path_; }
@@ -97,6 +98,11 @@ public:
     /// Bytes that exist in the file: nothing beyond may be touched.
     [[nodiscard]] position readable() const noexcept { return readable_.load(std::memory_order_acquire); }
     void set_readable(position end) noexcept { readable_.store(end, std::memory_order_release); }
+
+    /// Searches end here: zeros stand behind it, perhaps without disk space, which a mere look would take on tmpfs. A full
+    /// disk must be no signal.
+    [[nodiscard]] position search_end() const noexcept { return search_end_.load(std::memory_order_acquire); }
+    void set_search_end(position end) noexcept { search_end_.store(end, std::memory_order_release); }
 
     /// The word that publishes the frame at `at`; empty where the file ends before it. Who sees it published also sees
     /// everything that was stored before its publication. Sequentially consistent, for those who raise a flag, look once
@@ -142,6 +148,7 @@ private:
     std::uint64_t seed_;
     position capacity_;
     std::atomic<position> readable_;
+    std::atomic<position> search_end_;
 };
 
 using segment_pin = std::shared_ptr<mapped_segment>;

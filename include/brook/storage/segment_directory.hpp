@@ -6,6 +6,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <optional>
 #include <string>
@@ -140,8 +141,15 @@ public:
         std::unique_ptr<os::mapping> index_map;
         std::unique_ptr<os::file> index = open_index(index_path, summary.birth.capacity, index_map);
         const auto readable = static_cast<position>(size < summary.birth.capacity ? size : summary.birth.capacity);
-        return std::make_shared<mapped_segment>(std::string{log_path}, std::move(log), std::move(index), std::move(log_map), std::move(index_map),
-                                                summary.birth, readable);
+        position zeros_from = readable;
+        if (code = find_zeros(*log, zeros_from); code) {
+            return refuse(why, code, "cannot read " + log_path);
+        }
+        auto opened = std::make_shared<mapped_segment>(std::string{log_path}, std::move(log), std::move(index), std::move(log_map), std::move(index_map),
+                                                       summary.birth, readable);
+        const auto kept = align_up(std::uint64_t{zeros_from} + format::frame_header_size, std::uint64_t{4096});  // as far as closing leaves the disk space
+        opened->set_search_end(kept < readable ? static_cast<position>(kept) : readable);
+        return opened;
     }
 
     /// Reads and checks a segment's header without mapping it.
@@ -286,6 +294,26 @@ public:
     }
 
 private:
+    /// Moves `end` back to where a file's last zeros begin. By reads, which take no disk space for holes.
+    [[nodiscard]] static std::error_code find_zeros(const os::file& file, position& end) {
+        std::array<std::byte, 32 * 1024> raw;
+        static constexpr std::array<std::byte, sizeof(raw)> zeros{};
+        while (end > 0) {
+            const auto size = end < raw.size() ? end : static_cast<position>(raw.size());
+            if (const auto code = file.read_at(end - size, mutable_bytes{raw}.first(size))) {
+                return code;
+            }
+            if (std::memcmp(raw.data(), zeros.data(), size) != 0) {
+                for (position left = size; raw[left - 1] == std::byte{0}; --left) {
+                    --end;
+                }
+                return {};
+            }
+            end -= size;
+        }
+        return {};
+    }
+
     /// The index is derived: without one, look-ups walk the segment.
     [[nodiscard]] std::unique_ptr<os::file> open_index(const std::string& path, std::uint32_t capacity,
                                                        std::unique_ptr<os::mapping>& map) {
