@@ -30,6 +30,9 @@ public:
     /// From here on everything that was written before was written in another boot.
     void reboot() noexcept { boot_.fetch_add(1); }
 
+    /// From here on `random` gives a sequence of its own, the same for the same seed.
+    void use_random_seed(std::uint64_t seed) noexcept { next_random_.store(seed | 1); }
+
     /// Called by whoever asks for the time, on its thread. Set it while nobody else does.
     void on_monotonic(std::function<void()> told) { on_monotonic_ = std::move(told); }
 
@@ -52,7 +55,15 @@ public:
         }
         return real_.monotonic();
     }
-    [[nodiscard]] std::uint64_t random() override { return real_.random(); }
+    [[nodiscard]] std::uint64_t random() override {
+        if (next_random_.load() == 0) {
+            return real_.random();
+        }
+        std::uint64_t mixed = next_random_.fetch_add(0x9e3779b97f4a7c16u);  // splitmix64; even, so that it never is 0 again
+        mixed = (mixed ^ mixed >> 30) * 0xbf58476d1ce4e5b9u;
+        mixed = (mixed ^ mixed >> 27) * 0x94d049bb133111ebu;
+        return mixed ^ mixed >> 31;
+    }
     void wait(std::atomic<std::uint32_t>& word, std::uint32_t expected, std::optional<std::chrono::nanoseconds> timeout) noexcept override {
         real_.wait(word, expected, timeout);
     }
@@ -88,6 +99,7 @@ private:
 
     os::platform& real_;
     std::atomic<unsigned> boot_{1};
+    std::atomic<std::uint64_t> next_random_{0};  // 0: the real one's
     std::function<void()> on_monotonic_;
 };
 
