@@ -164,6 +164,13 @@ private:
             }
             home->is_synced.store(true, std::memory_order_release);
         }
+        if (!names_are_synced_) {
+            if (const auto code = files_.platform().sync_directory(files_.path())) {
+                fail(code, files_.path());
+                return false;
+            }
+            names_are_synced_ = true;
+        }
         synced_ = place;
         const bool has_records = place.next > durable_offset();
         if (has_records) {
@@ -244,7 +251,8 @@ private:
     appender& appends_;
     published_prefix& prefix_;
     event_count& events_;
-    log_place synced_;  // belongs to whoever leads the round
+    log_place synced_;  // belongs to whoever leads the round, as the next
+    bool names_are_synced_ = false;  // of the files that were there at the start: who made them may have died before that
     alignas(cache_line) std::atomic<offset> durable_{0};
     std::atomic<std::uint32_t> round_{0};  // grows at the end of each round; waiters sleep on it
     std::atomic<std::int32_t> waiting_{0};  // threads in `wait`
