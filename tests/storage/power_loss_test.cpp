@@ -17,8 +17,13 @@
 
 using namespace brook;
 using namespace brook::test;
+using brook::format::frame_header_size;
+using brook::format::segment_header_size;
 
 namespace {
+
+constexpr const char* first_log = "/p/00000000000000000000.log";
+constexpr std::uint32_t fills_a_page = 4096 - segment_header_size - frame_header_size;  // value of a segment's first record
 
 disk_state empty_partition() {
     powerless_platform machine{disk_state{}};
@@ -83,6 +88,34 @@ private:
     std::uint32_t segment_bytes_;
 };
 
+/// Changes a byte, on the disk too.
+void flip(powerless_platform& machine, const std::string& path, std::uint64_t at) {
+    std::error_code code;
+    const auto file = machine.open(path, os::open_mode::read_write, code);
+    REQUIRE(file);
+    std::array<std::byte, 1> one{};
+    REQUIRE_FALSE(file->read_at(at, one));
+    one[0] ^= std::byte{0x40};
+    REQUIRE_FALSE(file->write_at(at, one));
+    REQUIRE_FALSE(file->sync());
+}
+
+bool is_prefix(const std::vector<std::string>& of, const std::vector<std::string>& all) {
+    return of.size() <= all.size() && std::equal(of.begin(), of.end(), all.begin());
+}
+
+/// A log of three records, as a loss of power left it: of the first, which fills the first page, a byte is not what it
+/// was; the others, in the second page, are whole.
+disk_state with_a_torn_first_record() {
+    running before{empty_partition()};
+    before.require_open();
+    before.append(std::string(fills_a_page, 'a'));
+    before.append("old one");
+    before.append("old two");
+    flip(before.machine, first_log, 1'000);
+    return loss_of_power{before.machine.look()}.decide_everything();
+}
+
 }  // namespace
 
 TEST_CASE("what is durable after a kill stays, even if the dead process had not synced the segment's name", "[storage][power]") {
@@ -106,5 +139,87 @@ TEST_CASE("what is durable after a kill stays, even if the dead process had not 
         later.require_open();
         CHECK(later.values() == sent);
         CHECK(later.log->report().damages.empty());
+    }
+}
+
+TEST_CASE("a tail that a killed recovery has erased does not come back behind new records", "[storage][power]") {
+    running recovering{with_a_torn_first_record()};
+    const auto states = recovering.watch([&] { recovering.require_open(); });
+    CHECK(recovering.log->report().cut_bytes > 0);
+    std::size_t count = 0;
+    for (const auto& killed : states) {
+        running after{killed};
+        after.require_open();
+        CHECK(after.values().empty());
+        after.append(std::string(fills_a_page, 'b'));  // in place of the one that was torn: the old ones would be next
+        const disk_state last = after.machine.look();
+        const loss_of_power loss{last};
+        REQUIRE(loss.count() <= 4096);
+        loss.for_each_choice([&](const crash_choice& choice) {
+            running later{loss.decide(choice)};
+            later.require_open();
+            ++count;
+            if (!is_prefix(later.values(), after.values())) {
+                FAIL("record " << later.values().back() << " came back");
+            }
+        });
+    }
+    CHECK(count > 20);
+}
+
+TEST_CASE("a tail that recovery could not erase on the disk is erased by the next one", "[storage][power]") {
+    disk_state torn = with_a_torn_first_record();
+    bool had_failed = false;
+    for (std::uint64_t chance = 1; chance <= 32; ++chance) {  // which pages are lost
+        for (const std::uint64_t fails : {1u, 2u, 3u, 4u}) {
+            CAPTURE(chance, fails);
+            torn.chance = chance * 1'000;
+            running first{torn};
+            first.machine.fail_sync(fails);
+            const bool is_open = first.open();
+            CHECK(is_open == (first.machine.failed_syncs() == 0));
+            had_failed |= !is_open;
+            running second{first.machine.look()};
+            second.machine.fail_sync(1);  // and once more, when nothing is left to see
+            static_cast<void>(second.open());
+            running after{second.machine.look()};
+            after.require_open();
+            after.append(std::string(fills_a_page, 'b'));
+            REQUIRE_FALSE(after.log->sync());
+            running later{loss_of_power{after.machine.look()}.decide_nothing()};
+            later.require_open();
+            CHECK(later.values() == after.values());
+        }
+    }
+    CHECK(had_failed);
+}
+
+TEST_CASE("a segment that a killed recovery has put aside does not come back under its name", "[storage][power]") {
+    running before{empty_partition()};
+    before.require_open();
+    before.append("a");
+    before.append("torn");
+    REQUIRE_FALSE(before.log->roll());
+    before.append("old");
+    flip(before.machine, first_log, segment_header_size + 48 + frame_header_size + 2);
+    running recovering{loss_of_power{before.machine.look()}.decide_everything()};
+    const auto states = recovering.watch([&] { recovering.require_open(); });
+    CHECK(recovering.log->report().quarantined.size() == 2);
+    CHECK(recovering.values() == std::vector<std::string>{"a"});
+    for (const auto& killed : states) {
+        running after{killed};
+        after.require_open();
+        after.append("b");
+        const auto rolls = after.watch([&] { REQUIRE_FALSE(after.log->roll()); });
+        for (const auto& rolling : rolls) {
+            const loss_of_power loss{rolling};
+            loss.for_each_choice([&](const crash_choice& choice) {
+                running later{loss.decide(choice)};
+                later.require_open();
+                if (!is_prefix(later.values(), {"a", "b"})) {
+                    FAIL("record " << later.values().back() << " came back");
+                }
+            });
+        }
     }
 }

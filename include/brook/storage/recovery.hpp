@@ -257,6 +257,9 @@ private:
         // Signed only once nothing beyond the cut is left: killed before that, the next recovery must cut again, and not
         // take what lies beyond for the work of this boot.
         if (!same_identity) {
+            if (const auto code = scan.is_cut ? files_.platform().sync_directory(files_.path()) : std::error_code{}) {
+                return {code, files_.name().text() + ": cannot sync " + files_.path()};  // names, too, may be a killed recovery's work
+            }
             if (failure unsigned_ = segment_directory::sign(*pin, files_.name())) {
                 return unsigned_;
             }
@@ -517,7 +520,7 @@ private:
             }
         }
         if (dirty_end == scan.at && is_last) {
-            return {};
+            return sync_cut(scan);
         }
         // Positions that readers kept are of another history from now on. On the disk before anything is cut: a recovery
         // that is killed after the cut, and repeated, finds nothing to cut any more.
@@ -527,7 +530,7 @@ private:
             return why;
         }
         if (dirty_end == scan.at) {
-            return {};
+            return sync_cut(scan);
         }
         frame_view found;
         position saved_end = scan.at;
@@ -540,11 +543,26 @@ private:
             }
         }
         std::memset(memory.frame(scan.at), 0, dirty_end - scan.at);
-        if (const auto code = memory.log_file().sync()) {
-            return {code, files_.name().text() + ": cannot sync " + memory.path() + " after cutting it"};
+        if (failure why = sync_cut(scan)) {
+            return why;
         }
         log_->report.cut_bytes += dirty_end - scan.at;
         return {};
+    }
+
+    /// Also where there is nothing to erase: it may have been erased by a recovery that was killed before it had synced.
+    [[nodiscard]] failure sync_cut(const scan_state& scan) {
+        mapped_segment& memory = *scan.memory;
+        const auto code = memory.log_file().sync();
+        if (!code) {
+            return {};
+        }
+        // Zeros that could not be written pass for clean now, and the disk may have the old tail: the next opening, in
+        // this boot, would take them for what is there. Dirty again, its sync writes them, or fails like this one.
+        for (position at = scan.at; at < memory.readable(); at = align_up(at + 1, page_size)) {
+            rewrite(memory.frame(at));
+        }
+        return {code, files_.name().text() + ": cannot sync " + memory.path() + " after cutting it"};
     }
 
     [[nodiscard]] failure copy_aside(const scan_state& scan, position end) {
