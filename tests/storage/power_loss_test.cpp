@@ -223,3 +223,31 @@ TEST_CASE("a segment that a killed recovery has put aside does not come back und
         }
     }
 }
+
+TEST_CASE("what a recovery has kept aside is kept, also when the power goes while it erases", "[storage][power]") {
+    running recovering{with_a_torn_first_record()};
+    const auto states = recovering.watch([&] { recovering.require_open(); });
+    REQUIRE(recovering.log->report().quarantined.size() == 1);
+    const auto copies = [](const disk_state& disk) {
+        std::vector<std::vector<std::byte>> all;
+        for (const auto& entry : disk.nodes[disk.find("/p").value()].entries.all()) {
+            if (name_table::name_of(entry.name).ends_with(".quarantine")) {
+                all.push_back(disk.read(entry.node));
+            }
+        }
+        return all;
+    };
+    const auto whole = copies(recovering.machine.look()).front();
+    bool had_more = false;
+    for (const auto& state : states) {
+        const loss_of_power loss{state};
+        loss.for_each_choice([&](const crash_choice& choice) {
+            running later{loss.decide(choice)};
+            later.require_open();
+            const auto kept = copies(later.machine.look());
+            CHECK(std::find(kept.begin(), kept.end(), whole) != kept.end());
+            had_more |= kept.size() > 1;
+        });
+    }
+    CHECK(had_more);  // some were killed while they erased
+}

@@ -565,13 +565,24 @@ private:
         return {code, files_.name().text() + ": cannot sync " + memory.path() + " after cutting it"};
     }
 
+    /// Under a name of its own, unless a recovery that was killed behind this has made the same copy: one that was killed
+    /// while it erased has left less here than it had kept.
     [[nodiscard]] failure copy_aside(const scan_state& scan, position end) {
-        const std::string path = files_.path() + '/' + segment_name(scan.base) + '-' + std::to_string(scan.at) + ".quarantine";
-        files_.discard(path);  // a recovery that was killed here made it
+        const bytes tail{scan.memory->frame(scan.at), end - scan.at};
+        const std::string stem = files_.path() + '/' + segment_name(scan.base) + '-' + std::to_string(scan.at);
+        std::string path = stem + ".quarantine";
         std::error_code code;
-        const auto file = files_.platform().open(path, os::open_mode::create, code);
-        if (file) {
-            code = file->write_at(0, bytes{scan.memory->frame(scan.at), end - scan.at});
+        auto file = files_.platform().open(path, os::open_mode::create, code);
+        for (int attempt = 1; code == std::errc::file_exists && attempt < 1'000; ++attempt) {
+            if (file = find_copy(path, tail); file) {
+                code.clear();
+                break;
+            }
+            path = stem + '.' + std::to_string(attempt) + ".quarantine";
+            file = files_.platform().open(path, os::open_mode::create, code);
+        }
+        if (file && !code) {
+            code = file->write_at(0, tail);
         }
         if (file && !code) {
             code = file->sync();
@@ -580,10 +591,25 @@ private:
             code = files_.platform().sync_directory(files_.path());
         }
         if (code) {
+            if (file) {
+                files_.discard(path);
+            }
             return {code, files_.name().text() + ": cannot keep what is cut in " + path + "; make room and open again"};
         }
         log_->report.quarantined.push_back(path);
         return {};
+    }
+
+    /// The file, if it holds these very bytes.
+    [[nodiscard]] std::unique_ptr<os::file> find_copy(const std::string& path, bytes tail) const {
+        std::error_code code;
+        auto file = files_.platform().open(path, os::open_mode::read_write, code);
+        std::uint64_t size = 0;
+        if (!file || file->size(size) || size != tail.size()) {
+            return nullptr;
+        }
+        std::vector<std::byte> copy(tail.size());
+        return !file->read_at(0, copy) && std::memcmp(copy.data(), tail.data(), tail.size()) == 0 ? std::move(file) : nullptr;
     }
 
     [[nodiscard]] failure quarantine_from(std::size_t i) {
