@@ -251,3 +251,43 @@ TEST_CASE("what a recovery has kept aside is kept, also when the power goes whil
     }
     CHECK(had_more);  // some were killed while they erased
 }
+
+TEST_CASE("a spare that was taken and named opens, even if its base offset was not on the disk yet", "[storage][power]") {
+    running before{empty_partition(), 128 * kib};
+    before.require_open();
+    const std::string large(45'000, 'x');
+    before.append(large);
+    before.append(large);
+    REQUIRE_FALSE(before.log->upkeep(std::chrono::milliseconds{1}).why);
+    REQUIRE(before.machine.look().find("/p/spare.log"));
+    before.append(large);
+    REQUIRE_FALSE(before.machine.look().find("/p/00000000000000000002.log"));
+    const bool is_sealed_synced = GENERATE(false, true);
+    if (is_sealed_synced) {
+        REQUIRE_FALSE(before.log->upkeep(std::chrono::milliseconds{2}).why);
+    } else {
+        running killed{before.machine.look(), 128 * kib};  // recovery gives the name
+        killed.require_open();
+        before.machine.unplug();
+        running after{loss_of_power{killed.machine.look()}.decide_nothing(), 128 * kib};
+        after.require_open();
+        CHECK(after.values().empty());
+        return;
+    }
+    REQUIRE(before.machine.look().find("/p/00000000000000000002.log"));
+    const disk_state last = before.machine.look();
+    for (const bool has_garbage : {false, true}) {
+        loss_of_power loss{last};
+        crash_choice choice{std::vector<std::uint16_t>(loss.things().size(), 0), {}, false};
+        for (std::uint64_t tear = 0; tear < 50; ++tear) {
+            running after{loss.decide(choice), 128 * kib};
+            after.require_open();
+            CHECK(is_prefix(after.values(), {large, large, large}));
+            CHECK(after.values().size() >= 2);
+            CHECK(after.log->report().damages.empty());
+            after.append("next");
+            choice.tear = tear;
+            choice.has_garbage = has_garbage;
+        }
+    }
+}

@@ -227,6 +227,13 @@ private:
             }
             if (summary.base && *summary.base == base) {
                 pin = files_.open(files_.log_path(base), files_.index_path(base), why);
+            } else if (!summary.base && !same_identity) {
+                // A spare that was taken and named, whose base offset was not on the disk, or not whole, when the power went.
+                // Its name was; if it is not the right one, no frame verifies behind it.
+                pin = files_.open(files_.log_path(base), files_.index_path(base), why);
+                if (pin) {
+                    segment_directory::set_base(*pin, base);
+                }
             } else {
                 why = {errc::corrupt_record, ""};
             }
