@@ -116,8 +116,8 @@ private:
         }
         if (which == operation::sync) {
             poisoned_.insert(path);
-            has_failed_sync_ = true;
         }
+        has_failed_sync_ = has_failed_sync_ || which == operation::sync || which == operation::sync_directory;  // a name, too, may be what failed
     }
 
     faulty_platform& platform_;
