@@ -390,12 +390,11 @@ public:
     /// Returns   true when the disk became full.
     bool run_one(std::size_t pages, way how) {
         said_.reset();
-        const small_disk disk{root_.path(), pages + (how == way::a_file_goes ? spare_pages : 0)};
+        small_disk disk{root_.path(), pages + (how == way::a_file_goes ? spare_pages : 0)};
         if (how == way::a_file_goes) {
             disk.put_ballast(spare_pages);
         }
         const auto upkeep = pages % 2 == 0 ? maintenance::manual : maintenance::thread;
-        small_disk& changing = const_cast<small_disk&>(disk);
         in_child(pages, how, "filling", [&] {
             users all{disk.path() + "/store", upkeep, *said_};
             if (all.open()) {
@@ -409,7 +408,7 @@ public:
             if (how == way::closed) {
                 return all.close();
             }
-            how == way::a_file_goes ? disk.drop_ballast() : changing.grow(spare_pages);
+            how == way::a_file_goes ? disk.drop_ballast() : disk.grow(spare_pages);
             all.go_on();
             all.read_all();
             all.close();
@@ -425,10 +424,8 @@ public:
                 }
                 all.close();
             });
-            changing.grow(spare_pages);
-        } else {
-            changing.grow(spare_pages);
         }
+        disk.grow(spare_pages);
         in_child(pages, how, "opening when there is room", [&] {
             users all{disk.path() + "/store", upkeep, *said_};
             require(all.open(), "there is room, and opening finds none");
@@ -448,7 +445,7 @@ public:
 
     [[nodiscard]] bool report() const {
         const auto n = [](std::uint64_t value) { return static_cast<unsigned long long>(value); };
-        std::printf("full disk: %llu disks from 64 to %llu KiB%s, %llu of them were full; %llu records acknowledged and read, %llu calls refused; signals %llu, hangs %llu, bad %llu; %.1f s\n",
+        std::printf("full disk: %llu disks from 64 to %llu KiB%s, %llu of them were full; %llu records acknowledged and read, %llu calls refused; signals %llu, hangs or aborts %llu, bad %llu; %.1f s\n",
                     n(runs_), n(largest_ * page / 1024), has_end_ ? ", the next had room for everything" : "", n(full_), n(acknowledged_), n(refused_), n(signals_), n(hangs_),
                     n(bad_), elapsed());
         return bad_ == 0;
@@ -465,7 +462,8 @@ private:
         const pid_t child = fork_child();
         if (child == 0) {
             die_with_parent();
-            ::alarm(30);
+            watchdog patience{30};
+            patience.still_alive(when);
             try {
                 work();
             } catch (const violation& what) {
@@ -479,10 +477,10 @@ private:
         ::waitpid(child, &status, 0);
         std::string problem = said_->problem.data();
         if (WIFSIGNALED(status)) {
-            const int signal = WTERMSIG(status);
-            ++(signal == SIGALRM ? hangs_ : signals_);
-            problem = signal == SIGALRM ? "hangs" : std::string{"ends by a signal: "} + ::strsignal(signal);
+            ++signals_;
+            problem = std::string{"ends by a signal: "} + ::strsignal(WTERMSIG(status));
         } else if (WEXITSTATUS(status) != 0) {
+            ++hangs_;
             problem = "exit status " + std::to_string(WEXITSTATUS(status));
         }
         if (!problem.empty()) {
