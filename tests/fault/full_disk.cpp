@@ -452,7 +452,7 @@ public:
     }
 
 private:
-    static constexpr std::size_t spare_pages = 160;
+    static constexpr std::size_t spare_pages = 512;  // upkeep may take 1 MiB ahead of a busy topic
     static constexpr std::size_t most_pages = 1'024;
     static constexpr std::uint64_t most_bytes = 300'000;
 
