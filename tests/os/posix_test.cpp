@@ -194,6 +194,9 @@ TEST_CASE("posix opens regular files and nothing else", "[os][posix]") {
     CHECK_FALSE(posix().open(path, open_mode::read_write, code));
     CHECK(code == std::errc::not_supported);
 
+    CHECK_FALSE(posix().open(path, open_mode::read_only, code));
+    CHECK(code == std::errc::not_supported);
+
     CHECK_FALSE(posix().lock_file(path, code));
     CHECK(code == std::errc::not_supported);
 
@@ -219,6 +222,29 @@ TEST_CASE("posix refuses a file that belongs to somebody else", "[os][posix]") {
     CHECK(code == std::errc::operation_not_permitted);
     CHECK_FALSE(posix().lock_file(path, code));
     CHECK(code == std::errc::operation_not_permitted);
+    CHECK(posix().open(path, open_mode::read_only, code));  // who may read may look
+    CHECK_FALSE(code);
+}
+
+TEST_CASE("posix lets nobody change a file that was opened to be read", "[os][posix]") {
+    const temp_directory directory;
+    const std::string path = directory / "file";
+    REQUIRE_FALSE(create(path)->write_at(0, brook::as_bytes("as it was")));
+
+    std::error_code code;
+    const auto opened = posix().open(path, open_mode::read_only, code);
+    REQUIRE(opened);
+    CHECK(text_of(*opened, 0, 9) == "as it was");
+    CHECK(opened->write_at(0, brook::as_bytes("changed")));
+    CHECK(opened->allocate(0, 8192));
+    CHECK(opened->punch(0, 4096));
+    CHECK_FALSE(opened->map(4096, code));
+    CHECK(code == std::errc::permission_denied);
+    CHECK(text_of(*opened, 0, 9) == "as it was");
+
+    CHECK_FALSE(posix().open(directory / "missing", open_mode::read_only, code));
+    CHECK(code == std::errc::no_such_file_or_directory);
+    CHECK_FALSE(std::filesystem::exists(directory / "missing"));
 }
 
 TEST_CASE("posix creates what was not there, for its user alone", "[os][posix]") {

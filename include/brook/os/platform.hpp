@@ -113,6 +113,7 @@ public:
 enum class open_mode {
     read_write,  ///< must exist
     create,      ///< must not exist; mode 0600
+    read_only,   ///< must exist; for who looks and changes nothing: `write_at` and what else stores is refused
 };
 
 enum class entry_kind { file, directory, other };

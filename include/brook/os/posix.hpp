@@ -252,8 +252,8 @@ private:
 
 /// Linux, x86-64 or aarch64.
 ///
-/// Files are opened for reading and writing, and only where they belong to the effective user. `list` and
-/// `sync_directory` do not follow a symbolic link in the last component either: who allows one there adds a slash.
+/// Files are opened for writing only where they belong to the effective user. `list` and `sync_directory` do not follow
+/// a symbolic link in the last component either: who allows one there adds a slash.
 ///
 /// Threads   shared.
 class posix_platform final : public platform {
@@ -264,7 +264,7 @@ public:
     [[nodiscard]] std::unique_ptr<file> open(const std::string& path, open_mode mode, std::error_code& code) override {
         const auto opened = std::make_shared<detail::descriptor>();
         std::unique_ptr<file> result{new detail::posix_file{opened}};
-        code = detail::open_regular(path, mode == open_mode::create ? O_CREAT | O_EXCL : 0, *opened);
+        code = detail::open_regular(path, mode == open_mode::create ? O_RDWR | O_CREAT | O_EXCL : mode == open_mode::read_only ? O_RDONLY : O_RDWR, *opened);
         if (code) {
             return nullptr;
         }
@@ -348,7 +348,7 @@ public:
     [[nodiscard]] std::unique_ptr<lock> lock_file(const std::string& path, std::error_code& code) override {
         auto* const made = new detail::posix_lock;
         std::unique_ptr<lock> result{made};
-        code = detail::open_regular(path, O_CREAT, made->held);
+        code = detail::open_regular(path, O_RDWR | O_CREAT, made->held);
         if (code) {
             return nullptr;
         }

@@ -70,10 +70,10 @@ private:
     int number_;
 };
 
-/// Opens what must be a regular file of ours. Symbolic links are not followed, and nothing makes it wait: not a FIFO
-/// without a peer, not a lease.
+/// Opens what must be a regular file: of ours, unless it is only read. Symbolic links are not followed, and nothing makes
+/// it wait: not a FIFO without a peer, not a lease. `flags` name the access: O_RDWR or O_RDONLY.
 [[nodiscard]] inline std::error_code open_regular(const std::string& path, int flags, descriptor& opened) noexcept {
-    constexpr int always = O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
+    constexpr int always = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
     opened.reset(uninterrupted([&] { return ::open(path.c_str(), always | flags, S_IRUSR | S_IWUSR); }));
     if (!opened.is_open()) {
         // What the kernel says of a symbolic link, a directory, and a socket or a device that nobody serves.
@@ -85,7 +85,7 @@ private:
     std::error_code code = outcome(::fstat(opened.number(), &status));
     if (!code && !S_ISREG(status.st_mode)) {
         code = std::make_error_code(std::errc::not_supported);
-    } else if (!code && status.st_uid != ::geteuid()) {
+    } else if (!code && (flags & O_ACCMODE) != O_RDONLY && status.st_uid != ::geteuid()) {
         code = std::make_error_code(std::errc::operation_not_permitted);
     }
     if (code) {
