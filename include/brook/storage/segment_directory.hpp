@@ -67,6 +67,38 @@ struct segment_summary {
     format::segment_footer footer{};                   ///< where it ends
 };
 
+/// Checks a segment's header piece by piece. `raw` is its 256 bytes, or nothing where the file is shorter.
+/// Errors    corrupt_record when it is not this partition's segment, unsupported_version.
+[[nodiscard]] inline failure summarize(bytes raw, const std::string& log_path, const partition_name& name, segment_summary& summary) {
+    const bool is_whole = raw.size() == format::segment_header_size;
+    if (is_whole) {
+        summary.birth = load<format::segment_birth>(raw.data());
+    }
+    const format::segment_birth& birth = summary.birth;
+    if (!is_whole || !format::verifies(birth)) {
+        return {errc::corrupt_record, name.text() + ": " + log_path + " has no valid header at position 0; restore it from a copy"};
+    }
+    if (birth.version > format::format_version) {
+        return {errc::unsupported_version, name.text() + ": " + log_path + " has format version " + std::to_string(birth.version) +
+                                               ", this brook reads up to " + std::to_string(format::format_version) + "; use a newer one"};
+    }
+    if (birth.topic != name.topic_id || birth.partition != name.number || birth.header_size != format::segment_header_size ||
+        birth.capacity < 2 * format::segment_header_size || birth.capacity > gib * 2u - 1) {
+        return {errc::corrupt_record, name.text() + ": " + log_path + " is the segment of another partition; put the right file back"};
+    }
+    const auto base_plus_one = load<std::uint64_t>(raw.data() + format::base_at);
+    const auto check = load<std::uint64_t>(raw.data() + format::base_check_at);
+    if (base_plus_one != 0 && check == format::base_check(birth.seed, base_plus_one)) {
+        summary.base = static_cast<offset>(base_plus_one - 1);
+    }
+    summary.is_spare = base_plus_one == 0;
+    summary.writer = load<format::segment_writer>(raw.data() + format::writer_at);
+    summary.has_writer = format::verifies(summary.writer);
+    summary.footer = load<format::segment_footer>(raw.data() + format::footer_at);
+    summary.has_footer = format::verifies(summary.footer, birth.seed);
+    return {};
+}
+
 /// The files of one partition.
 ///
 /// Threads   shared, as far as no two calls work on the same file.
@@ -171,33 +203,8 @@ public:
             refuse(why, code, "cannot read " + log_path);
             return nullptr;
         }
-        summary.birth = load<format::segment_birth>(raw.data());
-        const format::segment_birth& birth = summary.birth;
-        if (size < raw.size() || !format::verifies(birth)) {
-            why = {errc::corrupt_record, name_.text() + ": " + log_path + " has no valid header at position 0; restore it from a copy"};
-            return nullptr;
-        }
-        if (birth.version > format::format_version) {
-            why = {errc::unsupported_version, name_.text() + ": " + log_path + " has format version " + std::to_string(birth.version) +
-                                                  ", this brook reads up to " + std::to_string(format::format_version) + "; use a newer one"};
-            return nullptr;
-        }
-        if (birth.topic != name_.topic_id || birth.partition != name_.number || birth.header_size != format::segment_header_size ||
-            birth.capacity < 2 * format::segment_header_size || birth.capacity > gib * 2u - 1) {
-            why = {errc::corrupt_record, name_.text() + ": " + log_path + " is the segment of another partition; put the right file back"};
-            return nullptr;
-        }
-        const auto base_plus_one = load<std::uint64_t>(raw.data() + format::base_at);
-        const auto check = load<std::uint64_t>(raw.data() + format::base_check_at);
-        if (base_plus_one != 0 && check == format::base_check(birth.seed, base_plus_one)) {
-            summary.base = static_cast<offset>(base_plus_one - 1);
-        }
-        summary.is_spare = base_plus_one == 0;
-        summary.writer = load<format::segment_writer>(raw.data() + format::writer_at);
-        summary.has_writer = format::verifies(summary.writer);
-        summary.footer = load<format::segment_footer>(raw.data() + format::footer_at);
-        summary.has_footer = format::verifies(summary.footer, birth.seed);
-        return file;
+        why = summarize(bytes{raw}.first(size < raw.size() ? 0 : raw.size()), log_path, name_, summary);
+        return why ? nullptr : std::move(file);
     }
 
     /// Says who appends from now on: before the first append, so that a kill is never taken for a power loss.
