@@ -1,6 +1,7 @@
 // The whole library, for the first time. odr_second.cpp is the second; both are part of every test binary, so that
 // a function that is neither inline nor a template fails to link.
 #include <brook/brook.hpp>
+#include <brook/verify.hpp>
 
 #include <cstdint>
 #include <string>

@@ -1,5 +1,6 @@
 // The whole library, for the second time; see odr_first.cpp.
 #include <brook/brook.hpp>
+#include <brook/verify.hpp>
 
 #include <chrono>
 #include <cstddef>

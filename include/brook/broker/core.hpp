@@ -303,16 +303,13 @@ private:
         return false;
     }
 
-    static constexpr std::string_view meta_kind = "brook-broker";
-    static constexpr std::uint32_t meta_version = 1;
-
     void check_meta() const {
         const std::string path = directory_ + "/broker.meta";
-        static_cast<void>(format::properties::decode(read_small_file(platform_, path), meta_kind, meta_version, path));
+        static_cast<void>(format::properties::decode(read_small_file(platform_, path), broker_meta_kind, broker_meta_version, path));
     }
 
     void write_meta() {
-        format::properties meta{std::string{meta_kind}, meta_version};
+        format::properties meta{std::string{broker_meta_kind}, broker_meta_version};
         meta.set("cluster_id", format::properties::hex(platform_.random()) + format::properties::hex(platform_.random()));
         const std::size_t slash = directory_.rfind('/');
         const std::string parent = slash == std::string::npos ? "." : slash == 0 ? "/" : directory_.substr(0, slash);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -16,6 +17,9 @@
 namespace brook::inline BROOK_ABI::broker_room {
 
 inline constexpr std::size_t small_file_max = 64 * 1024;
+
+inline constexpr std::string_view broker_meta_kind = "brook-broker";
+inline constexpr std::uint32_t broker_meta_version = 1;
 
 /// Throws what went wrong with a path, unless nothing did.
 inline void check(std::error_code code, const std::string& what) {
@@ -38,9 +42,10 @@ inline void write_small_file(os::platform& platform, const std::string& path, st
 }
 
 /// Errors    the system's, with the path; corrupt_record when it is too large to be what it should be.
-[[nodiscard]] inline std::string read_small_file(os::platform& platform, const std::string& path) {
+[[nodiscard]] inline std::string read_small_file(os::platform& platform, const std::string& path,
+                                                 os::open_mode mode = os::open_mode::read_write) {
     std::error_code code;
-    const auto file = platform.open(path, os::open_mode::read_write, code);
+    const auto file = platform.open(path, mode, code);
     check(code, "cannot open " + path);
     std::uint64_t size = 0;
     check(file->size(size), "cannot read " + path);
