@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -16,6 +17,7 @@
 #include "broker/outcome.hpp"
 #include "client/reading.hpp"
 #include "support/catch.hpp"
+#include "support/faulty_platform.hpp"
 #include "support/temp_directory.hpp"
 
 using namespace std::chrono_literals;
@@ -23,7 +25,9 @@ using namespace std::chrono_literals;
 using brook::errc;
 using brook::no_key;
 using brook::test::code_of;
+using brook::test::faulty_platform;
 using brook::test::in_child;
+using brook::test::operation;
 using brook::test::outcome_of;
 using brook::test::read_numbers;
 using brook::test::temp_directory;
@@ -262,4 +266,68 @@ TEST_CASE("a child that lives longer than its parent's broker does not keep the 
     }
     broker.reset();
     CHECK_FALSE(code_of([&] { brook::broker{directory.path(), by_hand()}; }));
+}
+
+TEST_CASE("a writer that makes room while its broker closes writes nothing into what the next broker owns", "[client][broker][close]") {
+    const temp_directory directory;
+    faulty_platform platform;
+    std::atomic<std::thread::id> sender{};
+    std::atomic<bool> is_in_the_middle{false};
+    std::atomic<bool> may_go_on{false};
+    platform.on_call([&](operation which, const std::string& path) {
+        if (which == operation::write && path.find(".log") != std::string::npos && std::this_thread::get_id() == sender.load() && !is_in_the_middle.exchange(true)) {
+            while (!may_go_on) {
+                std::this_thread::yield();
+            }
+        }
+    });
+    std::optional<brook::broker> first;
+    first.emplace(directory.path(), brook::broker_options{.maintenance = brook::maintenance::manual, .platform = &platform});
+    const auto topic = first->create_topic<no_key, std::string>("texts", {.segment_bytes = 1 << 20});
+    std::jthread writer{[&] {
+        sender = std::this_thread::get_id();
+        brook::producer producer{topic};
+        std::error_code code;
+        for (int i = 0; i < 5'000 && !code; ++i) {
+            static_cast<void>(producer.send(std::string(1'000, 'x')).get(code));
+        }
+    }};
+    while (!is_in_the_middle) {
+        std::this_thread::yield();
+    }
+    std::jthread closer{[&] { first.reset(); }};
+    // The directory is free once the writer is through. Were it free before, what is sent now would be written over.
+    std::uint64_t acknowledged = 0;
+    for (int attempt = 0; attempt < 2'000 && acknowledged == 0; ++attempt) {
+        try {
+            brook::broker second{directory.path(), {.maintenance = brook::maintenance::manual}};
+            const auto same = second.topic<no_key, std::string>("texts");
+            brook::producer producer{same};
+            for (; acknowledged < 100; ++acknowledged) {
+                static_cast<void>(producer.send(std::string(1'000, 'y')).get());
+            }
+            may_go_on = true;
+            writer.join();
+        } catch (const brook::error& why) {
+            REQUIRE(why.code() == errc::directory_in_use);
+        }
+    }
+    may_go_on = true;
+    closer.join();
+    if (writer.joinable()) {
+        writer.join();
+    }
+    brook::broker last{directory.path(), {.maintenance = brook::maintenance::manual}};
+    std::uint64_t found = 0;
+    brook::consumer consumer{last.topic<no_key, std::string>("texts")};
+    while (!consumer.caught_up() || found == 0) {
+        for (const auto records = consumer.poll(0s); const auto& record : records) {
+            found += record.value().front() == 'y' ? 1u : 0u;
+            static_cast<void>(record);
+        }
+        if (acknowledged == 0) {
+            break;
+        }
+    }
+    CHECK(found == acknowledged);
 }

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <fstream>
 #include <iterator>
 #include <optional>
 #include <string>
@@ -171,4 +172,61 @@ TEST_CASE("a key that was sent without a view of it can be read from the batch a
     const auto gone = *std::next(records.begin());
     CHECK(gone.is_tombstone());
     CHECK(code_of([&] { static_cast<void>(gone.value()); }) == errc::no_value);
+}
+
+TEST_CASE("a lone record with an extension is read as what it is", "[client][records]") {
+    world here;
+    const auto topic = here.broker->create_topic<std::string, std::string>("texts");
+    brook::producer producer{topic};
+    producer.send("before", "plain");
+    {
+        using namespace brook::format;
+        brook::storage::log& log = brook::detail::access::engine(topic).log(0);
+        constexpr std::string_view key = "AAAABBBBCC";
+        constexpr std::string_view value = "extended";
+        constexpr std::uint32_t size = frame_header_size + extension::bytes_each + 16 + 8;
+        brook::storage::claim taken;
+        REQUIRE(log.try_take(frame_length(size), 1, taken));
+        std::byte* const body = taken.data + frame_header_size + extension::bytes_each;
+        brook::copy_bytes(body, key.data(), key.size());
+        brook::copy_bytes(body + 16, value.data(), value.size());
+        log.publish(taken, frame_word::published(size, attribute::lone, extension::producer), 5, static_cast<std::uint32_t>(key.size()));
+    }
+    producer.send("after", "plain");
+    brook::consumer consumer{topic};
+    const auto records = consumer.poll(0s);
+    REQUIRE(records.size() == 3);
+    std::vector<std::string> all;
+    for (const auto& record : records) {
+        all.push_back(std::string{record.key()} + '=' + std::string{record.value()} + '@' + std::to_string(record.offset()));
+    }
+    CHECK(all == std::vector<std::string>{"before=plain@0", "AAAABBBBCC=extended@1", "after=plain@2"});
+}
+
+TEST_CASE("what was read while it was new is verified once it has been to the disk", "[client][records]") {
+    world here;
+    const auto topic = here.broker->create_topic<no_key, std::string>("texts", {.segment_bytes = 65'536});
+    brook::producer producer{topic};
+    if (GENERATE(true, false)) {
+        producer.send_batch(0, std::vector<std::string>{"value", "other"}).get();
+    } else {
+        producer.send("value").get();
+    }
+    brook::consumer early{topic};
+    const auto held = early.poll(0s);  // keeps the segment's memory, and what is known of it
+    REQUIRE_FALSE(held.empty());
+    topic.partition(0).roll();
+    here.broker->maintain();
+    here.broker->maintain();
+    {
+        std::fstream file{here.directory / "topics/texts/0/00000000000000000000.log", std::ios::in | std::ios::out | std::ios::binary};
+        std::string head(4'096, '\0');
+        file.read(head.data(), static_cast<std::streamsize>(head.size()));
+        const auto at = head.find("value");
+        REQUIRE(at != std::string::npos);
+        file.seekp(static_cast<std::streamoff>(at));
+        file << "ROTTE";
+    }
+    brook::consumer late{topic};
+    CHECK(code_of([&] { static_cast<void>(late.poll(0s)); }) == errc::corrupt_record);
 }

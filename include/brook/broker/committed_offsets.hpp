@@ -81,13 +81,11 @@ public:
 private:
     static constexpr std::size_t fixed_key_size = 20;
 
-    [[nodiscard]] static std::string key_of(std::string_view group, const format::topic_id& topic, std::int32_t partition) {
-        std::string key(fixed_key_size + group.size(), '\0');
-        std::byte* const raw = as_mutable_bytes(key).data();
-        store(raw, topic);
-        store(raw + topic.size(), partition);
-        copy_bytes(raw + fixed_key_size, group.data(), group.size());
-        return key;
+    /// Allocates nothing: it is called with a claim in hand, which must come to its publication.
+    static void write_key(std::byte* to, std::string_view group, const format::topic_id& topic, std::int32_t partition) noexcept {
+        store(to, topic);
+        store(to + topic.size(), partition);
+        copy_bytes(to + fixed_key_size, group.data(), group.size());
     }
 
     [[nodiscard]] storage::log& log() const { return topic_->partition(0); }
@@ -107,8 +105,7 @@ private:
         std::byte* entry = taken.data + format::frame_header_size;
         for (const auto& position : positions) {
             const format::entry_layout layout = format::lay_out_entry(entry, sizes);
-            const std::string key = key_of(group, position.topic, position.partition);
-            copy_bytes(layout.key, key.data(), key.size());
+            write_key(layout.key, group, position.topic, position.partition);
             store(layout.value, position.next);
             entry = layout.end;
         }

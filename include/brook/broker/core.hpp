@@ -164,6 +164,7 @@ public:
     }
 
     [[nodiscard]] std::vector<std::string> topic_names() const {
+        require_open();
         const std::scoped_lock guard{topics_mutex_};
         std::vector<std::string> names;
         for (const auto& topic : topics_) {
@@ -193,6 +194,9 @@ public:
     }
 
     void leave(const std::string& group, member_id member) noexcept {
+        if (is_forked()) {
+            return;  // it is the parent's member
+        }
         const std::scoped_lock guard{groups_mutex_};
         for (std::size_t i = 0; i < members_.size(); ++i) {
             if (members_[i].id == member && members_[i].group == group) {
@@ -552,6 +556,7 @@ private:
     [[nodiscard]] bool may_rest() {
         const std::scoped_lock one_at_a_time{upkeep_mutex_};
         shared_->rest();
+        shared_->upkeep.fence();  // the flag stands before the look, to those, too, who publish without a barrier
         for (storage::log* const log : open_logs()) {
             if (log->options().promises_durability() && log->log_end_offset() != log->notes().end) {
                 return false;

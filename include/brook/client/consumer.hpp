@@ -385,7 +385,9 @@ private:
                 }
             }
             for (auto& one : partitions_) {
-                one.log->expect_reader();
+                if (!one.is_paused) {
+                    one.log->expect_reader();
+                }
             }
             shared.readers.fence();
             if (nothing_new() && !wakeups_->is_rung()) {

@@ -216,12 +216,17 @@ public:
                     if (now.is_bare) {
                         break;
                     }
-                    if (format::record_slice one; word.is_plain_lone() && one.look_at_lone(here.frame, word)) {
-                        here.entry = here.frame;
-                        break;
+                    if (word.kind() != format::frame_kind::data || (word.attributes() & format::attribute::codec_mask) != 0) {
+                        continue;
                     }
-                    format::record_walk records{format::load_header(here.frame), here.frame};
-                    if (word.kind() == format::frame_kind::data && find_in_batch(batch, records, here)) {
+                    if ((word.attributes() & format::attribute::lone) != 0) {
+                        if (format::record_slice one; one.look_at_lone(here.frame, word)) {
+                            here.entry = here.frame;
+                            break;
+                        }
+                        continue;
+                    }
+                    if (format::record_walk entries{format::load_header(here.frame), here.frame}; find_in_batch(batch, entries, here)) {
                         break;
                     }
                 } else if (here.part < batch.more_.size()) {
@@ -250,7 +255,7 @@ public:
             for (format::record_slice one; here.entry = walk.entry(), here.index = walk.index(), walk.next(one);) {
                 if (const auto at = one.offset(); at >= now.first && at < now.last) {
                     const auto header = format::load_header(here.frame);
-                    const bool is_simple = (header.extension & format::extension::detail) == 0 && header.base_offset + header.count <= now.last;
+                    const bool is_simple = (header.extension & format::extension::detail) == 0 && header.count <= now.last - header.base_offset;
                     here.entries_left = is_simple ? header.count - here.index - 1 : 0;
                     return true;
                 }
@@ -273,6 +278,9 @@ public:
     records(records&& other) noexcept
         : first_{std::move(other.first_)}, more_{std::move(other.more_)}, count_{std::exchange(other.count_, 0)} {}
     records& operator=(records&& other) noexcept {
+        if (this == &other) {
+            return *this;
+        }
         first_ = std::move(other.first_);
         more_ = std::move(other.more_);
         count_ = std::exchange(other.count_, 0);

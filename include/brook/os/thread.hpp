@@ -5,6 +5,8 @@
 
 #include <pthread.h>
 
+#include <exception>
+
 #include <brook/core/config.hpp>
 #include <brook/core/error.hpp>
 
@@ -44,9 +46,11 @@ public:
 
     /// Waits until the function has returned.
     ///
-    /// Requires  it is running.
+    /// Requires  it is running, and does not call this itself: it would use what its owner destroys next.
     void join() noexcept {
-        ::pthread_join(id_, nullptr);
+        if (::pthread_join(id_, nullptr) != 0) {
+            std::terminate();
+        }
         run_ = nullptr;
     }
 

@@ -59,7 +59,7 @@ public:
           events_{events},
           upkeep_{upkeep},
           segment_bytes_{segment_bytes},
-          zeroes_ahead_{is_durable},
+          zero_chunk_{is_durable ? page_size : mib},
           hot_memory_{files.platform().allocate_wiped_on_fork(sizeof(hot_words))},
           hot_{new (hot_memory_) hot_words} {
         hot_->sleepers_fence = files.platform().has_thread_fence();
@@ -199,6 +199,7 @@ public:
             reason_ = std::move(reason);
             hot_->current.store(nullptr, std::memory_order_release);
             seal_tail(*segments_.last());
+            const std::scoped_lock no_growth{growth_mutex_};  // who was writing zeros ahead is through, and whoever comes later sees the seal
         }
         events_.notify();
     }
@@ -228,7 +229,7 @@ public:
             }
             const std::uint64_t wanted = std::uint64_t{home->allocated} + step;
             const segment_pin pin = home->pin();
-            if (!pin || !extend(*home, *pin, wanted, zeroes_ahead_ ? page_size : mib, why)) {
+            if (!pin || !extend(*home, *pin, wanted, why)) {
                 break;
             }
         }
@@ -252,7 +253,7 @@ public:
         }
         auto made = begin(0, pin);
         while (made->ready.load(std::memory_order_relaxed) < made->limit) {
-            if (!extend(*made, *pin, std::uint64_t{made->allocated} + mib, zeroes_ahead_ ? page_size : mib, why)) {
+            if (!extend(*made, *pin, std::uint64_t{made->allocated} + mib, why)) {
                 files_.discard_spare();
                 return why;
             }
@@ -356,6 +357,9 @@ private:
         if (home.ready.load(std::memory_order_relaxed) >= end) {
             return true;  // somebody else has
         }
+        if (tail_word{home.tail.load(std::memory_order_acquire)}.is_sealed()) {
+            return true;  // nobody claims there any more, and after a close the bytes may be another broker's: the caller looks again
+        }
         const std::uint32_t step = home.allocated < first_window ? first_window : home.allocated > mib ? mib : home.allocated;
         const std::uint64_t least = std::uint64_t{end} + format::frame_header_size;
         const std::uint64_t doubled = std::uint64_t{home.allocated} + step;
@@ -364,15 +368,15 @@ private:
             return true;  // sealed, synced and let go meanwhile: the caller looks again
         }
         upkeep_.notify();  // the writer is at the edge of what was prepared
-        return extend(home, *pin, least > doubled ? least : doubled, zeroes_ahead_ ? page_size : mib, why);
+        return extend(home, *pin, least > doubled ? least : doubled, why);
     }
 
     /// Takes disk space up to `wanted`, then makes it part of what may be claimed. Zeros are written ahead in pieces of
-    /// `zero_chunk` bytes (0: not at all), which decides the size of the page cache's folios: large ones are cheap to
+    /// `zero_chunk_` bytes, which decides the size of the page cache's folios: large ones are cheap to
     /// fault in, small ones are cheap to sync one by one.
     ///
     /// Requires  the growth lock, or a segment that nobody else knows.
-    [[nodiscard]] bool extend(segment& home, mapped_segment& memory, std::uint64_t wanted, std::uint32_t zero_chunk, failure& why) {
+    [[nodiscard]] bool extend(segment& home, mapped_segment& memory, std::uint64_t wanted, failure& why) {
         const position begin = home.allocated;
         const std::uint64_t capacity = memory.capacity();
         const std::uint64_t rounded = align_up(wanted, std::uint64_t{page_size});
@@ -386,7 +390,7 @@ private:
                 return false;
             }
             if (end > begin) {
-                if (zero_chunk != 0 && !write_zeros(memory, begin, end, zero_chunk, why)) {
+                if (!write_zeros(memory, begin, end, why)) {
                     return false;
                 }
                 static_cast<void>(memory.log().populate(begin, end - begin));  // a kernel that cannot: the first stores fault
@@ -404,10 +408,10 @@ private:
         return true;
     }
 
-    [[nodiscard]] bool write_zeros(mapped_segment& memory, position begin, position end, std::uint32_t chunk, failure& why) {
+    [[nodiscard]] bool write_zeros(mapped_segment& memory, position begin, position end, failure& why) {
         static std::byte zeros[mib];  // not const: takes no room in the program's file that way
         for (position at = begin; at < end;) {
-            const std::uint32_t size = end - at < chunk ? end - at : chunk;
+            const std::uint32_t size = end - at < zero_chunk_ ? end - at : zero_chunk_;
             if (const auto code = memory.log_file().write_at(at, bytes{zeros, size})) {
                 why = {code, files_.name().text() + ": cannot write " + memory.path() + " ahead at position " + std::to_string(at)};
                 return false;
@@ -464,7 +468,7 @@ private:
         {
             const std::scoped_lock guard{growth_mutex_};
             const std::uint64_t wanted = std::uint64_t{at} + format::frame_header_size;
-            if ((wanted > home.allocated || wanted > pin->readable()) && !extend(home, *pin, wanted, zeroes_ahead_ ? page_size : mib, why)) {
+            if ((wanted > home.allocated || wanted > pin->readable()) && !extend(home, *pin, wanted, why)) {
                 return false;
             }
         }
@@ -502,7 +506,7 @@ private:
     event_count& events_;
     event_count& upkeep_;
     std::uint32_t segment_bytes_;
-    bool zeroes_ahead_;  // the writer, too, writes zeros before it stores: what a later sync writes is then small
+    std::uint32_t zero_chunk_;  // zeros are written ahead in such pieces: where syncs are waited for, small ones
     void* hot_memory_;
     hot_words* hot_;
 

@@ -269,7 +269,7 @@ private:
         }
         mapped_segment& segment = *pin_;
         std::byte* const data = segment.data();
-        const position end = segment.readable();
+        const position end = segment.readable() / format::frame_alignment * format::frame_alignment;  // a file may have been cut anywhere
         if (end < format::frame_header_size) {
             return;
         }
@@ -343,9 +343,10 @@ private:
 
     [[nodiscard]] look look_here(bool verify, frame_view& found) {
         const position verified_to = pin_->verified_to.load(std::memory_order_relaxed);
+        const position from_disk = pin_->written_from.load(std::memory_order_relaxed);  // before the look, which verifies that much at least
         const bool is_due = verify && at_ >= verified_to;
         const look seen = look_for_reader(*pin_, at_, next_, is_due, found);
-        if (seen == look::frame && is_due && at_ == verified_to) {
+        if (seen == look::frame && is_due && at_ == verified_to && found.end() <= from_disk) {
             pin_->verified_to.store(found.end(), std::memory_order_relaxed);
         }
         return seen;

@@ -161,8 +161,8 @@ private:
             }
             why = {};
             const auto footer = raw.begin() + format::footer_at;
-            has_broken_footer_ = !summary.footer && std::any_of(footer, footer + sizeof(format::segment_footer), [](std::byte value) { return value != std::byte{0}; });
-            if (!has_broken_footer_ && summary.writer && (summary.is_spare || summary.base)) {
+            has_broken_footer_ = !summary.has_footer && std::any_of(footer, footer + sizeof(format::segment_footer), [](std::byte value) { return value != std::byte{0}; });
+            if (!has_broken_footer_ && summary.has_writer && (summary.is_spare || summary.base)) {
                 break;
             }
         }
@@ -373,7 +373,12 @@ private:
             told.file = link.path;
             file = open_segment(link.path, link.summary, link.problem);
         }
-        if (file && link.summary.base != link.base) {
+        std::error_code unknown;  // then it is told as another boot's: no more is believed of it than can be shown
+        told.is_of_this_boot = file && segment_directory::same_identity(link.summary, *file, unknown);
+        // A spare that was taken and named when the power went, before its base offset was on the disk, is what its name
+        // says; what lies before the checkpoint's place had been synced.
+        const bool is_named_only = !link.summary.base && !told.is_of_this_boot && link.base >= static_cast<offset>(checkpoint_.segment_base);
+        if (file && link.summary.base != link.base && !is_named_only) {
             link.problem = {errc::corrupt_record, link.summary.base       ? "says that it begins at offset " + std::to_string(*link.summary.base) + "; give it that name"
                                                   : link.summary.is_spare ? "is a spare under the name of a segment; put the right file back"
                                                                           : "does not say where it begins: its base offset does not verify. Restore it from a copy"};
@@ -386,16 +391,15 @@ private:
         const segment_summary& summary = link.summary;
         told.is_readable = true;
         told.capacity = summary.birth.capacity;
-        told.has_footer = summary.footer.has_value();
-        told.is_of_this_boot = segment_directory::same_identity(summary, *file);
+        told.has_footer = summary.has_footer;
         if (is_deep) {
             segment_scrub walk{*file, name_, summary, link.base, rules, link.scan};
             walk.walk();
             check_index(link, walk);
-        } else if (summary.footer) {
+        } else if (summary.has_footer) {
             told.is_sealed = true;
-            told.end_offset = summary.footer->end_offset;
-            told.used_bytes = std::uint64_t{summary.footer->seal_position} + format::frame_header_size;
+            told.end_offset = summary.footer.end_offset;
+            told.used_bytes = std::uint64_t{summary.footer.seal_position} + format::frame_header_size;
         }
     }
 
@@ -425,7 +429,7 @@ private:
         }
         for (const auto& link : chain_) {
             if (link.scan.report.is_readable) {
-                raise_evidence(link.summary.footer ? link.summary.footer->end_offset : 0, evidence_source::footer, link.path, format::footer_at);
+                raise_evidence(link.summary.has_footer ? link.summary.footer.end_offset : 0, evidence_source::footer, link.path, format::footer_at);
                 raise_evidence(link.scan.evidence, evidence_source::frame, link.path, link.scan.evidence_at);
             }
         }
@@ -640,7 +644,7 @@ private:
                                                 " slots point elsewhere than the frames are. Harmless, since readers check them; with the broker closed the file may be removed",
                      link.scan.first_wrong_slot, link.scan.first_wrong_slot + sizeof(index_slot));
             }
-            if (told.is_readable && !link.summary.writer) {
+            if (told.is_readable && !link.summary.has_writer) {
                 tell(severity::note, link.path, "who wrote it last does not verify: the next open takes it as written in another boot", format::writer_at,
                      format::writer_at + sizeof(format::segment_writer));
             }

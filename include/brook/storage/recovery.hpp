@@ -566,7 +566,7 @@ private:
         }
         // Zeros that could not be written pass for clean now, and the disk may have the old tail: the next opening, in
         // this boot, would take them for what is there. Dirty again, its sync writes them, or fails like this one.
-        for (position at = scan.at; at < memory.readable(); at = align_up(at + 1, page_size)) {
+        for (position at = scan.at; at < memory.search_end(); at = align_up(at + 1, page_size)) {  // no hole behind it is filled
             rewrite(memory.frame(at));
         }
         return {code, files_.name().text() + ": cannot sync " + memory.path() + " after cutting it"};

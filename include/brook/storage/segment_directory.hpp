@@ -304,13 +304,12 @@ private:
     /// Moves `end` back to where a file's last zeros begin. By reads, which take no disk space for holes.
     [[nodiscard]] static std::error_code find_zeros(const os::file& file, position& end) {
         std::array<std::byte, 32 * 1024> raw;
-        static constexpr std::array<std::byte, sizeof(raw)> zeros{};
         while (end > 0) {
             const auto size = end < raw.size() ? end : static_cast<position>(raw.size());
             if (const auto code = file.read_at(end - size, mutable_bytes{raw}.first(size))) {
                 return code;
             }
-            if (std::memcmp(raw.data(), zeros.data(), size) != 0) {
+            if (raw[0] != std::byte{0} || std::memcmp(raw.data(), raw.data() + 1, size - 1) != 0) {  // not all alike, and zero
                 for (position left = size; raw[left - 1] == std::byte{0}; --left) {
                     --end;
                 }

@@ -281,7 +281,7 @@ private:
     }
 
     void check_footer(std::uint64_t seal) {
-        if (summary_.footer && (summary_.footer->end_offset != next_ || summary_.footer->seal_position != seal)) {
+        if (summary_.has_footer && (summary_.footer.end_offset != next_ || summary_.footer.seal_position != seal)) {
             add_break({log_break::kind::malformed, format::footer_at, format::footer_at + sizeof(format::segment_footer), next_, next_, into_.report.records,
                        "the footer names another end than the seal, which stands at position " + std::to_string(seal)});
         }
