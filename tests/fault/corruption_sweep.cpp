@@ -355,7 +355,7 @@ private:
     void add_older() {
         const std::uint64_t n = paths_.size();
         const std::uint64_t m = moments_.size();
-        const auto restore = [this](file_tree& files, const store_moment& older, const std::string& path) {
+        const auto restore = [](file_tree& files, const store_moment& older, const std::string& path) {
             if (const auto found = older.files.find(path); found != older.files.end()) {
                 files[path] = found->second;
             } else {
