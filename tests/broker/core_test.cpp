@@ -23,6 +23,8 @@
 #include "broker/watched_platform.hpp"
 #include "support/catch.hpp"
 #include "support/faulty_platform.hpp"
+#include "support/powerless_platform.hpp"
+#include "support/simulated_disk.hpp"
 #include "support/temp_directory.hpp"
 
 using namespace std::chrono_literals;
@@ -786,4 +788,32 @@ TEST_CASE("a group has one member, and takes the next when that one leaves", "[b
     CHECK(code_of([&] { static_cast<void>(broker.join("group")); }) == errc::group_max_size_reached);
     broker.leave("group", first);
     CHECK(broker.join("group") != first);
+}
+
+TEST_CASE("a directory that was being made when the power went opens afterwards", "[broker][core][power]") {
+    using namespace brook::test;
+    powerless_platform machine{disk_state{}};
+    REQUIRE_FALSE(machine.make_directory("/d"));
+    REQUIRE_FALSE(machine.sync_directory("/"));
+    std::vector<disk_state> states;
+    machine.on_call([&](auto& held, const char*) { states.push_back(held.state()); });
+    { const core made{"/d/data", by_hand(&machine)}; }
+    machine.on_call(nullptr);
+    states.push_back(machine.look());
+
+    std::size_t count = 0;
+    for (const auto& state : states) {
+        const loss_of_power loss{state};
+        for (std::size_t alone = 0; alone <= loss.things().size(); ++alone) {  // of all that is undecided, one thing arrives
+            crash_choice choice{std::vector<std::uint16_t>(loss.things().size(), 0), {}, false};
+            if (alone < loss.things().size()) {
+                choice.options[alone] = static_cast<std::uint16_t>(loss.things()[alone].options() - 1);
+            }
+            powerless_platform after{loss.decide(choice)};
+            CAPTURE(count);
+            CHECK(outcome_of([&] { const core opened{"/d/data", by_hand(&after)}; }).text == "");
+            ++count;
+        }
+    }
+    CHECK(count > 50);
 }

@@ -353,7 +353,8 @@ private:
 
 class powerless_file final : public os::file {
 public:
-    powerless_file(std::shared_ptr<machine> on, std::uint32_t node) : machine_{std::move(on)}, node_{node} {}
+    powerless_file(std::shared_ptr<machine> on, std::uint32_t node, bool is_read_only)
+        : machine_{std::move(on)}, node_{node}, is_read_only_{is_read_only} {}
 
     [[nodiscard]] std::error_code size(std::uint64_t& bytes) const noexcept override {
         const std::scoped_lock guard{machine_->mutex};
@@ -404,6 +405,9 @@ public:
 private:
     template <class Change>
     [[nodiscard]] std::error_code changing(const char* call, const Change& change) {
+        if (is_read_only_) {
+            return std::make_error_code(std::errc::bad_file_descriptor);
+        }
         const std::scoped_lock guard{machine_->mutex};
         const std::error_code code = machine_->begin(call);
         return code ? code : change();
@@ -411,6 +415,7 @@ private:
 
     const std::shared_ptr<machine> machine_;
     const std::uint32_t node_;
+    const bool is_read_only_;
 };
 
 }  // namespace detail
@@ -501,7 +506,7 @@ public:
         code = !where ? std::make_error_code(std::errc::no_such_file_or_directory) : std::error_code{};
         if (!code && mode == os::open_mode::create) {
             code = where->node ? std::make_error_code(std::errc::file_exists) : machine_->begin("create");
-            return code ? nullptr : std::make_unique<detail::powerless_file>(machine_, machine_->make(*where, false));
+            return code ? nullptr : std::make_unique<detail::powerless_file>(machine_, machine_->make(*where, false), false);
         }
         if (!code && machine_->is_unplugged) {
             code = std::make_error_code(std::errc::io_error);
@@ -510,7 +515,7 @@ public:
         } else if (!code && machine_->state().nodes[*where->node].is_directory) {
             code = std::make_error_code(std::errc::not_supported);
         }
-        return code ? nullptr : std::make_unique<detail::powerless_file>(machine_, *where->node);
+        return code ? nullptr : std::make_unique<detail::powerless_file>(machine_, *where->node, mode == os::open_mode::read_only);
     }
 
     [[nodiscard]] std::error_code rename_to_new(const std::string& from, const std::string& to) override {

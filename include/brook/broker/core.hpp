@@ -288,6 +288,8 @@ private:
         }
         check(code, "cannot lock " + directory_ + "/broker.lock");
         has_meta() ? check_meta() : write_meta();  // asked again: another may have begun it before we had the lock
+        // Before anything else is in the directory: without broker.meta it would be a stranger's.
+        check(platform_.sync_directory(directory_), "cannot sync " + directory_);
     }
 
     /// Errors    not_a_brook_directory: there is no broker.meta, and there is something else.
