@@ -185,6 +185,13 @@ TEST_CASE("a tail that recovery could not erase on the disk is erased by the nex
             running after{second.machine.look()};
             after.require_open();
             after.append(std::string(fills_a_page, 'b'));
+            const disk_state last = after.machine.look();
+            const loss_of_power loss{last};
+            loss.for_each_choice([&](const crash_choice& choice) {
+                running later{loss.decide(choice)};
+                later.require_open();
+                CHECK(later.values().size() <= 1);
+            });
             REQUIRE_FALSE(after.log->sync());
             running later{loss_of_power{after.machine.look()}.decide_nothing()};
             later.require_open();

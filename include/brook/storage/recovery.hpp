@@ -564,10 +564,17 @@ private:
         if (!code) {
             return {};
         }
-        // Zeros that could not be written pass for clean now, and the disk may have the old tail: the next opening, in
-        // this boot, would take them for what is there. Dirty again, its sync writes them, or fails like this one.
-        for (position at = scan.at; at < memory.search_end(); at = align_up(at + 1, page_size)) {  // no hole behind it is filled
-            rewrite(memory.frame(at));
+        // Zeros that could not be written pass for clean now, and the disk may have the old tail, also where a recovery
+        // before this one erased it: the next opening, in this boot, would take them for what is there. Written again, they
+        // are dirty, and its sync brings them to the disk, or fails like this one. Not stored, since a hole may be among
+        // them, and the disk full.
+        static constexpr std::array<std::byte, page_size> zeros{};
+        for (position at = scan.at; at < memory.readable();) {
+            const position end = align_up(at + 1, page_size) < memory.readable() ? align_up(at + 1, page_size) : memory.readable();
+            if (memory.log_file().write_at(at, bytes{zeros}.first(end - at))) {
+                break;
+            }
+            at = end;
         }
         return {code, files_.name().text() + ": cannot sync " + memory.path() + " after cutting it"};
     }
