@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstdlib>
 #include <random>
 #include <string>
 #include <vector>
@@ -902,104 +901,4 @@ TEST_CASE("a segment's footer is evidence too", "[storage][recovery]") {
     CHECK(orders.log->report().damages.front().last == 8);
     CHECK(orders.log->report().quarantined.empty());
     check_holds(*orders.log, 8, 200);
-}
-
-namespace {
-
-/// What a disk holds after the power went: of each sector that differs, the durable version or the last one, and the
-/// words of a sector all of one version. Files that were made since are whole or, unless synced, gone.
-image mixture(const image& durable, const image& last, std::mt19937_64& random) {
-    constexpr std::size_t sector = 512;
-    image mixed = last;
-    const unsigned chance = 1 + static_cast<unsigned>(random() % 15);  // of 16
-    for (auto& [name, content] : mixed) {
-        const auto old = durable.find(name);
-        const std::size_t headers = 512;  // a new file's header is synced before it has its name
-        for (std::size_t at = old == durable.end() ? headers : 0; at < content.size(); at += sector) {
-            if (random() % 16 < chance) {
-                continue;
-            }
-            const std::size_t size = std::min(sector, content.size() - at);
-            if (old == durable.end() || old->second.size() < at + size) {
-                std::fill_n(content.begin() + static_cast<std::ptrdiff_t>(at), size, '\0');
-            } else {
-                content.replace(at, size, old->second, at, size);
-            }
-        }
-    }
-    return mixed;
-}
-
-}  // namespace
-
-TEST_CASE("whatever sectors a loss of power leaves, the log is a prefix, and stays one through the next loss", "[storage][recovery][power]") {
-    const char* const budget = std::getenv("BROOK_FAULT_SECONDS");
-    const std::uint64_t rounds = budget != nullptr ? 200 * static_cast<std::uint64_t>(std::atoi(budget)) + 1 : 150;
-    std::uint64_t cuts = 0;
-    for (std::uint64_t seed = 1; seed <= rounds; ++seed) {
-        CAPTURE(seed);
-        std::mt19937_64 random{seed};
-        partition orders{{.segment_bytes = random() % 2 == 0 ? 4 * kib : 16 * kib}};
-        orders.open();
-        std::int64_t next = 0;
-        std::int64_t acknowledged = 0;
-        std::vector<read_record> sent;  // a record's value tells in which life it was sent: those of an older must not come back
-        image durable = orders.files();
-        // Every sync of a file makes what it holds durable, a rename takes that along; directories are always in order.
-        // A file is named as when it was opened.
-        orders.platform.on_call([&](operation which, const std::string& path) {
-            const auto short_name = [](const std::string& of) { return of.substr(of.rfind('/') + 1); };
-            if (which == operation::sync && path.starts_with(orders.path())) {
-                const std::string named = path.ends_with(".tmp") ? path.substr(0, path.size() - 4) : path;
-                durable[short_name(named)] = read_whole(std::filesystem::exists(named) ? named : path);
-            } else if (which == operation::rename && path.ends_with(".quarantine")) {
-                auto moved = durable.extract(short_name(path.substr(0, path.find(" -> "))));
-                if (!moved.empty()) {
-                    moved.key() = short_name(path);
-                    durable.insert(std::move(moved));
-                }
-            }
-        });
-        for (int life = 0; life < 4; ++life) {
-            const auto steps = 3 + random() % 6;
-            for (std::uint64_t step = 0; step < steps; ++step) {
-                switch (random() % 6) {
-                    case 0:
-                        REQUIRE_FALSE(orders.log->sync());
-                        acknowledged = next;
-                        break;
-                    case 1: orders.keep_up(); break;
-                    case 2: CHECK(orders.log->roll().text == ""); break;
-                    default: {
-                        const auto count = static_cast<std::int64_t>(random() % 40);
-                        for (std::int64_t n = next; n < next + count; ++n) {
-                            failure why;
-                            sent.push_back({n, life, std::nullopt, value_of(n)});
-                            sent.back().value->front() = static_cast<char>('A' + life);
-                            REQUIRE(append(*orders.log, std::nullopt, sent.back().value, life, why) == n);
-                        }
-                        next += count;
-                    }
-                }
-                acknowledged = std::max(acknowledged, orders.log->durable_offset());
-            }
-            const image last = orders.kill();
-            const image left = mixture(durable, last, random);
-            orders.wake_up_with(left);
-            durable = left;  // recovery's own work counts only as far as it is synced
-            orders.open();
-            const offset end = orders.log->log_end_offset();
-            CAPTURE(life, next, acknowledged, end);
-            REQUIRE(end >= acknowledged);
-            REQUIRE(end <= next);
-            REQUIRE(orders.log->report().damages.empty());
-            sent.resize(static_cast<std::size_t>(end));
-            const reading all = read_from(*orders.log, 0, 100);
-            CHECK(all.why.text == "");
-            CHECK(difference(all.records, sent) == "");
-            cuts += orders.log->report().cut_bytes > 0 ? 1 : 0;
-            next = end;
-        }
-    }
-    CHECK(cuts > 20);  // the pictures were not all of whole logs
 }
