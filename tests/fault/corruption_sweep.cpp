@@ -245,10 +245,7 @@ private:
         for (std::size_t file = 0; file < paths_.size(); ++file) {
             const std::string& content = base_.files.at(paths_[file]);
             const std::size_t end = meaning_of(paths_[file], content);
-            // Logs are cut between words: where nothing but a frame's padding is gone, the oracle calls it whole, and recovery
-            // does not.
-            const std::size_t step = paths_[file].ends_with(".log") ? 8 : 1;
-            for (std::size_t length = 0; length < content.size(); length += length < end ? step : 1'000) {
+            for (std::size_t length = 0; length < content.size(); length += length < end ? 1 : 997) {
                 all.push_back({file, length});
             }
         }

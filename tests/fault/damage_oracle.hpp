@@ -124,10 +124,10 @@ private:
     [[nodiscard]] bool has_header(const std::string& segment) const {
         return is_intact(segment, 0, 80) && damaged(segment)->size() >= format::segment_header_size;
     }
-    /// The zeros that fill it up may be anything, and must be there.
+    /// What its checksum does not cover may be anything, and must be there.
     [[nodiscard]] bool is_intact(const frame_place& frame) const {
         return has_header(frame.file) && is_intact(frame.file, frame.begin, frame.begin + frame.size) &&
-               damaged(frame.file)->size() >= align_up(frame.begin + frame.size, std::size_t{format::frame_alignment});
+               damaged(frame.file)->size() >= frame.begin + frame.length;
     }
 
     /// True when a frame's place looks as if nothing had ever been published there.

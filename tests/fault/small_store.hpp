@@ -144,7 +144,8 @@ struct stored_record {
 struct frame_place {
     std::string file;
     std::size_t begin = 0;
-    std::size_t size = 0;  ///< of what its checksum covers: not the zeros behind it
+    std::size_t size = 0;    ///< of what its checksum covers: not the zeros behind it, nor what lies in a gap
+    std::size_t length = 0;  ///< bytes to the next one
     brook::offset first = 0;
     brook::offset last = 0;
     format::frame_kind kind{};
@@ -469,7 +470,8 @@ private:
             const format::frame_word word = format::word_of(header);
             const auto taken = static_cast<brook::offset>(format::offsets_taken(header, data));
             const bool has_body = word.kind() == format::frame_kind::data;
-            truth.frames.push_back({path, at, has_body ? word.size() : format::frame_header_size, header.base_offset, header.base_offset + taken, word.kind()});
+            truth.frames.push_back({path, at, has_body ? word.size() : format::frame_header_size, word.length(),
+                                    header.base_offset, header.base_offset + taken, word.kind()});
             truth.end = std::max(truth.end, header.base_offset + taken);
             if (word.kind() == format::frame_kind::evidence) {
                 truth.evidence.push_back({path, at, at + word.size(), header.base_timestamp});
