@@ -590,9 +590,9 @@ TEST_CASE("closing while others write, read, wait and keep up ends them all", "[
         for (int t = 0; t < 2; ++t) {
             threads.emplace_back([&] {
                 failure why;
-                while (append(log, std::nullopt, "value", 0, why) >= 0) {
+                for (offset at; (at = append(log, std::nullopt, "value", 0, why)) >= 0;) {
                     ++acknowledged;
-                    if (const failure waited = log.wait_acknowledged(acknowledged.load()); waited && waited.code != errc::closed) {
+                    if (const failure waited = log.wait_acknowledged(at); waited && waited.code != errc::closed) {
                         ++errors;
                     }
                 }
