@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <string_view>
 
@@ -91,6 +92,19 @@ TEST_CASE("a file that is empty, short or zeros has no checkpoint", "[format][ch
         CHECK(read.has_value() == has_first);
         if (read) {
             CHECK(read->sequence == (has_second ? 9u : 8u));
+        }
+    }
+}
+
+TEST_CASE("a slot with an offset that no log can have does not count", "[format][checkpoint]") {
+    for (const auto member : {&checkpoint::durable_offset, &checkpoint::log_start_offset, &checkpoint::high_watermark, &checkpoint::segment_base,
+                              &checkpoint::segment_offset}) {
+        checkpoint slot;
+        slot.*member = largest_offset;
+        CHECK(verifies(sealed(slot)));
+        for (const offset bad : {largest_offset + 1, std::numeric_limits<offset>::max(), offset{-1}}) {
+            slot.*member = bad;
+            CHECK_FALSE(verifies(sealed(slot)));
         }
     }
 }

@@ -86,3 +86,10 @@ TEST_CASE("the check of a base offset is of this base and this segment", "[forma
         CHECK(base_check(5, 100) != base_check(5 ^ (std::uint64_t{1} << bit), 100));
     }
 }
+
+TEST_CASE("a footer with an end that no log can have does not count", "[format][segment_header]") {
+    CHECK(verifies(make_footer(7, largest_offset, 4096, 1), 7));
+    for (const offset bad : {largest_offset + 1, offset{-1}}) {
+        CHECK_FALSE(verifies(make_footer(7, bad, 4096, 1), 7));
+    }
+}

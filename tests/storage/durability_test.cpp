@@ -5,15 +5,18 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdint>
+#include <new>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "support/catch.hpp"
+#include "support/failing_memory.hpp"
 #include "support/partition.hpp"
 
 using namespace brook;
 using namespace brook::test;
+using namespace std::chrono_literals;
 using brook::format::frame_kind;
 
 namespace {
@@ -207,6 +210,33 @@ TEST_CASE("a failed sync is final", "[storage][durability][fault]") {
     append_range(again, 20, 30);
     REQUIRE(again.wait_acknowledged(29).text == "");
     CHECK(again.durable_offset() == 30);
+}
+
+TEST_CASE("a sync that fails where memory is out is as final, and nobody waits for ever", "[storage][durability][fault]") {
+    bool has_succeeded = false;
+    std::uint64_t failures = 0;
+    for (std::uint64_t allocation = 1; !has_succeeded; ++allocation) {
+        CAPTURE(allocation);
+        partition orders{{.segment_bytes = 16 * kib, .flush_messages = 1}};
+        storage::log& log = orders.open();
+        append_range(log, 0, 10);
+        orders.platform.fail(operation::sync);
+        failure why;
+        try {
+            const failing_memory out_of_it{allocation};
+            why = log.wait_acknowledged(9);
+            has_succeeded = !failing_memory::has_failed();
+        } catch (const std::bad_alloc&) {
+            ++failures;
+        }
+        orders.platform.forget_calls();
+        CHECK(log.wait_acknowledged(9, orders.platform.monotonic() + 10s).code == errc::partition_failed);  // at once: nobody leads a round any more
+        CHECK(orders.platform.calls(operation::sync) == 0);
+        CHECK(log.durable_offset() == 0);
+        CHECK(append(log, std::nullopt, "x", 0, why) == -1);
+        CHECK(why.code == errc::partition_failed);
+    }
+    CHECK(failures > 0);
 }
 
 TEST_CASE("a failed sync fails everybody who waits for it", "[storage][durability][fault]") {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <random>
 #include <string>
 #include <vector>
@@ -871,6 +872,36 @@ TEST_CASE("a spare with the newest records that cannot be read makes opening fai
     orders.platform.heal();
     orders.open();
     check_holds(*orders.log, 0, 25);
+}
+
+TEST_CASE("evidence of more records than a log can have is nobody's", "[storage][recovery]") {
+    partition orders;
+    orders.open();
+    append_range(*orders.log, 0, 50);
+    REQUIRE_FALSE(orders.log->sync());
+    image left = orders.files();
+    orders.kill();
+    std::string& content = left.at(first_log);
+    const offset claimed = GENERATE(largest_offset + 1, std::numeric_limits<offset>::max());
+    bool is_forged = false;
+    for (const auto& frame : frames_of(content)) {
+        if (frame.kind() == frame_kind::evidence) {
+            auto* const data = reinterpret_cast<std::byte*>(content.data()) + frame.at;
+            format::frame_header header = format::load_header(data);
+            header.base_timestamp = claimed;
+            const auto seed = load<format::segment_birth>(reinterpret_cast<const std::byte*>(content.data())).seed;
+            header.checksum = format::checksum_of(seed, static_cast<position>(frame.at), header, data);
+            store(data, header);
+            is_forged = true;
+        }
+    }
+    REQUIRE(is_forged);
+    orders.wake_up_with(left);
+    orders.open();
+    CHECK(orders.log->report().damages.empty());
+    CHECK(orders.log->log_end_offset() == 50);
+    append_range(*orders.log, 50, 60);
+    check_holds(*orders.log, 0, 60);
 }
 
 TEST_CASE("a segment's footer is evidence too", "[storage][recovery]") {

@@ -28,14 +28,15 @@ TEST_CASE("segments are named by their base offset, in twenty digits", "[storage
     CHECK(segment_name(0) == "00000000000000000000");
     CHECK(segment_name(42) == "00000000000000000042");
     CHECK(segment_name(std::numeric_limits<offset>::max()) == "09223372036854775807");
-    for (const offset base : {offset{0}, offset{1}, offset{99'999}, std::numeric_limits<offset>::max() / 10 - 1}) {
+    for (const offset base : {offset{0}, offset{1}, offset{99'999}, largest_offset}) {
         CHECK(parse_segment_name(segment_name(base) + ".log", ".log") == base);
         CHECK(parse_segment_name(segment_name(base) + ".index", ".index") == base);
         CHECK_FALSE(parse_segment_name(segment_name(base) + ".index", ".log"));
     }
     for (const char* const name : {"", ".log", "spare.log", "0.log", "000000000000000000000.log", "0000000000000000000.log",
                                    "0000000000000000000x.log", "-0000000000000000001.log", " 0000000000000000001.log",
-                                   "00000000000000000000.log.tmp", "00000000000000000000log", "99999999999999999999.log"}) {
+                                   "00000000000000000000.log.tmp", "00000000000000000000log", "99999999999999999999.log",
+                                   "04611686018427387905.log"}) {
         CAPTURE(name);
         CHECK_FALSE(parse_segment_name(name, ".log"));
     }

@@ -17,6 +17,10 @@ namespace brook::inline BROOK_ABI {
 /// where a position is wanted.
 using offset = std::int64_t;
 
+/// More than any log will have: what is larger on a disk is not ours. The sum of an offset and anything that a segment
+/// holds is a number, then.
+inline constexpr offset largest_offset = offset{1} << 62;
+
 /// A byte in a segment file. Segments are smaller than 2 GiB.
 using position = std::uint32_t;
 

@@ -62,7 +62,9 @@ inline constexpr std::size_t checkpoint_file_size = 2 * checkpoint_slot_size;
 }
 
 [[nodiscard]] inline bool verifies(const checkpoint& slot) noexcept {
-    return slot.magic == checkpoint{}.magic && slot.checksum == detail::checksum_before_last(slot);
+    const auto is_offset = [](std::int64_t value) { return value >= 0 && value <= largest_offset; };
+    return slot.magic == checkpoint{}.magic && slot.checksum == detail::checksum_before_last(slot) && is_offset(slot.durable_offset) &&
+           is_offset(slot.log_start_offset) && is_offset(slot.high_watermark) && is_offset(slot.segment_base) && is_offset(slot.segment_offset);
 }
 
 /// Byte in the file where the slot with this sequence is written.

@@ -141,7 +141,7 @@ template <class Block>
 }
 
 [[nodiscard]] inline bool verifies(const segment_footer& footer, std::uint64_t seed) noexcept {
-    return footer.checksum == (detail::checksum_before_last(footer) ^ seed);
+    return footer.checksum == (detail::checksum_before_last(footer) ^ seed) && footer.end_offset >= 0 && footer.end_offset <= largest_offset;
 }
 
 }  // namespace brook::inline BROOK_ABI::format

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdint>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <string>
 #include <utility>
@@ -71,8 +72,7 @@ public:
             if (here.is_in_company()) {
                 platform.yield();  // let those who were answered by the last round append what this one will carry
             }
-            const bool has_moved = sync_to(prefix_.advance());
-            end_round();
+            const bool has_moved = lead([&] { return sync_to(prefix_.advance()); });
             if (failure why = sync_failure()) {
                 return why;
             }
@@ -94,15 +94,16 @@ public:
         if (sync_failure() || syncing_.exchange(true, std::memory_order_acquire)) {
             return false;
         }
-        log_place published = prefix_.advance();  // not before this thread leads: it must not lie behind what is synced
-        const bool is_due = published.home != synced_.home;
-        if (is_due) {
-            published.at = format::segment_header_size;
-            published.next = published.home->base;
-            static_cast<void>(sync_to(published));
-        }
-        end_round();
-        return is_due;
+        return lead([&] {
+            log_place published = prefix_.advance();  // not before this thread leads: it must not lie behind what is synced
+            const bool is_due = published.home != synced_.home;
+            if (is_due) {
+                published.at = format::segment_header_size;
+                published.next = published.home->base;
+                static_cast<void>(sync_to(published));
+            }
+            return is_due;
+        });
     }
 
     /// Where recovery may begin: everything before it is on the disk. No place (a null home) while a round is under way.
@@ -110,9 +111,7 @@ public:
         if (syncing_.exchange(true, std::memory_order_acquire)) {
             return {};
         }
-        const log_place place = synced_;
-        end_round();
-        return place;
+        return lead([&] { return synced_; });
     }
 
     /// Why a sync failed, if one did.
@@ -135,10 +134,19 @@ private:
         std::atomic<std::int32_t>& waiting_;
     };
 
-    void end_round() noexcept {
-        syncing_.store(false, std::memory_order_release);
-        round_.fetch_add(1, std::memory_order_release);
-        files_.platform().wake_all(round_);
+    /// What this thread does while `syncing_` is its own. Others wait for the end of it, however it ends.
+    template <class Work>
+    auto lead(const Work& work) -> decltype(work()) {
+        struct round_end {
+            durability& of;
+            ~round_end() {
+                of.syncing_.store(false, std::memory_order_release);
+                of.round_.fetch_add(1, std::memory_order_release);
+                of.files_.platform().wake_all(of.round_);
+            }
+        };
+        const round_end at_the_end{*this};
+        return work();
     }
 
     /// Syncs every segment up to the place. Only for the thread that leads the round.
@@ -194,12 +202,18 @@ private:
     }
 
     void fail(std::error_code code, const std::string& path) {
-        failure why{errc::partition_failed, files_.name().text() + ": sync of " + path + " failed (" + code.message() +
-                                                "); what is above offset " + std::to_string(durable_offset()) +
-                                                " may be lost with the power; close the broker, see to the disk, open again"};
+        failure why{errc::partition_failed, {}};
+        failure kept = why;
+        try {
+            why.text = files_.name().text() + ": sync of " + path + " failed (" + code.message() + "); what is above offset " +
+                       std::to_string(durable_offset()) + " may be lost with the power; close the broker, see to the disk, open again";
+            kept.text = why.text;
+        } catch (const std::bad_alloc&) {
+            // Then without the words. What has failed must not be tried again.
+        }
         {
             const std::scoped_lock guard{failure_mutex_};
-            failure_ = why;
+            failure_ = std::move(kept);
         }
         appends_.stop(append_state::failed, std::move(why));
     }

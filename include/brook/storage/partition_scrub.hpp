@@ -415,7 +415,7 @@ private:
     // ---- what is durable ----
 
     void raise_evidence(offset durable, evidence_source by, const std::string& file, std::uint64_t at) {
-        if (durable > report_->durable_offset) {
+        if (durable > report_->durable_offset && durable <= largest_offset) {
             report_->durable_offset = durable;
             report_->durable_by = by;
             report_->durable_file = file;

@@ -510,7 +510,7 @@ private:
     }
 
     void raise_evidence(offset durable) noexcept {
-        if (durable > log_->checkpoint.durable_offset) {
+        if (durable > log_->checkpoint.durable_offset && durable <= largest_offset) {
             log_->checkpoint.durable_offset = durable;
         }
     }

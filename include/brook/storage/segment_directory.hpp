@@ -53,7 +53,7 @@ struct partition_name {
         }
         base = base * 10 + static_cast<std::uint64_t>(digit - '0');
     }
-    return static_cast<offset>(base);
+    return base <= static_cast<std::uint64_t>(largest_offset) ? std::optional{static_cast<offset>(base)} : std::nullopt;
 }
 
 /// What a segment's first 256 bytes say, checked piece by piece.
