@@ -155,6 +155,7 @@ TEST_CASE("a directory is one broker's at a time", "[broker][core]") {
         const auto refused = outcome_of(open);
         CHECK(refused.code == errc::directory_in_use);
         CHECK(refused.names(scratch.path()));
+        CHECK(refused.names("process " + std::to_string(::getpid())));
         CHECK(read(scratch / "broker.lock") == std::to_string(::getpid()) + "\n");
     }
     SECTION("of two processes the second is refused") {

@@ -311,6 +311,12 @@ TEST_CASE("an offset that the partition does not have goes by auto_offset_reset"
         auto consumer = make(offset_reset::none);
         CHECK(code_of([&] { static_cast<void>(consumer.poll(0s)); }) == errc::offset_out_of_range);
         CHECK(code_of([&] { static_cast<void>(consumer.poll()); }) == errc::offset_out_of_range);
+        consumer.seek(topic.partition(0), 99);
+        const auto refused = outcome_of([&] { static_cast<void>(consumer.poll(0s)); });
+        CHECK(refused.code == errc::offset_out_of_range);
+        CHECK(refused.names("partition 0"));
+        CHECK(refused.names("offset 99"));
+        CHECK(refused.names("from 0 to 5"));
         consumer.seek(topic.partition(0), 4);
         CHECK(poll_now(consumer) == range(4, 5));
     }

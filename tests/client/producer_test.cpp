@@ -464,7 +464,9 @@ TEST_CASE("a batch is appended whole, with dense offsets", "[client][producer][b
         CHECK(read[i].value == batch[i].second);
     }
 
-    CHECK(code_of([&] { static_cast<void>(to_numbers.send_batch(0, std::vector<std::uint64_t>{})); }) == errc::invalid_config);
+    const auto refused = outcome_of([&] { static_cast<void>(to_numbers.send_batch(0, std::vector<std::uint64_t>{})); });
+    CHECK(refused.code == errc::invalid_config);
+    CHECK(refused.names("topic 'numbers'"));
     CHECK(code_of([&] { static_cast<void>(to_pairs.send_batch(0, std::map<std::string, std::string>{})); }) == errc::invalid_config);
     CHECK(numbers.partition(0).log_end_offset() == 0);
 }

@@ -284,12 +284,24 @@ private:
         std::error_code code;
         lock_ = platform_.lock_file(directory_ + "/broker.lock", code);
         if (code == std::errc::resource_unavailable_try_again) {
-            throw_error(errc::directory_in_use, directory_ + " is open in another broker, here or in the process whose id broker.lock holds");
+            throw_error(errc::directory_in_use, directory_ + " is open in another broker, " + text_of_holder());
         }
         check(code, "cannot lock " + directory_ + "/broker.lock");
         has_meta() ? check_meta() : write_meta();  // asked again: another may have begun it before we had the lock
         // Before anything else is in the directory: without broker.meta it would be a stranger's.
         check(platform_.sync_directory(directory_), "cannot sync " + directory_);
+    }
+
+    /// Nobody decides by it: the lock is the kernel's, and the number may be of a process that has just gone.
+    [[nodiscard]] std::string text_of_holder() const {
+        std::string text;
+        try {
+            text = read_small_file(platform_, directory_ + "/broker.lock", os::open_mode::read_only);
+        } catch (const error&) {
+            text.clear();  // then without it
+        }
+        const std::string number = text.substr(0, text.find_first_not_of("0123456789"));
+        return number.empty() ? "here or in another process" : "that of process " + number;
     }
 
     /// Errors    not_a_brook_directory: there is no broker.meta, and there is something else.

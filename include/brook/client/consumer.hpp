@@ -345,12 +345,13 @@ private:
         }
     }
 
-    void reset(assigned& one, const char* why) {
+    void reset(assigned& one, const std::string& why) {
         switch (options_.auto_offset_reset) {
             case offset_reset::earliest: one.reader.seek(one.log->log_start_offset()); break;
             case offset_reset::latest: one.reader.seek(one.log->log_end_offset()); break;
             case offset_reset::none:
-                throw_error(errc::offset_out_of_range, place(one.number) + ": " + why + ", and auto_offset_reset is none; seek first");
+                throw_error(errc::offset_out_of_range, place(one.number) + ": " + why + ", and auto_offset_reset is none; seek first, to something from " +
+                                                           std::to_string(one.log->log_start_offset()) + " to " + std::to_string(one.log->log_end_offset()));
         }
     }
 
@@ -428,7 +429,7 @@ private:
                 if (why.code != errc::offset_out_of_range) {
                     why.raise();
                 }
-                reset(one, "its position has no record");
+                reset(one, "there is no offset " + std::to_string(one.reader.position_offset()));
                 continue;
             }
             for (auto& range : ranges_) {

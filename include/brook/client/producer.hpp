@@ -277,7 +277,8 @@ private:
             ++count;
         }
         if (count == 0 || count >= most_in_batch) {
-            throw_error(errc::invalid_config, std::string{"send_batch: a batch has 1 to "} + std::to_string(most_in_batch - 1) + " records, not " + std::to_string(count));
+            throw_error(errc::invalid_config, "topic '" + sender().topic().name() + "', send_batch: a batch has 1 to " + std::to_string(most_in_batch - 1) +
+                                                  " records, not " + std::to_string(count));
         }
         const auto write_body = [&](std::byte* entry) {
             std::uint64_t left = body;
@@ -305,8 +306,9 @@ private:
     }
 
     /// A batch is looked at twice: to count, then to write.
-    [[noreturn]] static void refuse_changed() {
-        throw_error(errc::illegal_state, "send_batch: the records' sizes changed between counting and writing; a serde must give the same bytes each time");
+    [[noreturn]] void refuse_changed() {
+        throw_error(errc::illegal_state, "topic '" + sender().topic().name() + "', send_batch: the records' sizes changed between counting and writing; a serde "
+                                         "must give the same bytes each time");
     }
 
     static constexpr std::uint64_t most_in_batch = 1u << 24;

@@ -40,7 +40,7 @@ public:
         }
         if (log.options().flush_messages > 0 || log.options().is_append_time) {
             if (log.is_closed()) {
-                throw_error(errc::closed, log.name().text() + ": closed");
+                throw_error(errc::closed, log.name().text() + ": its broker is closed");
             }
             buffer_.resize(std::size_t{size} + sizes_.key_bytes());
             value_ = mutable_bytes{buffer_}.first(size);

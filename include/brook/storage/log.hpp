@@ -110,7 +110,7 @@ public:
         const auto added = claims_.add(taken, pin, platform().monotonic());
         if (!added) {
             abandon(taken, 1);
-            why = {errc::closed, name().text() + ": closed"};
+            why = {errc::closed, name().text() + ": its broker is closed"};
             return false;
         }
         id = *added;
