@@ -179,7 +179,7 @@ private:
     /// True where opening must take the partition for one that lost power.
     [[nodiscard]] bool may_lose_power(const partition_truth& truth) const {
         return reboots_ || std::any_of(changed_.begin(), changed_.end(), [&](const std::string& path) {
-            return path.starts_with(truth.directory + '/') && is_segment(path) && (!base_.files.contains(path) || !is_intact(path, 0, 176));
+            return path.starts_with(truth.directory + '/') && is_segment(path) && (!base_.files.contains(path) || !is_intact(path, 0, 80) || !is_intact(path, 128, 176));  // between them is nothing
         });
     }
 
