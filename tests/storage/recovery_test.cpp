@@ -874,6 +874,23 @@ TEST_CASE("a spare with the newest records that cannot be read makes opening fai
     check_holds(*orders.log, 0, 25);
 }
 
+TEST_CASE("a stranger's file among the offsets of an open segment is refused, by name", "[storage][recovery]") {
+    partition orders;
+    orders.open();
+    append_range(*orders.log, 0, 50);
+    const image left = orders.kill();
+    write_whole(orders.path() + "/00000000000000000007.log", std::string(4096, 'x'));
+    if (GENERATE(false, true)) {  // a segment that is whole, behind it
+        write_whole(orders.path() + "/00000000000000000050.log", left.at(first_log));
+    }
+    failure why;
+    CHECK_FALSE(orders.try_open(why));
+    CHECK(why.code == errc::corrupt_record);
+    CHECK(names(why, "00000000000000000007.log"));
+    CHECK(names(why, "stranger"));
+    CHECK(orders.files().at(first_log) == left.at(first_log));
+}
+
 TEST_CASE("evidence of more records than a log can have is nobody's", "[storage][recovery]") {
     partition orders;
     orders.open();

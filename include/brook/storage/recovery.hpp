@@ -278,7 +278,7 @@ private:
         is_open_ = !scan.is_sealed && !scan.ends_in_damage;
         log_->append_at = scan.at;
         goes_on = !scan.is_cut;
-        if (!scan.is_cut && !scan.is_sealed && !is_last) {
+        if (!scan.is_cut && !scan.is_sealed && !is_last && bases_[i + 1] >= next) {  // else it is a stranger, and refused
             lose(files_.log_path(base), scan.at, pin->readable(), next, bases_[i + 1]);
             log_->segments.back()->ends_in_damage = true;
             next = bases_[i + 1];
