@@ -297,8 +297,19 @@ TEST_CASE("a directory that was made is synced into its parent, as are the topic
 
     std::filesystem::remove_all(scratch / "data/topics");  // killed before it was made
     synced.clear();
-    { core{scratch / "data", by_hand(&platform)}; }
+    core broker{scratch / "data", by_hand(&platform)};
     CHECK(has_synced(scratch / "data"));
+
+    platform.on_call([&](operation which, const std::string& path) {
+        if (which == operation::sync_directory) {
+            synced.push_back(path);
+        } else if (which == operation::rename && path.ends_with(" -> " + scratch.path() + "/data/topics/orders")) {
+            synced.clear();
+        }
+    });
+    static_cast<void>(broker.create_topic("orders", {}, key, value));
+    CHECK(has_synced(scratch / "data/topics"));  // since it has its name
+    platform.on_call(nullptr);
 }
 
 // ---- topics ----

@@ -226,3 +226,11 @@ TEST_CASE("zeros are no frame, whatever the seed", "[format][checksum]") {
         CHECK_FALSE(verifies(some, static_cast<position>(some * 8), static_cast<position>(some * 8 + zeros.size()), zeros.data()));
     }
 }
+
+TEST_CASE("a frame that has lost its checksum does not verify", "[format][checksum]") {
+    for (const std::uint64_t left : {std::uint64_t{0}, ~std::uint64_t{0}}) {
+        std::vector<std::byte> frame = frame_of(frame_kind::data, 24);
+        store(frame.data() + 8, left);
+        CHECK_FALSE(verifies_at(frame));
+    }
+}

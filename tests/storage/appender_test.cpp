@@ -172,6 +172,26 @@ TEST_CASE("a segment ends with its seal, wherever the last record ends", "[stora
     CHECK(read_from(*orders.log, 0).records.size() == 3);
 }
 
+TEST_CASE("a record that would leave the seal no room goes into the next segment", "[storage][appender]") {
+    constexpr std::uint32_t capacity = 128 * kib;
+    constexpr std::uint32_t half = 64 * kib;
+    for (std::uint32_t left = 0; left <= 2 * frame_header_size; left += 8) {  // behind the second record, were it in the first segment
+        CAPTURE(left);
+        partition orders{{.segment_bytes = capacity}};
+        storage::log& log = orders.open();
+        failure why;
+        REQUIRE(append(log, std::nullopt, value_for_frame(half), 1, why) == 0);
+        CHECK(append(log, std::nullopt, value_for_frame(capacity - segment_header_size - half - left), 1, why) == 1);
+        CHECK(why.text == "");
+        REQUIRE(names_in(orders.files(), ".log").size() == (left < frame_header_size ? 2u : 1u));
+        REQUIRE_FALSE(log.roll());
+        const auto frames = frames_of(orders.files().at("00000000000000000000.log"));
+        CHECK(frames.back().kind() == frame_kind::seal);
+        CHECK(frames.back().end() <= capacity);
+        CHECK(read_from(log, 0).records.size() == 2);
+    }
+}
+
 TEST_CASE("a recovered segment's footer tells where its seal stands", "[storage][appender]") {
     partition orders{{.segment_bytes = 12 * kib}};
     orders.open();

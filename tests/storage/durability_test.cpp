@@ -278,6 +278,13 @@ TEST_CASE("a sync of a sealed segment that fails is as final", "[storage][durabi
     orders.platform.heal();
     CHECK(log.sync().code == errc::partition_failed);
     CHECK(log.durable_offset() == 0);
+    const image files = orders.files();
+    const auto logs = names_in(files, ".log");
+    REQUIRE(logs.size() > 2);
+    for (std::size_t i = 0; i < logs.size(); ++i) {  // a footer says that a segment is on the disk
+        const std::string& content = files.at(logs[i]);
+        CHECK(format::verifies(peek<format::segment_footer>(content, format::footer_at), peek<format::segment_birth>(content, 0).seed) == (i == 0));
+    }
     check_holds(log, 0, 150);
     orders.open();
     check_holds(*orders.log, 0, 150);

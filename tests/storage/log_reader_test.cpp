@@ -292,6 +292,28 @@ TEST_CASE("what comes from the disk is verified before it is handed out, unless 
     CHECK(ranges.front().count == 2);
 }
 
+TEST_CASE("a batch that comes from the disk is verified as a whole, wherever in it a reader begins", "[storage][log_reader]") {
+    partition orders;
+    orders.open();
+    append_range(*orders.log, 0, 3);
+    failure why;
+    REQUIRE(append_batch(*orders.log, 5, 3, why) == 3);
+    REQUIRE(orders.log->sync().text == "");
+    append_range(*orders.log, 8, 10);
+    orders.close();
+    image left = orders.files();
+    std::string& content = left.at("00000000000000000000.log");
+    flip_bit(content, (frame_with(content, 3).end() - 9) * 8);  // in its last record
+    orders.become(left);
+    orders.open();
+    for (const offset from : {0, 3, 5, 7}) {
+        const reading all = read_from(*orders.log, from);
+        CHECK(all.why.code == errc::corrupt_record);
+        CHECK(difference(all.records, numbered(from, 3)) == "");
+    }
+    check_holds(*orders.log, 8, 10);
+}
+
 TEST_CASE("a reader that forgoes verification reads nothing outside the file, whatever is in it", "[storage][log_reader]") {
     partition orders{{.segment_bytes = 4 * kib}};
     orders.open();

@@ -298,3 +298,20 @@ TEST_CASE("a spare that was taken and named opens, even if its base offset was n
         }
     }
 }
+
+TEST_CASE("a checkpoint is on the disk when it has been written, the first one with its name", "[storage][power]") {
+    powerless_platform machine{empty_partition()};
+    storage::segment_directory files{machine, "/p", {"t", {}, 0}};
+    format::checkpoint slot;
+    for (std::uint64_t sequence = 1; sequence <= 3; ++sequence) {
+        slot.sequence = sequence;
+        slot.durable_offset = static_cast<std::int64_t>(sequence * 100);
+        REQUIRE(files.write_checkpoint(slot).text == "");
+        powerless_platform later{loss_of_power{machine.look()}.decide_nothing()};
+        failure why;
+        const auto read = storage::segment_directory{later, "/p", {"t", {}, 0}}.read_checkpoint(why);
+        CHECK(why.text == "");
+        REQUIRE(read);
+        CHECK(read->durable_offset == slot.durable_offset);
+    }
+}

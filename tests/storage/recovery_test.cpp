@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <filesystem>
 #include <limits>
 #include <random>
 #include <string>
@@ -240,6 +241,31 @@ TEST_CASE("a published record that a flipped sign makes look like a claim is tol
         CHECK(append(*orders.log, std::nullopt, "next", 0, why) == 1);  // its offset is not given again
         CHECK(read_from(*orders.log, 0).why.code == errc::corrupt_record);
     }
+}
+
+TEST_CASE("files that were copied are as after a loss of power, in the same boot: no gap is filled in them", "[storage][recovery]") {
+    const temp_directory original;
+    const temp_directory copy;
+    storage::event_count events{os::posix()};
+    failure why;
+    const auto open = [&](const std::string& path) {
+        return storage::log::open(storage::segment_directory{os::posix(), path, {"orders", {}, 0}}, {.segment_bytes = 64 * kib}, events, events, why);
+    };
+    const auto log = open(original.path());
+    REQUIRE(log);
+    append_range(*log, 0, 10);
+    storage::claim held;
+    REQUIRE(log->take(64, 1, held, why));
+    REQUIRE(append(*log, std::nullopt, value_of(11), time_of(11), why) == 11);
+    write_image(copy.path(), image_of(original.path()));
+    log->abandon(held, 1);
+
+    const auto copied = open(copy.path());
+    REQUIRE(copied);
+    CHECK(copied->report().power_may_have_gone);
+    CHECK(copied->report().filled_gaps == 0);
+    CHECK(copied->report().quarantined.size() == 1);
+    check_holds(*copied, 0, 10);
 }
 
 TEST_CASE("whoever opens a log signs it, so that a later kill is not taken for a loss of power", "[storage][recovery]") {
@@ -949,4 +975,25 @@ TEST_CASE("a segment's footer is evidence too", "[storage][recovery]") {
     CHECK(orders.log->report().damages.front().last == 8);
     CHECK(orders.log->report().quarantined.empty());
     check_holds(*orders.log, 8, 200);
+}
+
+TEST_CASE("the footer of a segment is evidence of its own records, when no other is left", "[storage][recovery]") {
+    partition orders{tiny()};
+    orders.open();
+    append_range(*orders.log, 0, 20);
+    REQUIRE_FALSE(orders.log->roll());
+    orders.keep_up();
+    image left = orders.kill();
+    left.erase("checkpoint");
+    REQUIRE(names_in(left, ".log").size() == 2);
+    for (const auto& frame : frames_of(left.at(first_log))) {
+        REQUIRE(frame.kind() != frame_kind::evidence);
+    }
+    flip_bit(left.at(first_log), (frame_with(left.at(first_log), 7).at + 42) * 8);
+    orders.wake_up_with(left);
+    orders.open();
+    REQUIRE(orders.log->report().damages.size() == 1);
+    CHECK(orders.log->report().damages.front().first == 7);
+    CHECK(orders.log->report().quarantined.empty());
+    check_holds(*orders.log, 8, 20);
 }

@@ -69,6 +69,8 @@ public:
     }
     void wake_all(std::atomic<std::uint32_t>& word) noexcept override { real_.wake_all(word); }
     void yield() noexcept override { real_.yield(); }
+    [[nodiscard]] bool has_thread_fence() const noexcept override { return real_.has_thread_fence(); }
+    void fence_all_threads() noexcept override { real_.fence_all_threads(); }
     [[nodiscard]] void* allocate_wiped_on_fork(std::size_t size) override { return real_.allocate_wiped_on_fork(size); }
     void release_wiped_on_fork(void* memory, std::size_t size) noexcept override { real_.release_wiped_on_fork(memory, size); }
 

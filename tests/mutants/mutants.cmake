@@ -1,0 +1,697 @@
+# The mutants: where each goes, what it does there, and who catches it. README.md says it in words.
+#
+#   brook_mutant(NAME
+#     FILE      the header, below include/brook
+#     FIND      its text at one place, exactly: when that changes, configuring fails, and the list is mended with the code
+#     REPLACE   the same with the bug in it, while BROOK_MUTANT(NAME)
+#     CAUGHT_BY test|race HEADER "NAME OF THE TEST", or fault PROGRAM [ARGUMENT...]; see CMakeLists.txt
+#     [HANGS])  the test shows it by not coming to an end
+#
+#   brook_mutant(NAME WITH OTHER CAUGHT_BY ...): its switch is in what the mutant OTHER, above it, replaces.
+
+# ---- format: what a checksum covers ----
+
+brook_mutant(checksum_without_seed
+  FILE format/checksum.hpp
+  FIND [=[    const std::uint64_t place = std::uint64_t{at} << 32 | leader_epoch;]=]
+  REPLACE [=[    seed = BROOK_MUTANT(checksum_without_seed) ? 0 : seed;
+    const std::uint64_t place = std::uint64_t{at} << 32 | leader_epoch;]=]
+  CAUGHT_BY test format/checksum "a frame verifies at its own place alone")
+
+brook_mutant(checksum_without_header
+  FILE format/checksum.hpp
+  FIND [=[    return detail::multiply_fold(a ^ count ^ 0xd6e8feb86659fd93u, b ^ seed ^ 0x27d4eb2f165667c5u);]=]
+  REPLACE [=[    return BROOK_MUTANT(checksum_without_header) ? detail::multiply_fold(at, seed)
+                                                 : detail::multiply_fold(a ^ count ^ 0xd6e8feb86659fd93u, b ^ seed ^ 0x27d4eb2f165667c5u);]=]
+  CAUGHT_BY test format/checksum "every flipped bit of a frame is seen, and so is every pair")
+
+brook_mutant(checksum_zero_accepted
+  FILE format/checksum.hpp
+  FIND [=[    return load<std::uint64_t>(frame + 8) ==
+           (body_hash]=]
+  REPLACE [=[    return (BROOK_MUTANT(checksum_zero_accepted) && load<std::uint64_t>(frame + 8) == 0) || load<std::uint64_t>(frame + 8) ==
+           (body_hash]=]
+  CAUGHT_BY test format/checksum "a frame that has lost its checksum does not verify")
+
+brook_mutant(older_checkpoint_slot
+  FILE format/checkpoint.hpp
+  FIND [=[slot.sequence > newest->sequence]=]
+  REPLACE [=[(BROOK_MUTANT(older_checkpoint_slot) ? slot.sequence < newest->sequence : slot.sequence > newest->sequence)]=]
+  CAUGHT_BY test format/checkpoint "the newest whole slot counts, at whichever byte its write was torn")
+
+# ---- storage: appending ----
+
+brook_mutant(no_mark
+  FILE storage/appender.hpp
+  FIND [=[        atomic_at<std::uint64_t>(taken.data).store(format::frame_word::claimed(length).raw(), std::memory_order_relaxed);]=]
+  REPLACE [=[        if (!BROOK_MUTANT(no_mark)) {
+            atomic_at<std::uint64_t>(taken.data).store(format::frame_word::claimed(length).raw(), std::memory_order_relaxed);
+        }]=]
+  CAUGHT_BY fault kill_every_instruction)
+
+brook_mutant(size_published_first
+  FILE storage/appender.hpp
+  FIND [=[        format::store_behind_word(taken.data, checksum, taken.first, base_timestamp, leader_epoch, count);]=]
+  REPLACE [=[        if (BROOK_MUTANT(size_published_first)) {
+            atomic_at<std::uint64_t>(taken.data).store(word.raw(), std::memory_order_release);
+        }
+        format::store_behind_word(taken.data, checksum, taken.first, base_timestamp, leader_epoch, count);]=]
+  CAUGHT_BY fault kill_every_instruction)
+
+brook_mutant(published_without_release
+  FILE storage/appender.hpp
+  FIND [=[            published.store(word.raw(), std::memory_order_release);]=]
+  REPLACE [=[            if (BROOK_MUTANT(published_without_release)) {
+                published.store(word.raw(), std::memory_order_relaxed);
+            } else {
+                published.store(word.raw(), std::memory_order_release);
+            }]=]
+  CAUGHT_BY race storage/published_prefix "the prefix only grows, whoever asks")
+
+brook_mutant(records_beyond_the_limit
+  FILE storage/appender.hpp
+  FIND [=[        home.ready.store(last < home.limit ? last : home.limit, std::memory_order_release);]=]
+  REPLACE [=[        home.limit = BROOK_MUTANT(records_beyond_the_limit) ? memory.capacity() : home.limit;
+        home.ready.store(BROOK_MUTANT(records_beyond_the_limit) ? end : last < home.limit ? last : home.limit, std::memory_order_release);]=]
+  CAUGHT_BY test storage/appender "a record that would leave the seal no room goes into the next segment")
+
+brook_mutant(rolled_without_seal
+  FILE storage/appender.hpp
+  FIND [=[        if (!write_seal(home, tail.end(), base, why)) {]=]
+  REPLACE [=[        if (BROOK_MUTANT(base_before_seal) && spare_) {
+            segment_directory::set_base(*spare_->pin(), base);
+        }
+        if (!BROOK_MUTANT(rolled_without_seal) && !write_seal(home, tail.end(), base, why)) {]=]
+  CAUGHT_BY test storage/appender "a segment ends with its seal, wherever the last record ends"
+  HANGS)
+
+brook_mutant(base_before_seal WITH rolled_without_seal
+  CAUGHT_BY fault kill_every_instruction)
+
+brook_mutant(grown_without_disk_space
+  FILE storage/appender.hpp
+  FIND [=[            if (const auto code = memory.log_file().allocate(from, end - from)) {
+                why = {code, files_.name().text() + ": cannot take disk space for " + memory.path() + " up to byte " + std::to_string(end)};
+                return false;
+            }
+            if (end > begin) {
+                if (!write_zeros(memory, begin, end, why)) {]=]
+  REPLACE [=[            static constexpr std::byte nothing[8]{};  // as ftruncate(2) would grow it
+            if (const auto code = BROOK_MUTANT(grown_without_disk_space) ? memory.log_file().write_at(end - 8, nothing) : memory.log_file().allocate(from, end - from)) {
+                why = {code, files_.name().text() + ": cannot take disk space for " + memory.path() + " up to byte " + std::to_string(end)};
+                return false;
+            }
+            if (end > begin) {
+                if (!BROOK_MUTANT(grown_without_disk_space) && !write_zeros(memory, begin, end, why)) {]=]
+  CAUGHT_BY fault full_disk)
+
+brook_mutant(spare_over_a_segment
+  FILE storage/segment_directory.hpp
+  FIND [=[        if (const auto code = platform_->rename_to_new(from + ".log", to + ".log")) {]=]
+  REPLACE [=[        if (BROOK_MUTANT(spare_over_a_segment)) {
+            discard(to + ".log");
+        }
+        if (const auto code = platform_->rename_to_new(from + ".log", to + ".log")) {]=]
+  CAUGHT_BY test storage/appender "a prepared spare becomes the next segment, and upkeep gives it its name")
+
+brook_mutant(open_claims_left_open
+  FILE storage/open_claims.hpp
+  FIND [=[            give_up(open.taken);]=]
+  REPLACE [=[            if (!BROOK_MUTANT(open_claims_left_open)) give_up(open.taken);]=]
+  CAUGHT_BY test storage/log "closing with a claim open frees the directory at once, and the owner's later stores do not reach the file"
+  HANGS)
+
+brook_mutant(open_claims_not_detached
+  FILE storage/open_claims.hpp
+  FIND [=[            static_cast<void>(open.pin->log().detach());]=]
+  REPLACE [=[            if (!BROOK_MUTANT(open_claims_not_detached)) static_cast<void>(open.pin->log().detach());]=]
+  CAUGHT_BY test storage/log "closing with a claim open frees the directory at once, and the owner's later stores do not reach the file")
+
+brook_mutant(sleepers_do_not_fence
+  FILE storage/event_count.hpp
+  FIND [=[    void fence() noexcept { platform_->fence_all_threads(); }]=]
+  REPLACE [=[    void fence() noexcept {
+        if (!BROOK_MUTANT(sleepers_do_not_fence)) {
+            platform_->fence_all_threads();
+        }
+    }]=]
+  CAUGHT_BY test client/consumer "who is about to sleep raises its flag, fences all threads, and looks once more")
+
+# ---- storage: files and their names ----
+
+brook_mutant(segment_renamed_before_sync
+  FILE storage/segment_directory.hpp
+  FIND [=[        if (code = made->log_file().sync(); code) {]=]
+  REPLACE [=[        if (code = BROOK_MUTANT(segment_renamed_before_sync) ? std::error_code{} : made->log_file().sync(); code) {]=]
+  CAUGHT_BY test storage/segment_directory "a new segment's header and name are on the disk before anything relies on it")
+
+brook_mutant(segment_name_not_synced
+  FILE storage/segment_directory.hpp
+  FIND [=[        if (code = platform_->sync_directory(path_); code) {]=]
+  REPLACE [=[        if (code = BROOK_MUTANT(segment_name_not_synced) ? std::error_code{} : platform_->sync_directory(path_); code) {]=]
+  CAUGHT_BY test storage/segment_directory "a new segment's header and name are on the disk before anything relies on it")
+
+brook_mutant(spare_name_not_synced
+  FILE storage/segment_directory.hpp
+  FIND [=[        if (const auto code = platform_->sync_directory(path_)) {
+            return {code, name_.text() + ": cannot sync " + path_};
+        }
+        return {};]=]
+  REPLACE [=[        if (const auto code = BROOK_MUTANT(spare_name_not_synced) ? std::error_code{} : platform_->sync_directory(path_)) {
+            return {code, name_.text() + ": cannot sync " + path_};
+        }
+        return {};]=]
+  CAUGHT_BY test storage/appender "a prepared spare becomes the next segment, and upkeep gives it its name")
+
+brook_mutant(checkpoint_not_synced
+  FILE storage/segment_directory.hpp
+  FIND [=[            code = file->sync();
+        }
+        if (is_new && !code) {]=]
+  REPLACE [=[            code = BROOK_MUTANT(checkpoint_not_synced) ? std::error_code{} : file->sync();
+        }
+        if (is_new && !code) {]=]
+  CAUGHT_BY test storage/power_loss "a checkpoint is on the disk when it has been written, the first one with its name")
+
+brook_mutant(checkpoint_name_not_synced
+  FILE storage/segment_directory.hpp
+  FIND [=[            code = platform_->sync_directory(path_);
+        }
+        return code ? failure]=]
+  REPLACE [=[            code = BROOK_MUTANT(checkpoint_name_not_synced) ? std::error_code{} : platform_->sync_directory(path_);
+        }
+        return code ? failure]=]
+  CAUGHT_BY test storage/power_loss "a checkpoint is on the disk when it has been written, the first one with its name")
+
+brook_mutant(checkpoint_over_the_last_one
+  FILE storage/segment_directory.hpp
+  FIND [=[            code = file->write_at(format::slot_position(slot.sequence), raw);]=]
+  REPLACE [=[            code = file->write_at(BROOK_MUTANT(checkpoint_over_the_last_one) ? 0 : format::slot_position(slot.sequence), raw);]=]
+  CAUGHT_BY test storage/segment_directory "a checkpoint is read back, and a torn write leaves the one before")
+
+brook_mutant(checkpoint_of_a_stranger
+  FILE storage/segment_directory.hpp
+  FIND [=[        if (newest && (newest->topic != name_.topic_id || newest->partition != name_.number ||]=]
+  REPLACE [=[        if (newest && !BROOK_MUTANT(checkpoint_of_a_stranger) && (newest->topic != name_.topic_id || newest->partition != name_.number ||]=]
+  CAUGHT_BY test storage/segment_directory "a checkpoint is read back, and a torn write leaves the one before")
+
+brook_mutant(unreadable_checkpoint_is_none
+  FILE storage/segment_directory.hpp
+  FIND [=[            why = {code, name_.text() + ": cannot read " + checkpoint_path() +]=]
+  REPLACE [=[            if (BROOK_MUTANT(unreadable_checkpoint_is_none)) {
+                return std::nullopt;
+            }
+            why = {code, name_.text() + ": cannot read " + checkpoint_path() +]=]
+  CAUGHT_BY test storage/recovery "what tells how much was durable and cannot be read makes opening fail, and nothing is cut")
+
+brook_mutant(segment_of_a_stranger
+  FILE storage/segment_directory.hpp
+  FIND [=[    if (birth.topic != name.topic_id || birth.partition != name.number ||]=]
+  REPLACE [=[    if ((!BROOK_MUTANT(segment_of_a_stranger) && (birth.topic != name.topic_id || birth.partition != name.number)) ||]=]
+  CAUGHT_BY test storage/segment_directory "what is not this partition's segment is refused, and why is told")
+
+brook_mutant(base_check_ignored
+  FILE storage/segment_directory.hpp
+  FIND [=[    if (base_plus_one != 0 && check == format::base_check(birth.seed, base_plus_one)) {]=]
+  REPLACE [=[    if (base_plus_one != 0 && (BROOK_MUTANT(base_check_ignored) || check == format::base_check(birth.seed, base_plus_one))) {]=]
+  CAUGHT_BY test storage/segment_directory "each piece of a header counts only when it verifies")
+
+brook_mutant(old_index_kept
+  FILE storage/segment_directory.hpp
+  FIND [=[        discard(stem + ".log.tmp");
+        discard(stem + ".index");  // an index without its log is nobody's]=]
+  REPLACE [=[        discard(stem + ".log.tmp");
+        if (!BROOK_MUTANT(old_index_kept)) {
+            discard(stem + ".index");  // an index without its log is nobody's
+        }]=]
+  CAUGHT_BY test storage/recovery "a kill anywhere in a roll is finished by the next opening")
+
+brook_mutant(identity_without_boot
+  FILE storage/segment_directory.hpp
+  FIND [=[        return summary.has_writer && !code && now == os::file_identity{last.boot_id, last.device, last.inode, last.birth_time_ns};]=]
+  REPLACE [=[        return summary.has_writer && !code &&
+               now == os::file_identity{BROOK_MUTANT(identity_without_boot) ? now.boot_id : last.boot_id, last.device,
+                                        BROOK_MUTANT(identity_without_file) ? now.inode : last.inode,
+                                        BROOK_MUTANT(identity_without_file) ? now.birth_time_ns : last.birth_time_ns};]=]
+  CAUGHT_BY test storage/recovery "after a loss of power the log is a prefix with everything durable in it")
+
+brook_mutant(identity_without_file WITH identity_without_boot
+  CAUGHT_BY test storage/recovery "files that were copied are as after a loss of power, in the same boot: no gap is filled in them")
+
+# ---- storage: durable ----
+
+brook_mutant(acknowledged_before_sync
+  FILE storage/durability.hpp
+  FIND [=[                if (const auto code = pin->log_file().sync()) {]=]
+  REPLACE [=[                const bool is_retried = BROOK_MUTANT(failed_sync_retried) && pin->log_file().sync();
+                if (const auto code = BROOK_MUTANT(acknowledged_before_sync) || (BROOK_MUTANT(failed_sync_retried) && !is_retried)
+                                          ? std::error_code{} : pin->log_file().sync()) {]=]
+  CAUGHT_BY test storage/durability "a sync makes durable what was published before it began, and not a record more")
+
+brook_mutant(failed_sync_retried WITH acknowledged_before_sync
+  CAUGHT_BY test storage/durability "a failed sync is final")
+
+brook_mutant(durable_one_too_high
+  FILE storage/durability.hpp
+  FIND [=[            durable_.store(place.next, std::memory_order_release);
+            write_evidence(place.next);]=]
+  REPLACE [=[            durable_.store(place.next + (BROOK_MUTANT(durable_one_too_high) ? 1 : 0), std::memory_order_release);
+            write_evidence(place.next + (BROOK_MUTANT(evidence_one_too_high) ? 1 : 0));]=]
+  CAUGHT_BY test storage/durability "a sync makes durable what was published before it began, and not a record more")
+
+brook_mutant(evidence_one_too_high WITH durable_one_too_high
+  CAUGHT_BY test storage/durability "after a sync the log itself says how far it is durable")
+
+brook_mutant(only_last_segment_synced
+  FILE storage/durability.hpp
+  FIND [=[        for (segment* home = synced_.home;; home = home->next.load(std::memory_order_acquire)) {]=]
+  REPLACE [=[        for (segment* home = BROOK_MUTANT(only_last_segment_synced) ? place.home : synced_.home;; home = home->next.load(std::memory_order_acquire)) {]=]
+  CAUGHT_BY test storage/durability "durable never passes into a segment whose predecessors are not on the disk")
+
+brook_mutant(appends_go_on_after_failed_sync
+  FILE storage/durability.hpp
+  FIND [=[        appends_.stop(append_state::failed, std::move(why));]=]
+  REPLACE [=[        if (!BROOK_MUTANT(appends_go_on_after_failed_sync)) {
+            appends_.stop(append_state::failed, std::move(why));
+        }]=]
+  CAUGHT_BY test storage/durability "a failed sync is final")
+
+brook_mutant(names_taken_for_durable
+  FILE storage/durability.hpp
+  FIND [=[        if (!names_are_synced_) {]=]
+  REPLACE [=[        if (!names_are_synced_ && !BROOK_MUTANT(names_taken_for_durable)) {]=]
+  CAUGHT_BY test storage/power_loss "what is durable after a kill stays, even if the dead process had not synced the segment's name")
+
+brook_mutant(footer_end_one_too_high
+  FILE storage/log.hpp
+  FIND [=[format::make_footer(pin->seed(), end, tail.end(),]=]
+  REPLACE [=[format::make_footer(pin->seed(), BROOK_MUTANT(footer_end_one_too_high) ? end + 1 : end, tail.end(),]=]
+  CAUGHT_BY test storage/partition_scrub "a look at a log that was closed in good order counts what is in it and finds nothing")
+
+brook_mutant(waiters_answered_too_early
+  FILE storage/durability.hpp
+  FIND [=[        while (durable_offset() < end) {]=]
+  REPLACE [=[        while (durable_offset() < end - (BROOK_MUTANT(waiters_answered_too_early) ? 1 : 0)) {]=]
+  CAUGHT_BY test storage/durability "a sync makes durable what was published before it began, and not a record more")
+
+brook_mutant(failed_sync_forgotten
+  FILE storage/durability.hpp
+  FIND [=[        if (sync_failure() || (place.next <= durable_offset() && place.home == synced_.home)) {]=]
+  REPLACE [=[        if ((sync_failure() && !BROOK_MUTANT(failed_sync_forgotten)) || (place.next <= durable_offset() && place.home == synced_.home)) {]=]
+  CAUGHT_BY test storage/durability "a failed sync is final")
+
+brook_mutant(prefix_read_before_leading
+  FILE storage/durability.hpp
+  FIND [=[        if (sync_failure() || syncing_.exchange(true, std::memory_order_acquire)) {
+            return false;
+        }
+        log_place published = prefix_.advance();]=]
+  REPLACE [=[        log_place early = prefix_.advance();
+        if (BROOK_MUTANT(prefix_read_before_leading)) {
+            files_.platform().wait(round_, round_.load(), std::chrono::milliseconds{1});  // another thread has led a round meanwhile
+        }
+        if (sync_failure() || syncing_.exchange(true, std::memory_order_acquire)) {
+            return false;
+        }
+        log_place published = BROOK_MUTANT(prefix_read_before_leading) ? early : prefix_.advance();]=]
+  CAUGHT_BY test storage/log "writers, readers, upkeep, rolls and syncs get along")
+
+brook_mutant(newest_segment_synced_too
+  FILE storage/durability.hpp
+  FIND [=[            published.at = format::segment_header_size;
+            published.next = published.home->base;]=]
+  REPLACE [=[            if (!BROOK_MUTANT(newest_segment_synced_too)) {
+                published.at = format::segment_header_size;
+                published.next = published.home->base;
+            }]=]
+  CAUGHT_BY test storage/durability "upkeep syncs sealed segments whatever the flush policy, and leaves the newest alone")
+
+brook_mutant(one_more_unsynced_acknowledged
+  FILE storage/log.hpp
+  FIND [=[return at + 2 - options_.flush_messages;]=]
+  REPLACE [=[return at + (BROOK_MUTANT(one_more_unsynced_acknowledged) ? 1 : 2) - options_.flush_messages;]=]
+  CAUGHT_BY test storage/durability "flush_messages bounds the acknowledged records that are not synced")
+
+brook_mutant(footer_before_sync
+  FILE storage/log.hpp
+  FIND [=[        for (; finished_ + 1 < segments_.count() && segments_.at(finished_)->is_synced.load(std::memory_order_acquire); ++finished_) {]=]
+  REPLACE [=[        for (; finished_ + 1 < segments_.count() && (BROOK_MUTANT(footer_before_sync) || segments_.at(finished_)->is_synced.load(std::memory_order_acquire)); ++finished_) {]=]
+  CAUGHT_BY test storage/durability "a sync of a sealed segment that fails is as final")
+
+brook_mutant(checkpoint_one_too_high
+  FILE storage/log.hpp
+  FIND [=[        checkpoint_.durable_offset = durable_offset();]=]
+  REPLACE [=[        checkpoint_.durable_offset = durable_offset() + (BROOK_MUTANT(checkpoint_one_too_high) ? 1 : 0);]=]
+  CAUGHT_BY test storage/partition_scrub "a look at a log that was closed in good order counts what is in it and finds nothing")
+
+brook_mutant(append_time_goes_back
+  FILE storage/log.hpp
+  FIND [=[            of.last_append_time_ = now > of.last_append_time_ ? now : of.last_append_time_;]=]
+  REPLACE [=[            of.last_append_time_ = now > of.last_append_time_ || BROOK_MUTANT(append_time_goes_back) ? now : of.last_append_time_;]=]
+  CAUGHT_BY test storage/log "append time never goes back, whatever the clock does")
+
+brook_mutant(space_given_back_too_soon
+  FILE storage/log.hpp
+  FIND [=[        const position from = align_up(end, page_size);]=]
+  REPLACE [=[        const position from = align_up(end, page_size) - (BROOK_MUTANT(space_given_back_too_soon) ? page_size : 0);]=]
+  CAUGHT_BY test storage/appender "a segment ends with its seal, wherever the last record ends")
+
+# ---- storage: recovery ----
+
+brook_mutant(erase_skipped
+  FILE storage/recovery.hpp
+  FIND [=[        std::memset(memory.frame(scan.at), 0, dirty_end - scan.at);]=]
+  REPLACE [=[        if (!BROOK_MUTANT(erase_skipped)) {
+            std::memset(memory.frame(scan.at), 0, dirty_end - scan.at);
+        }]=]
+  CAUGHT_BY test storage/recovery "what is cut after a loss of power is kept aside, and cannot come back")
+
+brook_mutant(erase_not_synced
+  FILE storage/recovery.hpp
+  FIND [=[        const auto code = memory.log_file().sync();
+        if (!code) {]=]
+  REPLACE [=[        const auto code = BROOK_MUTANT(erase_not_synced) ? std::error_code{} : memory.log_file().sync();
+        if (!code) {]=]
+  CAUGHT_BY test storage/power_loss "a tail that a killed recovery has erased does not come back behind new records")
+
+brook_mutant(failed_erase_not_repeated
+  FILE storage/recovery.hpp
+  FIND [=[        for (position at = scan.at; at < memory.readable();) {]=]
+  REPLACE [=[        for (position at = scan.at; at < memory.readable() && !BROOK_MUTANT(failed_erase_not_repeated);) {]=]
+  CAUGHT_BY test storage/power_loss "a tail that recovery could not erase on the disk is erased by the next one")
+
+brook_mutant(rot_is_cut
+  FILE storage/recovery.hpp
+  FIND [=[            if (log_->checkpoint.durable_offset <= scan.next) {
+                return cut(scan, i + 1 == bases_.size());
+            }]=]
+  REPLACE [=[            if (BROOK_MUTANT(goes_on_past_a_gap) && log_->checkpoint.durable_offset <= scan.next) {
+                frame_view beyond;
+                if (find_frame(*scan.memory, scan.at + format::frame_alignment, scan.next, beyond)) {
+                    static_cast<void>(step_over_damage(scan));
+                    continue;
+                }
+            }
+            if (log_->checkpoint.durable_offset <= scan.next + (BROOK_MUTANT(evidence_one_too_low) ? 1 : 0) || BROOK_MUTANT(rot_is_cut)) {
+                return cut(scan, i + 1 == bases_.size());
+            }]=]
+  CAUGHT_BY test storage/recovery "below the evidence of durability a bad record is rot: told, kept, never cut")
+
+brook_mutant(goes_on_past_a_gap WITH rot_is_cut
+  CAUGHT_BY test storage/recovery "after a loss of power the log is a prefix with everything durable in it")
+
+brook_mutant(evidence_one_too_low WITH rot_is_cut
+  CAUGHT_BY test storage/recovery "below the evidence of durability a bad record is rot: told, kept, never cut")
+
+brook_mutant(evidence_beyond_ignored
+  FILE storage/recovery.hpp
+  FIND [=[        gather_evidence(*scan.memory, scan.at + format::frame_alignment, scan.next);
+        for (std::size_t later = i + 1; later < bases_.size(); ++later) {]=]
+  REPLACE [=[        if (BROOK_MUTANT(evidence_beyond_ignored)) {
+            return {};
+        }
+        gather_evidence(*scan.memory, scan.at + format::frame_alignment, scan.next);
+        for (std::size_t later = i + 1; later < bases_.size(); ++later) {]=]
+  CAUGHT_BY test storage/recovery "below the evidence of durability a bad record is rot: told, kept, never cut")
+
+brook_mutant(epoch_not_raised
+  FILE storage/recovery.hpp
+  FIND [=[        log_->checkpoint.leader_epoch += 1;]=]
+  REPLACE [=[        log_->checkpoint.leader_epoch += BROOK_MUTANT(epoch_not_raised) ? 0 : 1;]=]
+  CAUGHT_BY test storage/recovery "a recovery that cuts raises the epoch, even when it is killed before it has finished")
+
+brook_mutant(later_segments_stay
+  FILE storage/recovery.hpp
+  FIND [=[        for (; i < bases_.size(); ++i) {]=]
+  REPLACE [=[        for (; i < bases_.size() && !BROOK_MUTANT(later_segments_stay); ++i) {]=]
+  CAUGHT_BY test storage/recovery "segments beyond a cut are put aside, never deleted")
+
+brook_mutant(cut_not_kept_aside
+  FILE storage/recovery.hpp
+  FIND [=[        if (saved_end > scan.at) {]=]
+  REPLACE [=[        if (saved_end > scan.at && !BROOK_MUTANT(cut_not_kept_aside)) {]=]
+  CAUGHT_BY test storage/recovery "what is cut after a loss of power is kept aside, and cannot come back")
+
+brook_mutant(pages_not_dirty_again
+  FILE storage/recovery.hpp
+  FIND [=[                    dirty_again(scan, found);]=]
+  REPLACE [=[                    if (!BROOK_MUTANT(pages_not_dirty_again)) {
+                        dirty_again(scan, found);
+                    }]=]
+  CAUGHT_BY fault power_loss)
+
+brook_mutant(filler_one_too_many
+  FILE storage/recovery.hpp
+  FIND [=[        header.count = static_cast<std::uint32_t>(after - scan.next);]=]
+  REPLACE [=[        header.count = static_cast<std::uint32_t>(after - scan.next) + (BROOK_MUTANT(filler_one_too_many) ? 1 : 0);]=]
+  CAUGHT_BY test storage/recovery "a gap that a killed writer left becomes one filler, and its offsets are consumed")
+
+brook_mutant(durable_gap_filled
+  FILE storage/recovery.hpp
+  FIND [=[const bool was_claimed = hole.is_whole && log_->checkpoint.durable_offset <= scan.next;]=]
+  REPLACE [=[const bool was_claimed = hole.is_whole && (BROOK_MUTANT(durable_gap_filled) || log_->checkpoint.durable_offset <= scan.next);]=]
+  CAUGHT_BY test storage/recovery "a hole among durable records is rot and no claim of a killed writer, in the same boot and at each opening")
+
+brook_mutant(signed_before_the_cut
+  FILE storage/recovery.hpp
+  FIND [=[        start_at_checkpoint(scan);]=]
+  REPLACE [=[        if (BROOK_MUTANT(signed_before_the_cut)) {
+            static_cast<void>(segment_directory::sign(*pin, files_.name()));
+        }
+        start_at_checkpoint(scan);]=]
+  CAUGHT_BY test storage/power_loss "a tail that a killed recovery has erased does not come back behind new records")
+
+brook_mutant(checkpoint_place_trusted
+  FILE storage/recovery.hpp
+  FIND [=[        if (reached.at == at && reached.next == from.segment_offset) {]=]
+  REPLACE [=[        if (BROOK_MUTANT(checkpoint_place_trusted) || (reached.at == at && reached.next == from.segment_offset)) {]=]
+  CAUGHT_BY test storage/recovery "what is derived from the log may be missing, old or nonsense")
+
+brook_mutant(epoch_raised_after_the_cut
+  FILE storage/recovery.hpp
+  FIND [=[        if (failure why = files_.write_checkpoint(log_->checkpoint)) {
+            return why;
+        }
+        if (dirty_end]=]
+  REPLACE [=[        is_checkpoint_stale_ |= BROOK_MUTANT(epoch_raised_after_the_cut);
+        if (failure why = BROOK_MUTANT(epoch_raised_after_the_cut) ? failure{} : files_.write_checkpoint(log_->checkpoint)) {
+            return why;
+        }
+        if (dirty_end]=]
+  CAUGHT_BY test storage/recovery "a recovery that cuts raises the epoch, even when it is killed before it has finished")
+
+brook_mutant(names_of_a_cut_not_synced
+  FILE storage/recovery.hpp
+  FIND [=[scan.is_cut ? files_.platform().sync_directory(files_.path()) : std::error_code{}) {]=]
+  REPLACE [=[scan.is_cut && !BROOK_MUTANT(names_of_a_cut_not_synced) ? files_.platform().sync_directory(files_.path()) : std::error_code{}) {]=]
+  CAUGHT_BY test storage/power_loss "a segment that a killed recovery has put aside does not come back under its name")
+
+brook_mutant(named_spare_refused
+  FILE storage/recovery.hpp
+  FIND [=[            } else if (!summary.base && !same_identity) {]=]
+  REPLACE [=[            } else if (!summary.base && !same_identity && !BROOK_MUTANT(named_spare_refused)) {]=]
+  CAUGHT_BY test storage/power_loss "a spare that was taken and named opens, even if its base offset was not on the disk yet")
+
+brook_mutant(taken_spare_forgotten
+  FILE storage/recovery.hpp
+  FIND [=[        if (file && summary.base && (bases_.empty() || bases_.back() < *summary.base)) {]=]
+  REPLACE [=[        if (file && summary.base && !BROOK_MUTANT(taken_spare_forgotten) && (bases_.empty() || bases_.back() < *summary.base)) {]=]
+  CAUGHT_BY test storage/recovery "a kill anywhere in a roll is finished by the next opening")
+
+brook_mutant(unknown_identity_is_another
+  FILE storage/recovery.hpp
+  FIND [=[            if (unknown) {]=]
+  REPLACE [=[            if (unknown && !BROOK_MUTANT(unknown_identity_is_another)) {]=]
+  CAUGHT_BY test storage/recovery "a system that does not say who a file is makes opening fail, and cuts nothing")
+
+brook_mutant(footer_is_no_evidence
+  FILE storage/recovery.hpp
+  FIND [=[        raise_evidence(summary.has_footer ? summary.footer.end_offset : 0);
+        scan_state scan]=]
+  REPLACE [=[        raise_evidence(summary.has_footer && !BROOK_MUTANT(footer_is_no_evidence) ? summary.footer.end_offset : 0);
+        scan_state scan]=]
+  CAUGHT_BY test storage/recovery "the footer of a segment is evidence of its own records, when no other is left")
+
+brook_mutant(damage_not_told
+  FILE storage/recovery.hpp
+  FIND [=[        log_->report.damages.push_back({file, begin, end, first, last});]=]
+  REPLACE [=[        if (!BROOK_MUTANT(damage_not_told)) {
+            log_->report.damages.push_back({file, begin, end, first, last});
+        }]=]
+  CAUGHT_BY test storage/recovery "below the evidence of durability a bad record is rot: told, kept, never cut")
+
+brook_mutant(seal_taken_back
+  FILE storage/recovery.hpp
+  FIND [=[        is_open_ = !scan.is_sealed && !scan.ends_in_damage;]=]
+  REPLACE [=[        is_open_ = (!scan.is_sealed || BROOK_MUTANT(seal_taken_back)) && !scan.ends_in_damage;]=]
+  CAUGHT_BY test storage/recovery "a kill anywhere in a roll is finished by the next opening")
+
+brook_mutant(filler_without_mark
+  FILE storage/recovery.hpp
+  FIND [=[        word.store(format::frame_word::claimed(length).raw(), std::memory_order_seq_cst);
+        format::frame_header header{};]=]
+  REPLACE [=[        if (!BROOK_MUTANT(filler_without_mark)) {
+            word.store(format::frame_word::claimed(length).raw(), std::memory_order_seq_cst);
+        }
+        format::frame_header header{};]=]
+  CAUGHT_BY fault kill_every_instruction)
+
+brook_mutant(mark_erased_before_body
+  FILE storage/recovery.hpp
+  FIND [=[        word.store(format::frame_word::claimed(align_up(length, format::frame_alignment)).raw(), std::memory_order_seq_cst);]=]
+  REPLACE [=[        word.store(BROOK_MUTANT(mark_erased_before_body) ? 0 : format::frame_word::claimed(align_up(length, format::frame_alignment)).raw(),
+                   std::memory_order_seq_cst);]=]
+  CAUGHT_BY fault kill_every_instruction)
+
+brook_mutant(claims_not_stepped_over_whole
+  FILE storage/recovery.hpp
+  FIND [=[            at += length;
+            hole.dirty_end]=]
+  REPLACE [=[            at += BROOK_MUTANT(claims_not_stepped_over_whole) ? format::frame_alignment : length;
+            hole.dirty_end]=]
+  CAUGHT_BY test storage/recovery "a gap that a killed writer left becomes one filler, and its offsets are consumed")
+
+# ---- storage: reading ----
+
+brook_mutant(rot_read_in_silence
+  FILE storage/log_reader.hpp
+  FIND [=[                case look::corrupt:
+                    why = damaged();
+                    return false;
+                case look::frame: break;]=]
+  REPLACE [=[                case look::corrupt:
+                    if (BROOK_MUTANT(rot_read_in_silence) && find_frame(*pin_, at_ + format::frame_alignment, next_, found)) {
+                        at_ = found.at;
+                        next_ = wanted_ = found.header.base_offset;
+                        continue;
+                    }
+                    why = damaged();
+                    return false;
+                case look::frame: break;]=]
+  CAUGHT_BY test storage/log_reader "what comes from the disk is verified before it is handed out, unless the reader forgoes it")
+
+brook_mutant(index_trusted
+  FILE storage/frame_walk.hpp
+  FIND [=[    return believable ? walk_start{slot.at, claimed} : first;]=]
+  REPLACE [=[    return believable || (BROOK_MUTANT(index_trusted) && low != 0) ? walk_start{slot.at, claimed} : first;]=]
+  CAUGHT_BY test storage/frame_walk "a walk starts at or before what it looks for, whatever the index says")
+
+brook_mutant(any_frame_believed_behind_damage
+  FILE storage/frame_walk.hpp
+  FIND [=[|| !format::verifies(segment.seed(), at, segment.readable(), data)) {
+            continue;]=]
+  REPLACE [=[|| (!BROOK_MUTANT(any_frame_believed_behind_damage) && !format::verifies(segment.seed(), at, segment.readable(), data))) {
+            continue;]=]
+  CAUGHT_BY test storage/frame_walk "behind damage the next intact frame is found, and no payload passes for one")
+
+brook_mutant(nothing_where_a_record_was
+  FILE storage/frame_walk.hpp
+  FIND [=[    return seen == look::nothing && is_from_disk ? look::corrupt : seen;]=]
+  REPLACE [=[    return seen == look::nothing && is_from_disk && !BROOK_MUTANT(nothing_where_a_record_was) ? look::corrupt : seen;]=]
+  CAUGHT_BY test storage/recovery "a hole among durable records is rot and no claim of a killed writer, in the same boot and at each opening")
+
+brook_mutant(lone_records_not_verified
+  FILE storage/log_reader.hpp
+  FIND [=[            if (at < from_disk && at >= verified_to &&]=]
+  REPLACE [=[            if (!BROOK_MUTANT(lone_records_not_verified) && at < from_disk && at >= verified_to &&]=]
+  CAUGHT_BY test storage/log_reader "what comes from the disk is verified before it is handed out, unless the reader forgoes it")
+
+brook_mutant(batches_not_verified
+  FILE storage/log_reader.hpp
+  FIND [=[        const bool is_due = verify && at_ >= verified_to;]=]
+  REPLACE [=[        const bool is_due = verify && at_ >= verified_to && !BROOK_MUTANT(batches_not_verified);]=]
+  CAUGHT_BY test storage/log_reader "a batch that comes from the disk is verified as a whole, wherever in it a reader begins")
+
+brook_mutant(missing_segment_skipped
+  FILE storage/log_reader.hpp
+  FIND [=[        if (next->base != next_) {]=]
+  REPLACE [=[        if (BROOK_MUTANT(missing_segment_skipped)) {
+            next_ = wanted_ = next->base;
+        }
+        if (next->base != next_) {]=]
+  CAUGHT_BY test storage/damage "files of a log that are missing, exchanged or old are noticed")
+
+brook_mutant(offset_behind_the_end_accepted
+  FILE storage/log_reader.hpp
+  FIND [=[        if (seen == look::nothing && next_ < wanted_ &&]=]
+  REPLACE [=[        if (!BROOK_MUTANT(offset_behind_the_end_accepted) && seen == look::nothing && next_ < wanted_ &&]=]
+  CAUGHT_BY test storage/log_reader "a reader gives every record from any offset on, however few it takes at once")
+
+brook_mutant(index_one_off
+  FILE storage/segment.hpp
+  FIND [=[index_slot{relative_offset, at})]=]
+  REPLACE [=[index_slot{relative_offset + (BROOK_MUTANT(index_one_off) ? 1 : 0), at})]=]
+  CAUGHT_BY test storage/segment "each index slot tells of the frame that covers its byte")
+
+brook_mutant(time_index_without_maximum
+  FILE storage/time_index.hpp
+  FIND [=[stretches_.push_back({at_, next_, stretches_.back().largest});]=]
+  REPLACE [=[stretches_.push_back({at_, next_, BROOK_MUTANT(time_index_without_maximum) ? std::numeric_limits<std::int64_t>::min() : stretches_.back().largest});]=]
+  CAUGHT_BY test storage/time_index "the first record at or after a time is found, in whatever order the clocks went")
+
+# ---- broker, and what reads by it ----
+
+brook_mutant(meta_renamed_before_sync
+  FILE broker/small_file.hpp
+  FIND [=[    check(file->sync(), "cannot sync " + temporary);]=]
+  REPLACE [=[    if (!BROOK_MUTANT(meta_renamed_before_sync)) {
+        check(file->sync(), "cannot sync " + temporary);
+    }]=]
+  CAUGHT_BY test broker/core "a directory that was being made when the power went opens afterwards")
+
+brook_mutant(topic_name_not_synced
+  FILE broker/core.hpp
+  FIND [=[    [[nodiscard]] topic_handle enter_topic(std::string_view name, const topic_meta& meta) {
+        check(platform_.sync_directory(topics_path()), "cannot sync " + topics_path());]=]
+  REPLACE [=[    [[nodiscard]] topic_handle enter_topic(std::string_view name, const topic_meta& meta) {
+        if (!BROOK_MUTANT(topic_name_not_synced)) {
+            check(platform_.sync_directory(topics_path()), "cannot sync " + topics_path());
+        }]=]
+  CAUGHT_BY test broker/core "a directory that was made is synced into its parent, as are the topics in it")
+
+brook_mutant(partitions_not_synced_before_rename
+  FILE broker/core.hpp
+  FIND [=[        check(platform_.sync_directory(unfinished), "cannot sync " + unfinished);]=]
+  REPLACE [=[        if (!BROOK_MUTANT(partitions_not_synced_before_rename)) {
+            check(platform_.sync_directory(unfinished), "cannot sync " + unfinished);
+        }]=]
+  CAUGHT_BY fault power_loss)
+
+brook_mutant(broker_meta_not_synced_first
+  FILE broker/core.hpp
+  FIND [=[        // Before anything else is in the directory: without broker.meta it would be a stranger's.
+        check(platform_.sync_directory(directory_), "cannot sync " + directory_);]=]
+  REPLACE [=[        // Before anything else is in the directory: without broker.meta it would be a stranger's.
+        if (!BROOK_MUTANT(broker_meta_not_synced_first)) {
+            check(platform_.sync_directory(directory_), "cannot sync " + directory_);
+        }]=]
+  CAUGHT_BY test broker/core "a directory that was being made when the power went opens afterwards")
+
+brook_mutant(failed_commit_remembered
+  FILE broker/committed_offsets.hpp
+  FIND [=[        failure why = append(group, positions);
+        if (!why) {]=]
+  REPLACE [=[        failure why = append(group, positions);
+        if (!why || BROOK_MUTANT(failed_commit_remembered)) {]=]
+  CAUGHT_BY test broker/committed_offsets "a commit that could not be appended has not happened")
+
+brook_mutant(commits_one_by_one
+  FILE broker/committed_offsets.hpp
+  FIND [=[        header.count = static_cast<std::uint32_t>(positions.size());]=]
+  REPLACE [=[        header.count = BROOK_MUTANT(commits_one_by_one) ? 1 : static_cast<std::uint32_t>(positions.size());]=]
+  CAUGHT_BY test broker/committed_offsets "a commit is found again, by group, topic and partition, also by the next broker")
+
+brook_mutant(two_brokers_in_a_directory
+  FILE broker/core.hpp
+  FIND [=[        if (code == std::errc::resource_unavailable_try_again) {]=]
+  REPLACE [=[        if (BROOK_MUTANT(two_brokers_in_a_directory)) {
+            code.clear();
+        }
+        if (code == std::errc::resource_unavailable_try_again) {]=]
+  CAUGHT_BY test broker/core "a directory is one broker's at a time")
+
+brook_mutant(commit_beyond_the_end
+  FILE client/consumer.hpp
+  FIND [=[const offset end = one.log->log_end_offset(); next > end) {]=]
+  REPLACE [=[const offset end = one.log->log_end_offset(); next > end && !BROOK_MUTANT(commit_beyond_the_end)) {]=]
+  CAUGHT_BY test client/consumer "a commit behind the end of the log goes on at the end, and is told")
