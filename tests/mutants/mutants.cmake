@@ -305,7 +305,8 @@ brook_mutant(prefix_read_before_leading
   FIND [=[        if (sync_failure() || syncing_.exchange(true, std::memory_order_acquire)) {
             return false;
         }
-        log_place published = prefix_.advance();]=]
+        return lead([&] {
+            log_place published = prefix_.advance();]=]
   REPLACE [=[        log_place early = prefix_.advance();
         if (BROOK_MUTANT(prefix_read_before_leading)) {
             files_.platform().wait(round_, round_.load(), std::chrono::milliseconds{1});  // another thread has led a round meanwhile
@@ -313,17 +314,18 @@ brook_mutant(prefix_read_before_leading
         if (sync_failure() || syncing_.exchange(true, std::memory_order_acquire)) {
             return false;
         }
-        log_place published = BROOK_MUTANT(prefix_read_before_leading) ? early : prefix_.advance();]=]
+        return lead([&] {
+            log_place published = BROOK_MUTANT(prefix_read_before_leading) ? early : prefix_.advance();]=]
   CAUGHT_BY test storage/log "writers, readers, upkeep, rolls and syncs get along")
 
 brook_mutant(newest_segment_synced_too
   FILE storage/durability.hpp
-  FIND [=[            published.at = format::segment_header_size;
-            published.next = published.home->base;]=]
-  REPLACE [=[            if (!BROOK_MUTANT(newest_segment_synced_too)) {
-                published.at = format::segment_header_size;
-                published.next = published.home->base;
-            }]=]
+  FIND [=[                published.at = format::segment_header_size;
+                published.next = published.home->base;]=]
+  REPLACE [=[                if (!BROOK_MUTANT(newest_segment_synced_too)) {
+                    published.at = format::segment_header_size;
+                    published.next = published.home->base;
+                }]=]
   CAUGHT_BY test storage/durability "upkeep syncs sealed segments whatever the flush policy, and leaves the newest alone")
 
 brook_mutant(one_more_unsynced_acknowledged
