@@ -89,7 +89,10 @@ public:
 
     [[nodiscard]] bool has_struck() const noexcept { return plan_.call != 0 && count_ >= plan_.call; }
     [[nodiscard]] bool is_at_work() const noexcept { return has_struck() && plan_.is_lasting && !is_over_; }
-    [[nodiscard]] bool has_failed_sync() const noexcept { return has_failed_sync_; }
+    /// Since the broker was opened a sync of this partition's records failed, or that of their files' names right behind it.
+    /// Not of the header of a new file, of the checkpoint, or of a new name: who makes those is told, and nothing is lost.
+    [[nodiscard]] bool has_failed_sync(const std::string& partition) const { return failed_partitions_.contains(partition); }
+    void forget_failed_syncs() { failed_partitions_.clear(); }
     [[nodiscard]] const std::string& met() const noexcept { return met_; }
     void stop() {
         is_over_ = true;
@@ -107,6 +110,12 @@ private:
         if (which == operation::create || which == operation::open) {
             poisoned_.erase(path);  // another file, or recovery, which makes its pages dirty again
         }
+        if (which == operation::create) {
+            headless_.insert(path);
+        }
+        const bool is_of_log = which == operation::sync && path.find(".log") != std::string::npos;
+        const bool is_of_records = is_of_log && headless_.erase(path) == 0;
+        const std::string synced_before = std::exchange(synced_partition_, is_of_records ? path.substr(0, path.rfind('/')) : "");
         if (is_over_ || plan_.call == 0 || count_ < plan_.call || (count_ > plan_.call && !plan_.is_lasting)) {
             return;
         }
@@ -117,15 +126,21 @@ private:
         if (which == operation::sync) {
             poisoned_.insert(path);
         }
-        has_failed_sync_ = has_failed_sync_ || which == operation::sync || which == operation::sync_directory;  // a name, too, may be what failed
+        if (is_of_records) {
+            failed_partitions_.insert(synced_partition_);
+        } else if (which == operation::sync_directory && path == synced_before) {
+            failed_partitions_.insert(path);
+        }
     }
 
     faulty_platform& platform_;
     const run_plan plan_;
     std::uint64_t count_ = 0;
     bool is_over_ = false;
-    bool has_failed_sync_ = false;
     std::set<std::string> poisoned_;
+    std::set<std::string> headless_;           // made, and the header not yet synced
+    std::string synced_partition_;             // whose records the call before this one synced
+    std::set<std::string> failed_partitions_;  // by directory
     std::string met_;
     std::string complaint_;
 };
@@ -248,7 +263,7 @@ private:
                 require(saboteur_.has_struck(), std::string{what} + " fails, and nothing was made to: " + text);
                 require(text.find('/') != std::string::npos || text.find("topic '") != std::string::npos, std::string{what} + ": an error without a name: " + text);
                 if (why.code() == errc::partition_failed && whose != nullptr) {
-                    require(saboteur_.has_failed_sync(), std::string{what} + ": partition_failed, and no sync has: " + text);
+                    require(has_failed_sync(*whose), std::string{what} + ": partition_failed, and no sync of it has: " + text);
                     note_failed(*whose);
                     return false;
                 }
@@ -266,6 +281,8 @@ private:
         }
     }
 
+    [[nodiscard]] bool has_failed_sync(const account& of) const { return saboteur_.has_failed_sync(directory_ + "/topics/" + of.name + "/0"); }
+
     static void note_failed(account& whose) {
         const offset durable = whose.partition().durable_offset();
         require(!whose.has_failed || whose.durable_then == durable, "the durable offset moves after a sync has failed");
@@ -275,6 +292,7 @@ private:
 
     void open() {
         for (int time = 0; time < 3; ++time) {
+            saboteur_.forget_failed_syncs();
             const bool is_open = attempt("opening", nullptr, [&] { broker_.emplace(directory_, broker_options{.maintenance = maintenance::manual, .platform = &platform_}); });
             is_unwell_ = is_open && !broker_->health().is_ok();
             if (!is_unwell_ || saboteur_.is_at_work()) {
@@ -325,7 +343,7 @@ private:
     }
 
     void acknowledge(account& to, offset at, const std::string& value) {
-        require(!to.has_failed, "acknowledged after a sync has failed");
+        require(!to.has_failed && !has_failed_sync(to), "acknowledged after a sync has failed");
         require(!to.is_durable || to.partition().durable_offset() > at, "acknowledged at offset " + std::to_string(at) + ", and not durable");
         require(to.acknowledged.emplace(at, value).second, "offset " + std::to_string(at) + " is given twice");
     }
@@ -434,7 +452,7 @@ private:
             broker_->maintain();
             saboteur_.complain_if_due();
             for (account* const one : {&plain_, &durable_}) {
-                if (one->topic && !one->has_failed && saboteur_.has_failed_sync()) {
+                if (one->topic && !one->has_failed && has_failed_sync(*one)) {
                     probe(*one);
                 }
             }
