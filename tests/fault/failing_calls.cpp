@@ -270,6 +270,7 @@ private:
                 if (saboteur_.is_at_work()) {
                     return false;
                 }
+                require(plan_.is_lasting || std::exchange(is_told_, true) == false, std::string{what} + ": one call failed, and a second user is told of it: " + text);
                 require(time == 0, std::string{what} + " fails again, with nothing in the way: " + text);
             } catch (const std::bad_alloc&) {
                 ++refused_;
@@ -616,6 +617,7 @@ private:
     std::multimap<offset, std::string> added_to_ledger_;
     std::uint64_t number_ = 0;
     std::uint64_t refused_ = 0;
+    bool is_told_ = false;  // of the one call that fails, by another error than partition_failed
 };
 
 class campaign {
