@@ -191,9 +191,26 @@ brook_mutant(checkpoint_over_the_last_one
 
 brook_mutant(checkpoint_of_a_stranger
   FILE storage/segment_directory.hpp
-  FIND [=[        if (newest && (newest->topic != name_.topic_id || newest->partition != name_.number ||]=]
-  REPLACE [=[        if (newest && !BROOK_MUTANT(checkpoint_of_a_stranger) && (newest->topic != name_.topic_id || newest->partition != name_.number ||]=]
+  FIND [=[        if (newest && (newest->topic != name_.topic_id || newest->partition != name_.number)) {]=]
+  REPLACE [=[        if (newest && !BROOK_MUTANT(checkpoint_of_a_stranger) && (newest->topic != name_.topic_id || newest->partition != name_.number)) {]=]
   CAUGHT_BY test storage/segment_directory "a checkpoint is read back, and a torn write leaves the one before")
+
+brook_mutant(newer_checkpoint_overwritten
+  FILE storage/segment_directory.hpp
+  FIND [=[        if (newest && newest->version > format::format_version) {]=]
+  REPLACE [=[        if (newest && newest->version > format::format_version && !BROOK_MUTANT(newer_checkpoint_overwritten)) {]=]
+  CAUGHT_BY test storage/recovery "a checkpoint of a newer version is refused, and stays")
+
+brook_mutant(rotten_spare_put_aside
+  FILE storage/recovery.hpp
+  FIND [=[        if (failure why = look_into_spare(path, is_used)) {
+            return why;
+        }]=]
+  REPLACE [=[        if (failure why = look_into_spare(path, is_used)) {
+            return why;
+        }
+        is_used = is_used && !BROOK_MUTANT(rotten_spare_put_aside);]=]
+  CAUGHT_BY test storage/recovery "a taken spare whose header rotted is no loss in silence")
 
 brook_mutant(unreadable_checkpoint_is_none
   FILE storage/segment_directory.hpp

@@ -875,6 +875,81 @@ TEST_CASE("what tells how much was durable and cannot be read makes opening fail
     CHECK(orders.log->log_end_offset() >= 20);
 }
 
+TEST_CASE("a taken spare whose header rotted is no loss in silence", "[storage][recovery]") {
+    partition orders{tiny()};
+    orders.open();
+    append_range(*orders.log, 0, 20);
+    REQUIRE_FALSE(orders.log->roll());
+    append_range(*orders.log, 20, 25);
+    REQUIRE_FALSE(orders.log->sync());
+    image left = orders.kill();
+    left["spare.log"] = left.at("00000000000000000020.log");  // taken, and not renamed yet
+    left["spare.index"] = left.at("00000000000000000020.index");
+    left.erase("00000000000000000020.log");
+    left.erase("00000000000000000020.index");
+    std::string& spare = left.at("spare.log");
+    const bool is_another_boot = GENERATE(false, true);
+    CAPTURE(is_another_boot);
+    failure why;
+    SECTION("its base offset, which its first record tells, too") {
+        const auto at = static_cast<std::size_t>(GENERATE(64, 71, 72));
+        CAPTURE(at);
+        flip_bit(spare, at * 8);
+        is_another_boot ? orders.wake_up_with(left) : orders.become(left);
+        orders.open();
+        CHECK(orders.log->report().damages.empty());
+        CHECK(orders.log->report().quarantined.empty());
+        CHECK(orders.log->log_end_offset() == 25);
+        check_holds(*orders.log, 0, 25);
+        orders.open();  // and from here on it is written in its header again
+        check_holds(*orders.log, 0, 25);
+    }
+    SECTION("its base offset, and its first record") {
+        flip_bit(spare, format::base_check_at * 8);
+        flip_bit(spare, (segment_header_size + 44) * 8);
+        is_another_boot ? orders.wake_up_with(left) : orders.become(left);
+        if (is_another_boot) {  // as if neither had got to the disk
+            orders.open();
+            CHECK(orders.log->report().quarantined.size() == 1);
+            return;
+        }
+        CHECK_FALSE(orders.try_open(why));
+        CHECK(why.code == errc::corrupt_record);
+        CHECK(names(why, "spare.log"));
+        CHECK(orders.files().at("spare.log") == spare);
+    }
+    SECTION("what was on the disk before it had a name") {
+        flip_bit(spare, GENERATE(0, 20, 56) * 8);
+        is_another_boot ? orders.wake_up_with(left) : orders.become(left);
+        CHECK_FALSE(orders.try_open(why));
+        CHECK(why.code == errc::corrupt_record);
+        CHECK(names(why, "spare.log"));
+        CHECK(names(why, "move it away"));
+        CHECK(orders.files().at("spare.log") == spare);
+    }
+}
+
+TEST_CASE("a checkpoint of a newer version is refused, and stays", "[storage][recovery]") {
+    partition orders;
+    orders.open();
+    append_range(*orders.log, 0, 20);
+    orders.close();
+    image left = orders.files();
+    std::string& content = left.at("checkpoint");
+    for (const std::size_t at : {std::size_t{0}, format::checkpoint_slot_size}) {
+        auto* const raw = reinterpret_cast<std::byte*>(content.data()) + at;
+        auto slot = load<format::checkpoint>(raw);
+        slot.version = format::format_version + 1;
+        store(raw, format::sealed(slot));
+    }
+    orders.become(left);
+    failure why;
+    CHECK_FALSE(orders.try_open(why));
+    CHECK(why.code == errc::unsupported_version);
+    CHECK(names(why, "checkpoint"));
+    CHECK(orders.files().at("checkpoint") == content);
+}
+
 TEST_CASE("a spare with the newest records that cannot be read makes opening fail, and is not put aside", "[storage][recovery]") {
     partition orders{tiny()};
     orders.open();

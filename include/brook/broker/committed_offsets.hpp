@@ -96,7 +96,8 @@ private:
         storage::claim taken;
         failure why;
         if (size > log().largest_frame()) {
-            return {errc::record_too_large, std::string{"a commit of "} + std::to_string(positions.size()) + " partitions does not fit in a segment"};
+            return {errc::record_too_large, "group '" + std::string{group.substr(0, 100)} + "': a commit of " + std::to_string(positions.size()) +
+                                                " partitions does not fit in a segment of " + std::string{offsets_topic} + "; commit fewer at once"};
         }
         const auto length = static_cast<std::uint32_t>(size);
         if (!log().take(length, static_cast<std::uint32_t>(positions.size()), taken, why)) {
@@ -121,7 +122,8 @@ private:
         storage::log_reader reader = log().reader();
         reader.seek(log().log_start_offset());
         for (std::vector<storage::record_range> ranges;; ranges.clear()) {
-            if (const failure why = reader.fetch(10'000, true, ranges)) {
+            if (failure why = reader.fetch(10'000, true, ranges)) {
+                why.text += ". Groups cannot go on; to have them begin anew, close the broker and remove topics/" + std::string{offsets_topic};
                 why.raise();
             }
             if (ranges.empty()) {

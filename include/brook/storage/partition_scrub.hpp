@@ -214,12 +214,24 @@ private:
             return;
         }
         report_->has_spare = summary.is_spare;
+        std::array<std::byte, sizeof(format::frame_word)> word{};
+        const bool has_frames = file->read_at(format::segment_header_size, word) || load<std::uint64_t>(word.data()) != 0;
+        if (!summary.base && has_frames) {
+            summary.base = base_by_first_frame(*file, summary);
+            std::error_code unknown;
+            if (summary.base) {
+                tell(severity::note, path, "its base offset does not verify; its first record tells it, and the next open writes it anew");
+            } else if (segment_directory::same_identity(summary, *file, unknown)) {
+                tell(severity::damage, path, "does not say where it begins, and perhaps holds the newest records. Restore it from a copy, or move it away "
+                                             "to go on without them: until then the topic does not open");
+                return;
+            }
+        }
         if (summary.base && *summary.base >= 0 && !has_link(*summary.base)) {
             add_link(*summary.base, path);
             return;
         }
-        std::array<std::byte, sizeof(format::frame_word)> word{};
-        const bool is_used = !summary.is_spare || file->read_at(format::segment_header_size, word) || load<std::uint64_t>(word.data()) != 0;
+        const bool is_used = !summary.is_spare || has_frames;
         tell(severity::note, path,
              is_used ? "is neither a spare nor the newest segment; the next open renames it to *.quarantine"
                      : "is a segment prepared ahead; the next roll takes it, or the next open removes it");
@@ -368,7 +380,10 @@ private:
         }
         has_broken_footer_ = false;
         auto file = open_segment(link.path, link.summary, link.problem);
-        if (!file && link.problem.code == std::errc::no_such_file_or_directory) {  // renamed since it was listed
+        // Renamed since it was listed; there may be another spare by now.
+        const bool is_another = file && link.summary.base != link.base && link.path == path_of("spare.log") && base_by_first_frame(*file, link.summary) != link.base;
+        if (is_another || (!file && link.problem.code == std::errc::no_such_file_or_directory)) {
+            link.problem = {};
             link.path = log_path(link.base);
             told.file = link.path;
             file = open_segment(link.path, link.summary, link.problem);
@@ -378,7 +393,8 @@ private:
         // A spare that was taken and named when the power went, before its base offset was on the disk, is what its name
         // says; what lies before the checkpoint's place had been synced.
         const bool is_named_only = !link.summary.base && !told.is_of_this_boot && link.base >= static_cast<offset>(checkpoint_.segment_base);
-        if (file && link.summary.base != link.base && !is_named_only) {
+        const bool is_told_by_frame = file && !link.summary.base && link.path == path_of("spare.log") && base_by_first_frame(*file, link.summary) == link.base;
+        if (file && link.summary.base != link.base && !is_named_only && !is_told_by_frame) {
             link.problem = {errc::corrupt_record, link.summary.base       ? "says that it begins at offset " + std::to_string(*link.summary.base) + "; give it that name"
                                                   : link.summary.is_spare ? "is a spare under the name of a segment; put the right file back"
                                                                           : "does not say where it begins: its base offset does not verify. Restore it from a copy"};
@@ -446,7 +462,7 @@ private:
             }
             const auto unread = std::find_if(link.scan.breaks.begin(), link.scan.breaks.end(), [](const log_break& b) { return b.what == log_break::kind::unreadable; });
             std::optional<log_break> first = unread == link.scan.breaks.end() ? std::nullopt : std::optional{*unread};
-            if (!first && link.problem.code.category() == std::system_category() && link.problem.code != std::errc::no_such_file_or_directory) {
+            if (!first && link.problem && link.problem.code.category() == std::system_category() && link.problem.code != std::errc::no_such_file_or_directory) {
                 first = log_break{log_break::kind::unreadable, 0, format::segment_header_size, 0, std::nullopt, 0, link.problem.text};
             }
             scan(link, link.scan.report.is_walked || (rules_.deep && !link.scan.report.is_readable), again);

@@ -113,7 +113,8 @@ private:
             log_->checkpoint = *saved;
             if (bases_.empty()) {
                 return {errc::corrupt_record, files_.name().text() + ": " + files_.path() +
-                                                  " has a checkpoint and no segment; restore the .log files from a copy"};
+                                                  " has a checkpoint and no segment; restore the .log files from a copy, or move the checkpoint away, too, "
+                                                  "to begin again at offset 0"};
             }
         }
         if (const offset start = log_->checkpoint.log_start_offset; !bases_.empty() && bases_.front() > start) {
@@ -160,6 +161,24 @@ private:
         if (unreadable && unreadable.code != errc::corrupt_record) {
             return unreadable;  // it may hold the newest records
         }
+        bool is_used = false;
+        if (failure why = look_into_spare(path, is_used)) {
+            return why;
+        }
+        if (file && summary.is_spare && !is_used) {
+            files_.discard_spare();
+            return {};
+        }
+        // Its header was on the disk before it was called spare.log, and it may hold what was told to be durable.
+        if (!file && is_used) {
+            return {errc::corrupt_record, files_.name().text() + ": " + path + " has no valid header at position 0, and perhaps the newest records behind it" + advice};
+        }
+        if (file && !summary.base && is_used) {
+            summary.base = base_by_first_frame(*file, summary);
+            if (failure why = summary.base ? write_base(path, *summary.base) : refuse_rotten_base(path, *file, summary)) {
+                return why;
+            }
+        }
         if (file && summary.base && (bases_.empty() || bases_.back() < *summary.base)) {
             if (failure why = files_.name_spare(*summary.base)) {
                 return why;
@@ -167,13 +186,45 @@ private:
             bases_.push_back(*summary.base);
             return {};
         }
-        std::array<std::byte, 8> first_word{};
-        const bool is_unused = file && summary.is_spare && !file->read_at(format::segment_header_size, first_word) && load<std::uint64_t>(first_word.data()) == 0;
-        if (is_unused) {
-            files_.discard_spare();
-            return {};
-        }
         return quarantine(path);
+    }
+    static constexpr const char* advice = "; restore it from a copy, or move it away to go on without them";
+
+    /// Whether anything was ever claimed in it.
+    [[nodiscard]] failure look_into_spare(const std::string& path, bool& is_used) {
+        std::error_code code;
+        const auto file = files_.platform().open(path, os::open_mode::read_only, code);
+        std::uint64_t size = 0;
+        std::array<std::byte, 8> first_word{};
+        if (!code) {
+            code = file->size(size);
+        }
+        if (!code && size >= format::segment_header_size + first_word.size()) {
+            code = file->read_at(format::segment_header_size, first_word);
+        }
+        is_used = load<std::uint64_t>(first_word.data()) != 0;
+        return code ? failure{code, files_.name().text() + ": cannot read " + path} : failure{};
+    }
+
+    [[nodiscard]] failure write_base(const std::string& path, offset base) {
+        failure why;
+        if (const auto pin = files_.open(path, files_.path() + "/spare.index", why)) {
+            segment_directory::set_base(*pin, base);
+        }
+        return why;
+    }
+
+    /// In the boot that it was stored in a base offset is whole, so that it has rotted. In another it may never have got to
+    /// the disk, and then nothing behind it was durable.
+    [[nodiscard]] failure refuse_rotten_base(const std::string& path, const os::file& file, const segment_summary& summary) const {
+        std::error_code unknown;
+        const bool is_of_this_boot = segment_directory::same_identity(summary, file, unknown);
+        if (unknown) {
+            return {unknown, files_.name().text() + ": cannot read the identity of " + path};
+        }
+        return is_of_this_boot ? failure{errc::corrupt_record, files_.name().text() + ": " + path +
+                                                                   " does not say where it begins, and perhaps holds the newest records" + advice}
+                               : failure{};
     }
 
     // ---- segment by segment ----

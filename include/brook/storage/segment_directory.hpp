@@ -20,6 +20,8 @@
 #include <brook/core/error.hpp>
 #include <brook/core/types.hpp>
 #include <brook/format/checkpoint.hpp>
+#include <brook/format/checksum.hpp>
+#include <brook/format/frame.hpp>
 #include <brook/format/segment_header.hpp>
 #include <brook/os/platform.hpp>
 #include <brook/storage/segment.hpp>
@@ -97,6 +99,26 @@ struct segment_summary {
     summary.footer = load<format::segment_footer>(raw.data() + format::footer_at);
     summary.has_footer = format::verifies(summary.footer, birth.seed);
     return {};
+}
+
+/// Where a segment begins by its first frame, whose checksum binds it; nullopt where none verifies there.
+[[nodiscard]] inline std::optional<offset> base_by_first_frame(os::file& file, const segment_summary& summary) {
+    std::array<std::byte, format::frame_header_size> raw{};
+    std::uint64_t size = 0;
+    if (file.size(size) || file.read_at(format::segment_header_size, raw)) {
+        return std::nullopt;
+    }
+    const format::frame_word word = format::word_of(format::load_header(raw.data()));
+    if (!word.is_published() || word.size() < raw.size() || word.length() > summary.birth.capacity || format::segment_header_size + std::uint64_t{word.length()} > size) {
+        return std::nullopt;
+    }
+    std::vector<std::byte> frame(word.length());
+    if (file.read_at(format::segment_header_size, frame) ||
+        !format::verifies(summary.birth.seed, format::segment_header_size, format::segment_header_size + word.length(), frame.data())) {
+        return std::nullopt;
+    }
+    const offset base = format::load_header(frame.data()).base_offset;
+    return base >= 0 && base <= largest_offset ? std::optional{base} : std::nullopt;
 }
 
 /// The files of one partition.
@@ -242,8 +264,8 @@ public:
 
     [[nodiscard]] std::string checkpoint_path() const { return path_ + "/checkpoint"; }
 
-    /// nullopt: there is none, or none that verifies.
-    /// Errors    `why`: the system does not let it be read. That must not pass for there being none: it tells what is durable.
+    /// nullopt: there is none, or none that verifies and is this partition's.
+    /// Errors    `why`: unsupported_version, or the system does not let it be read. That must not pass for there being none: it tells what is durable.
     [[nodiscard]] std::optional<format::checkpoint> read_checkpoint(failure& why) const {
         std::error_code code;
         const auto file = platform_->open(checkpoint_path(), os::open_mode::read_write, code);
@@ -263,7 +285,12 @@ public:
             return std::nullopt;
         }
         auto newest = format::newest_checkpoint(raw);
-        if (newest && (newest->topic != name_.topic_id || newest->partition != name_.number || newest->version > format::format_version)) {
+        if (newest && newest->version > format::format_version) {
+            why = {errc::unsupported_version, name_.text() + ": " + checkpoint_path() + " has format version " + std::to_string(newest->version) +
+                                                  ", this brook reads up to " + std::to_string(format::format_version) + "; use a newer one"};
+            return std::nullopt;
+        }
+        if (newest && (newest->topic != name_.topic_id || newest->partition != name_.number)) {
             return std::nullopt;
         }
         return newest;
