@@ -37,6 +37,10 @@ topic_id topic(int number) {
     return id;
 }
 
+std::optional<brook::offset> next_in(const std::optional<committed_position>& found) {
+    return found ? std::optional{found->next} : std::nullopt;
+}
+
 }  // namespace
 
 TEST_CASE("a commit is found again, by group, topic and partition, also by the next broker", "[broker][committed_offsets]") {
@@ -53,11 +57,11 @@ TEST_CASE("a commit is found again, by group, topic and partition, also by the n
         broker.emplace(directory.path() + "", by_hand());
     }
     const auto& offsets = broker->offsets();
-    CHECK(offsets.find("group", topic(1), 0) == 4);
-    CHECK(offsets.find("group", topic(1), 3) == 7);
-    CHECK(offsets.find("group", topic(2), 0) == 9);
-    CHECK(offsets.find("", topic(1), 0) == 11);
-    CHECK(offsets.find(long_name, topic(1), 0) == 12);
+    CHECK(next_in(offsets.find("group", topic(1), 0)) == 4);
+    CHECK(next_in(offsets.find("group", topic(1), 3)) == 7);
+    CHECK(next_in(offsets.find("group", topic(2), 0)) == 9);
+    CHECK(next_in(offsets.find("", topic(1), 0)) == 11);
+    CHECK(next_in(offsets.find(long_name, topic(1), 0)) == 12);
     CHECK_FALSE(offsets.find("group", topic(1), 1));
     CHECK_FALSE(offsets.find("group", topic(3), 0));
     CHECK_FALSE(offsets.find("grou", topic(1), 0));
@@ -75,10 +79,10 @@ TEST_CASE("a commit that could not be appended has not happened", "[broker][comm
         ++last;
     }
     CHECK(why.code == std::errc::no_space_on_device);
-    CHECK(broker.offsets().find("group", topic(1), 0) == last);
+    CHECK(next_in(broker.offsets().find("group", topic(1), 0)) == last);
     platform.unlimit_disk();
     CHECK_FALSE(broker.offsets().commit("group", {{topic(1), 0, 1'000'000}}));
-    CHECK(broker.offsets().find("group", topic(1), 0) == 1'000'000);
+    CHECK(next_in(broker.offsets().find("group", topic(1), 0)) == 1'000'000);
     const std::string huge(2 << 20, 'g');
     CHECK(broker.offsets().commit(huge, {{topic(1), 0, 1}}).code == errc::record_too_large);
     CHECK_FALSE(broker.offsets().find(huge, topic(1), 0));
@@ -102,7 +106,40 @@ TEST_CASE("commits of many threads and over many segments are all there", "[brok
     }
     core broker{directory.path(), by_hand()};
     for (int t = 0; t < 4; ++t) {
-        CHECK(broker.offsets().find("group", topic(t), 0) == each);
-        CHECK(broker.offsets().find("group", topic(t), 1) == 2 * each);
+        CHECK(next_in(broker.offsets().find("group", topic(t), 0)) == each);
+        CHECK(next_in(broker.offsets().find("group", topic(t), 1)) == 2 * each);
     }
+}
+
+TEST_CASE("a commit carries an epoch and metadata, also into the next broker", "[broker][committed_offsets]") {
+    const temp_directory directory;
+    std::optional<core> broker{std::in_place, directory.path(), by_hand()};
+    REQUIRE_FALSE(broker->offsets().commit("group", {{topic(1), 0, 5, 3, "as far as the invoice"}, {topic(1), 1, 6}}));
+    if (GENERATE(false, true)) {
+        broker.emplace(directory.path() + "", by_hand());
+    }
+    const auto with = broker->offsets().find("group", topic(1), 0);
+    REQUIRE(with);
+    CHECK(with->leader_epoch == 3);
+    CHECK(with->metadata == "as far as the invoice");
+    const auto without = broker->offsets().find("group", topic(1), 1);
+    REQUIRE(without);
+    CHECK(without->leader_epoch == -1);
+    CHECK(without->metadata.empty());
+}
+
+TEST_CASE("what a group has committed can be forgotten, for good", "[broker][committed_offsets]") {
+    const temp_directory directory;
+    std::optional<core> broker{std::in_place, directory.path(), by_hand()};
+    REQUIRE_FALSE(broker->offsets().commit("group", {{topic(1), 0, 5, 3, "note"}, {topic(1), 1, 6}}));
+    REQUIRE_FALSE(broker->offsets().commit("other", {{topic(1), 0, 7}}));
+    REQUIRE_FALSE(broker->offsets().forget("nobody"));
+    REQUIRE_FALSE(broker->offsets().forget("group"));
+    if (GENERATE(false, true)) {
+        broker.emplace(directory.path() + "", by_hand());
+    }
+    CHECK_FALSE(broker->offsets().find("group", topic(1), 0));
+    CHECK_FALSE(broker->offsets().find("group", topic(1), 1));
+    CHECK(next_in(broker->offsets().find("other", topic(1), 0)) == 7);
+    CHECK(broker->offsets().groups() == std::vector<std::string>{"other"});
 }

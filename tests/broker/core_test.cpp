@@ -628,7 +628,7 @@ TEST_CASE("a closed broker says so", "[broker][core]") {
     broker.close();
     CHECK(code_of([&] { static_cast<void>(broker.create_topic("orders", {}, key, value)); }) == errc::closed);
     CHECK(code_of([&] { static_cast<void>(broker.topic("orders", key, value)); }) == errc::closed);
-    CHECK(code_of([&] { static_cast<void>(broker.join("group")); }) == errc::closed);
+    CHECK(code_of([&] { static_cast<void>(broker.groups()); }) == errc::closed);
     CHECK(code_of([&] { broker.maintain(std::nullopt); }) == errc::closed);
     CHECK(append(topic) == errc::closed);
     CHECK(broker.offsets().commit("group", {{topic->meta.id, 0, 0}}).code == errc::closed);
@@ -785,21 +785,6 @@ TEST_CASE("health keeps the latest 64 errors", "[broker][core][upkeep]") {
     REQUIRE(errors.size() == 64);
     CHECK(errors.front().text == "6");
     CHECK(errors.back().text == "69");
-}
-
-// ---- groups ----
-
-TEST_CASE("a group has one member, and takes the next when that one leaves", "[broker][core]") {
-    const temp_directory scratch;
-    core broker{scratch.path(), by_hand()};
-    const auto first = broker.join("group");
-    CHECK(code_of([&] { static_cast<void>(broker.join("group")); }) == errc::group_max_size_reached);
-    const auto other = broker.join("another");
-    CHECK(other != first);
-    broker.leave("group", other);  // somebody else's number frees nothing
-    CHECK(code_of([&] { static_cast<void>(broker.join("group")); }) == errc::group_max_size_reached);
-    broker.leave("group", first);
-    CHECK(broker.join("group") != first);
 }
 
 TEST_CASE("a directory that was being made when the power went opens afterwards", "[broker][core][power]") {

@@ -402,7 +402,7 @@ brook_mutant(failed_erase_not_repeated
 brook_mutant(rot_is_cut
   FILE storage/recovery.hpp
   FIND [=[            if (log_->checkpoint.durable_offset <= scan.next) {
-                return cut(scan, i + 1 == bases_.size());
+                return cut(scan);
             }]=]
   REPLACE [=[            if (BROOK_MUTANT(goes_on_past_a_gap) && log_->checkpoint.durable_offset <= scan.next) {
                 frame_view beyond;
@@ -412,7 +412,7 @@ brook_mutant(rot_is_cut
                 }
             }
             if (log_->checkpoint.durable_offset <= scan.next + (BROOK_MUTANT(evidence_one_too_low) ? 1 : 0) || BROOK_MUTANT(rot_is_cut)) {
-                return cut(scan, i + 1 == bases_.size());
+                return cut(scan);
             }]=]
   CAUGHT_BY test storage/recovery "below the evidence of durability a bad record is rot: told, kept, never cut")
 
@@ -688,9 +688,9 @@ brook_mutant(broker_meta_not_synced_first
 
 brook_mutant(failed_commit_remembered
   FILE broker/committed_offsets.hpp
-  FIND [=[        failure why = append(group, positions);
+  FIND [=[        failure why = append(group, positions, false);
         if (!why) {]=]
-  REPLACE [=[        failure why = append(group, positions);
+  REPLACE [=[        failure why = append(group, positions, false);
         if (!why || BROOK_MUTANT(failed_commit_remembered)) {]=]
   CAUGHT_BY test broker/committed_offsets "a commit that could not be appended has not happened")
 
@@ -709,8 +709,29 @@ brook_mutant(two_brokers_in_a_directory
         if (code == std::errc::resource_unavailable_try_again) {]=]
   CAUGHT_BY test broker/core "a directory is one broker's at a time")
 
+brook_mutant(partition_taken_before_it_is_given_up
+  FILE broker/group.hpp
+  FIND [=[return place.target == id && place.owner == nobody; });]=]
+  REPLACE [=[return place.target == id && place.owner != id && (place.owner == nobody || BROOK_MUTANT(partition_taken_before_it_is_given_up)); });]=]
+  CAUGHT_BY test broker/group "a partition goes from one to another only when that one has given it up")
+
+brook_mutant(commit_by_who_was_put_out
+  FILE broker/group_coordinator.hpp
+  FIND [=[        if (member == 0 ? in != nullptr && in->has_members() : in == nullptr || in->find(member) == nullptr) {]=]
+  REPLACE [=[        if (BROOK_MUTANT(commit_by_who_was_put_out)) {
+            return offsets_.commit(name, positions);
+        }
+        if (member == 0 ? in != nullptr && in->has_members() : in == nullptr || in->find(member) == nullptr) {]=]
+  CAUGHT_BY test client/group "commits are for what is one's own, and for what is there")
+
+brook_mutant(commit_of_a_cut_history_believed
+  FILE client/consumer.hpp
+  FIND [=[        if (found->leader_epoch >= 0) {]=]
+  REPLACE [=[        if (found->leader_epoch >= 0 && !BROOK_MUTANT(commit_of_a_cut_history_believed)) {]=]
+  CAUGHT_BY test client/group "a commit of what was cut is not believed, even where new records have taken the place")
+
 brook_mutant(commit_beyond_the_end
   FILE client/consumer.hpp
-  FIND [=[const offset end = one.log->log_end_offset(); next > end) {]=]
-  REPLACE [=[const offset end = one.log->log_end_offset(); next > end && !BROOK_MUTANT(commit_beyond_the_end)) {]=]
+  FIND [=[        offset next = found->next < end ? found->next : end;]=]
+  REPLACE [=[        offset next = found->next < end || BROOK_MUTANT(commit_beyond_the_end) ? found->next : end;]=]
   CAUGHT_BY test client/consumer "a commit behind the end of the log goes on at the end, and is told")

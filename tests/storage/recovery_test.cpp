@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <limits>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
@@ -973,6 +974,39 @@ TEST_CASE("a spare with the newest records that cannot be read makes opening fai
     orders.platform.heal();
     orders.open();
     check_holds(*orders.log, 0, 25);
+}
+
+TEST_CASE("an offset's epoch tells before which cut it was appended", "[storage][recovery]") {
+    partition orders{tiny()};
+    orders.open();
+    append_range(*orders.log, 0, 60);
+    REQUIRE_FALSE(orders.log->sync());
+    append_range(*orders.log, 60, 100);
+    CHECK(orders.log->epoch_before(0) == std::nullopt);
+    CHECK(orders.log->epoch_before(1) == std::optional{0u});
+    CHECK(orders.log->epoch_before(100) == std::optional{0u});
+    CHECK(orders.log->epoch_before(101) == std::nullopt);
+    CHECK(orders.log->end_of_epoch(0) == 100);
+    image left = orders.kill();
+    const std::string last = names_in(left, ".log").back();
+    for (const auto& frame : frames_of(left.at(last))) {
+        if (frame.header.base_offset >= 70) {  // did not arrive
+            std::fill_n(left.at(last).begin() + static_cast<std::ptrdiff_t>(frame.at), frame.end() - frame.at, '\0');
+        }
+    }
+    orders.wake_up_with(left);
+    orders.open();
+    const offset end = orders.log->log_end_offset();
+    REQUIRE((end >= 60 && end < 100));
+    append_range(*orders.log, end, 120);
+    const auto epoch = orders.log->epoch_before(120);
+    REQUIRE(epoch);
+    CHECK(*epoch > 0);
+    CHECK(orders.log->epoch_before(end) == std::optional{0u});
+    CHECK(orders.log->epoch_before(end + 1) == epoch);
+    CHECK(orders.log->end_of_epoch(0) == end);
+    CHECK(orders.log->end_of_epoch(*epoch - 1) == end);
+    CHECK(orders.log->end_of_epoch(*epoch) == 120);
 }
 
 TEST_CASE("a stranger's file among the offsets of an open segment is refused, by name", "[storage][recovery]") {

@@ -32,13 +32,17 @@ inline constexpr std::string_view offsets_topic = "__consumer_offsets";
 struct committed_position {
     format::topic_id topic{};
     std::int32_t partition = 0;
-    offset next = 0;  ///< the next offset to read
+    offset next = 0;                 ///< the next offset to read
+    std::int32_t leader_epoch = -1;  ///< of the record before it; -1: not known
+    std::string metadata{};          ///< whatever the committer wants to find there again
 };
+
+inline constexpr std::size_t offset_metadata_max_bytes = 4096;
 
 /// The committed offsets of all groups.
 ///
-/// A record's key is {topic id 16, partition i32, group}, its value {next offset i64}. The partitions of one commit are
-/// one batch: after a crash all of them are there, or none.
+/// A record's key is {topic id 16, partition i32, group}, its value {next offset i64, leader epoch i32, metadata}, or null:
+/// forgotten. The partitions of one commit are one batch: after a crash all of them are there, or none.
 ///
 /// Threads   shared.
 /// Cost      a commit is one append.
@@ -51,7 +55,7 @@ public:
         replay();
     }
 
-    [[nodiscard]] std::optional<offset> find(std::string_view group, const format::topic_id& topic, std::int32_t partition) const {
+    [[nodiscard]] std::optional<committed_position> find(std::string_view group, const format::topic_id& topic, std::int32_t partition) const {
         const std::scoped_lock guard{mutex_};
         const std::size_t i = place_of(group);
         if (!is_at(i, group)) {
@@ -60,7 +64,39 @@ public:
         const std::vector<committed_position>& positions = groups_[i].positions;
         const committed_position wanted{topic, partition};
         const std::size_t at = place_of(positions, wanted);
-        return at < positions.size() && order(positions[at], wanted) == 0 ? std::optional{positions[at].next} : std::nullopt;
+        return at < positions.size() && order(positions[at], wanted) == 0 ? std::optional{positions[at]} : std::nullopt;
+    }
+
+    /// All that a group has committed, by topic and partition.
+    [[nodiscard]] std::vector<committed_position> positions_of(std::string_view group) const {
+        const std::scoped_lock guard{mutex_};
+        const std::size_t i = place_of(group);
+        return is_at(i, group) ? groups_[i].positions : std::vector<committed_position>{};
+    }
+
+    /// The groups that have committed something, by name.
+    [[nodiscard]] std::vector<std::string> groups() const {
+        const std::scoped_lock guard{mutex_};
+        std::vector<std::string> names;
+        for (const auto& one : groups_) {
+            names.push_back(one.group);
+        }
+        return names;
+    }
+
+    /// Forgets all that a group has committed: a tombstone for each partition, all of them or none.
+    /// Errors    as `commit`.
+    [[nodiscard]] failure forget(std::string_view group) {
+        const std::scoped_lock guard{mutex_};
+        const std::size_t i = place_of(group);
+        if (!is_at(i, group)) {
+            return {};
+        }
+        failure why = append(group, groups_[i].positions, true);
+        if (!why) {
+            erase_at(groups_, i);
+        }
+        return why;
     }
 
     /// Errors    what appending says: closed, no space, partition_failed. Then nothing is committed.
@@ -69,7 +105,7 @@ public:
             return {};
         }
         const std::scoped_lock guard{mutex_};
-        failure why = append(group, positions);
+        failure why = append(group, positions, false);
         if (!why) {
             for (const auto& position : positions) {
                 note(group, position);
@@ -80,6 +116,7 @@ public:
 
 private:
     static constexpr std::size_t fixed_key_size = 20;
+    static constexpr std::size_t fixed_value_size = sizeof(offset) + sizeof(std::int32_t);
 
     /// Allocates nothing: it is called with a claim in hand, which must come to its publication.
     static void write_key(std::byte* to, std::string_view group, const format::topic_id& topic, std::int32_t partition) noexcept {
@@ -90,9 +127,15 @@ private:
 
     [[nodiscard]] storage::log& log() const { return topic_->partition(0); }
 
-    [[nodiscard]] failure append(std::string_view group, const std::vector<committed_position>& positions) {
-        const format::record_sizes sizes{static_cast<std::uint32_t>(fixed_key_size + group.size()), sizeof(offset), 0};
-        const std::uint64_t size = format::frame_header_size + positions.size() * format::entry_bytes(sizes);
+    [[nodiscard]] failure append(std::string_view group, const std::vector<committed_position>& positions, bool are_tombstones) {
+        const auto sizes_of = [&](const committed_position& position) {
+            const auto value = static_cast<std::uint32_t>(fixed_value_size + position.metadata.size());
+            return format::record_sizes{static_cast<std::uint32_t>(fixed_key_size + group.size()), are_tombstones ? format::null_size : value, 0};
+        };
+        std::uint64_t size = format::frame_header_size;
+        for (const auto& position : positions) {
+            size += format::entry_bytes(sizes_of(position));
+        }
         storage::claim taken;
         failure why;
         if (size > log().largest_frame()) {
@@ -105,9 +148,13 @@ private:
         }
         std::byte* entry = taken.data + format::frame_header_size;
         for (const auto& position : positions) {
-            const format::entry_layout layout = format::lay_out_entry(entry, sizes);
+            const format::entry_layout layout = format::lay_out_entry(entry, sizes_of(position));
             write_key(layout.key, group, position.topic, position.partition);
-            store(layout.value, position.next);
+            if (!are_tombstones) {
+                store(layout.value, position.next);
+                store(layout.value + sizeof(offset), position.leader_epoch);
+                copy_bytes(layout.value + fixed_value_size, position.metadata.data(), position.metadata.size());
+            }
             entry = layout.end;
         }
         format::frame_header header{};
@@ -144,10 +191,22 @@ private:
     void apply(const format::frame_header& header, const std::byte* frame) {
         format::record_walk records{header, frame};
         for (format::record_slice record; records.next(record);) {
-            if (record.key().size() >= fixed_key_size && record.value().size() == sizeof(offset)) {
-                const std::byte* const key = record.key().data();
-                note(as_text(record.key().subspan(fixed_key_size)),
-                     {load<format::topic_id>(key), load<std::int32_t>(key + sizeof(format::topic_id)), load<offset>(record.value().data())});
+            if (record.key().size() < fixed_key_size) {
+                continue;
+            }
+            const std::byte* const key = record.key().data();
+            const std::string_view group = as_text(record.key().subspan(fixed_key_size));
+            committed_position position{load<format::topic_id>(key), load<std::int32_t>(key + sizeof(format::topic_id))};
+            if (!record.has_value()) {
+                erase(group, position);
+            } else if (record.value().size() >= fixed_value_size) {
+                position.next = load<offset>(record.value().data());
+                position.leader_epoch = load<std::int32_t>(record.value().data() + sizeof(offset));
+                position.metadata = as_text(record.value().subspan(fixed_value_size));
+                note(group, position);
+            } else if (record.value().size() == sizeof(offset)) {  // as before there were epochs
+                position.next = load<offset>(record.value().data());
+                note(group, position);
             }
         }
     }
@@ -181,9 +240,23 @@ private:
         std::vector<committed_position>& positions = groups_[i].positions;
         const std::size_t at = place_of(positions, latest);
         if (at < positions.size() && order(positions[at], latest) == 0) {
-            positions[at].next = latest.next;
+            positions[at] = latest;
         } else {
             insert_at(positions, at, latest);
+        }
+    }
+
+    void erase(std::string_view group, const committed_position& which) {
+        const std::size_t i = place_of(group);
+        if (!is_at(i, group)) {
+            return;
+        }
+        std::vector<committed_position>& positions = groups_[i].positions;
+        if (const std::size_t at = place_of(positions, which); at < positions.size() && order(positions[at], which) == 0) {
+            erase_at(positions, at);
+        }
+        if (positions.empty()) {
+            erase_at(groups_, i);
         }
     }
 

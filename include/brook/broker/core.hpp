@@ -17,6 +17,7 @@
 #include <vector>
 
 #include <brook/broker/committed_offsets.hpp>
+#include <brook/broker/group_coordinator.hpp>
 #include <brook/broker/options.hpp>
 #include <brook/broker/small_file.hpp>
 #include <brook/broker/topic_meta.hpp>
@@ -175,33 +176,35 @@ public:
         return names;
     }
 
-    // ---- groups: one member each in this version ----
+    // ---- groups ----
 
-    using member_id = std::uint64_t;
-
-    /// Errors    group_max_size_reached.
-    [[nodiscard]] member_id join(const std::string& group) {
+    /// Errors    as `offsets`, and closed, forked.
+    [[nodiscard]] group_coordinator& groups() {
         require_open();
-        const std::scoped_lock guard{groups_mutex_};
-        for (const auto& other : members_) {
-            if (other.group == group) {
-                throw_error(errc::group_max_size_reached, "group '" + group + "' has a member already, and this version has groups of one; "
-                                                                              "close that consumer, or name another group");
-            }
-        }
-        members_.push_back({group, ++last_member_});
-        return last_member_;
+        static_cast<void>(offsets());
+        return groups_;
     }
 
-    void leave(const std::string& group, member_id member) noexcept {
-        if (is_forked()) {
-            return;  // it is the parent's member
+    [[nodiscard]] group_description describe_group(std::string_view name) {
+        std::vector<topic_handle> topics;
+        {
+            require_open();
+            const std::scoped_lock guard{topics_mutex_};
+            for (const auto& topic : topics_) {
+                if (!topic->name.starts_with("__")) {
+                    topics.push_back(topic);
+                }
+            }
         }
-        const std::scoped_lock guard{groups_mutex_};
-        for (std::size_t i = 0; i < members_.size(); ++i) {
-            if (members_[i].id == member && members_[i].group == group) {
-                erase_at(members_, i);
-                return;
+        return groups().describe(name, topics);
+    }
+
+    void leave(const std::string& group, group::member_id member) noexcept {
+        if (!is_forked()) {  // else it is the parent's member
+            try {
+                groups_.leave(group, member);
+            } catch (const std::exception&) {
+                // No memory to share out by: it is put out for not polling.
             }
         }
     }
@@ -246,6 +249,7 @@ private:
             next = sooner(next, look_after(*logs[next_log_++ % logs.size()]));
         }
         next = sooner(next, run_timed_work());  // and who waits for a sync is told
+        next = sooner(next, groups_.expire());
         if (const auto now = platform_.monotonic(); now - last_busy_ < stays_alert) {
             next = sooner(next, now + busy_pause);
         }
@@ -254,11 +258,6 @@ private:
     static constexpr std::chrono::milliseconds busy_pause{1};       // while appends come in
     static constexpr std::chrono::milliseconds stays_alert{50};     // after the last one
     static constexpr std::chrono::milliseconds unwaited_flush{100};  // records of flush_messages topics that nobody waits for
-
-    struct group_member {
-        std::string group;
-        member_id id;
-    };
 
     // ---- the directory ----
 
@@ -626,10 +625,7 @@ private:
     std::vector<topic_handle> topics_;  // by name
     committed_offsets offsets_;
     failure offsets_failure_;  // why they could not be opened
-
-    std::mutex groups_mutex_;  // guards the members
-    std::vector<group_member> members_;
-    member_id last_member_ = 0;
+    group_coordinator groups_{*shared_, offsets_};
 
     std::mutex work_mutex_;  // guards the timed work
     std::vector<std::weak_ptr<timed_work>> work_;

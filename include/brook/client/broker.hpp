@@ -70,6 +70,42 @@ public:
     /// The names of all topics, sorted.
     [[nodiscard]] std::vector<std::string> topics() const { return open_core()->topic_names(); }
 
+    // ---- groups ----
+
+    /// The names of all groups that have members, or have committed something, sorted.
+    [[nodiscard]] std::vector<std::string> groups() const { return open_core()->groups().names(); }
+
+    /// A group as it is now: its members, what each of them reads, how far it has committed, how far it is behind.
+    ///
+    ///     broker.group("billing").lag()
+    ///
+    /// Errors    group_id_not_found.
+    [[nodiscard]] group_description group(std::string_view group_id) const { return open_core()->describe_group(group_id); }
+
+    /// Forgets all that a group has committed.
+    /// Errors    non_empty_group, group_id_not_found; no space.
+    void delete_group(std::string_view group_id) { raise(open_core()->groups().remove(group_id)); }
+
+    /// Has a group without members go on elsewhere in a topic: `to` is asked for each partition, and gives the next offset to
+    /// read, which is brought into what the partition has.
+    ///
+    ///     broker.reset_group_offsets("billing", orders, [](brook::partition const& p) { return p.log_start_offset(); });
+    ///
+    /// Errors    non_empty_group; no space; what `to` throws.
+    template <class Key, class Value, class To>
+    void reset_group_offsets(std::string_view group_id, const brook::topic<Key, Value, broker>& topic, const To& to) {
+        std::vector<broker_room::committed_position> positions;
+        for (const brook::partition& one : topic.partitions()) {
+            const offset wanted = to(one);
+            const offset first = one.log_start_offset();
+            const offset end = one.log_end_offset();
+            const offset next = wanted < first ? first : wanted > end ? end : wanted;
+            const auto epoch = detail::access::engine(topic).log(one.number()).epoch_before(next);
+            positions.push_back({detail::access::engine(topic).state()->meta.id, one.number(), next, epoch ? static_cast<std::int32_t>(*epoch) : -1});
+        }
+        raise(open_core()->groups().reset(group_id, positions));
+    }
+
     /// Does what upkeep has to do: with `.maintenance = manual` nothing else does it. Ends after the step that passes
     /// the budget; without one everything that is due is done.
     void maintain(std::optional<std::chrono::nanoseconds> budget = std::nullopt) { open_core()->maintain(budget); }
@@ -86,6 +122,12 @@ public:
     }
 
 private:
+    static void raise(const failure& why) {
+        if (why) {
+            why.raise();
+        }
+    }
+
     [[nodiscard]] const std::shared_ptr<broker_room::core>& open_core() const {
         if (!core_ || core_->is_closed()) {
             throw_error(errc::closed, "this broker is closed, or was moved from");

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <initializer_list>
 #include <memory>
 #include <mutex>
@@ -16,12 +17,16 @@
 #include <utility>
 #include <vector>
 
+#include <brook/broker/assignor.hpp>
 #include <brook/broker/committed_offsets.hpp>
+#include <brook/broker/group_coordinator.hpp>
 #include <brook/broker/core.hpp>
 #include <brook/client/records.hpp>
 #include <brook/client/topic.hpp>
+#include <brook/core/callback.hpp>
 #include <brook/core/config.hpp>
 #include <brook/core/error.hpp>
+#include <brook/core/ordered.hpp>
 #include <brook/core/types.hpp>
 #include <brook/engine/sender.hpp>
 
@@ -37,10 +42,43 @@ enum class offset_reset {
 /// Which records of transactions a consumer sees [isolation.level]. This version has no transactions: both see all.
 enum class isolation_level { read_uncommitted, read_committed };
 
+/// What a member of a group may want to know. Called inside its own poll, on its thread.
+struct rebalance_listener {
+    using partitions = std::vector<partition>;
+
+    /// These have come, and have their positions: `seek` goes elsewhere.
+    callback<void(const partitions&)> on_partitions_assigned{};
+
+    /// These go to another member as soon as this returns. They can still be committed.
+    callback<void(const partitions&)> on_partitions_revoked{};
+
+    /// These have gone: the group put this member out. Others read them, and they cannot be committed any more.
+    callback<void(const partitions&)> on_partitions_lost{};
+};
+
 struct consumer_options {
-    /// The group it joins at its first poll, and commits for. Empty: it belongs to none, reads all partitions of its
-    /// topic, and cannot commit [group.id]. Groups have one member in this version.
+    /// The group it joins at its first poll, and commits for. Its members share out the partitions. Empty: it belongs to
+    /// none, reads all partitions of its topic, and cannot commit [group.id].
     std::string group_id{};
+
+    /// A name of its own in the group, the same after a restart: who leaves and comes back under it inside
+    /// session_timeout finds its partitions where it left them, and nobody else notices [group.instance.id].
+    std::string group_instance_id{};
+
+    /// Who has not polled for so long is put out, and others read what it had; by an eighth later, since nobody looks all
+    /// the time [max.poll.interval.ms].
+    std::chrono::nanoseconds max_poll_interval = std::chrono::minutes{5};
+
+    /// How long a member with a group_instance_id may be away [session.timeout.ms]. Any other member's session ends with
+    /// it: here a member cannot die without its process.
+    std::chrono::nanoseconds session_timeout = std::chrono::seconds{45};
+
+    /// How the group shares out partitions; all members name the same [partition.assignment.strategy]. Kafka's default
+    /// is range: it moves more.
+    std::shared_ptr<const partition_assignor> partition_assignment_strategy = assignors::cooperative_sticky();
+
+    /// Told by a poll what comes and goes [ConsumerRebalanceListener].
+    brook::rebalance_listener rebalance_listener{};
 
     offset_reset auto_offset_reset = offset_reset::earliest;
     brook::isolation_level isolation_level = brook::isolation_level::read_committed;
@@ -55,8 +93,11 @@ struct consumer_options {
 
 /// Reads the partitions of one topic.
 ///
-/// A consumer made from a topic reads all its partitions: as a group's member from where the group committed, else by
-/// `auto_offset_reset`. `assign` and `seek` overrule that.
+/// A consumer made from a topic reads all its partitions; as a group's member those that fall to it, from where the group
+/// committed, else by `auto_offset_reset`. `assign` and `seek` overrule that.
+///
+/// A group settles while its members poll: who has to give up a partition does so at its next poll, and only then
+/// another one has it.
 ///
 /// Threads   confined, but for `wakeup`.
 /// Lifetime  leaves its group when it dies, without a commit. Records outlive it.
@@ -74,6 +115,12 @@ public:
         if (options_.max_poll_records < 1) {
             throw_error(errc::invalid_config, "consumer of topic '" + from.name() + "': max_poll_records is 1 or more");
         }
+        if (options_.max_poll_interval.count() <= 0 || options_.session_timeout.count() < 0) {
+            throw_error(errc::invalid_config, "consumer of topic '" + from.name() + "': max_poll_interval is more than 0, session_timeout not less");
+        }
+        if (!options_.partition_assignment_strategy) {
+            throw_error(errc::invalid_config, "consumer of topic '" + from.name() + "': partition_assignment_strategy is missing");
+        }
         if (options_.enable_auto_commit && options_.group_id.empty()) {
             throw_error(errc::invalid_config, "consumer of topic '" + from.name() + "': enable_auto_commit needs a group_id to commit for");
         }
@@ -88,8 +135,13 @@ public:
             topic_ = std::move(other.topic_);
             partitions_ = std::move(other.partitions_);
             next_partition_ = other.next_partition_;
-            is_positioned_ = other.is_positioned_;
-            member_ = std::exchange(other.member_, 0);
+            sought_ = std::move(other.sought_);
+            seat_ = std::exchange(other.seat_, {});
+            seen_changes_ = other.seen_changes_;
+            is_subscribed_ = other.is_subscribed_;
+            has_settled_ = other.has_settled_;
+            is_fenced_ = other.is_fenced_;
+            came_ = std::move(other.came_);
             wakeups_ = std::move(other.wakeups_);
         }
         return *this;
@@ -105,20 +157,18 @@ public:
     void subscribe(const topic_type& from) {
         detail::access::engine(from).open_core()->require_open();
         const auto& shared = detail::access::engine(from).state()->shared;
-        if (topic_ && detail::access::engine(*topic_).state()->shared != shared) {
-            leave();  // its group was another broker's
-        }
-        partitions_.clear();
+        leave();  // what it read before falls to others; it joins again at the next poll
         topic_ = std::make_unique<topic_type>(from);
         wakeups_->hang(shared);
-        std::vector<std::int32_t> all;
-        for (std::int32_t number = 0; number < from.partition_count(); ++number) {
-            all.push_back(number);
+        is_subscribed_ = true;
+        drop_all();
+        for (std::int32_t number = 0; options_.group_id.empty() && number < from.partition_count(); ++number) {
+            take(number);
         }
-        take(all);
     }
 
-    /// Reads these partitions of its topic alone.
+    /// Reads these partitions of its topic alone, whoever else does: a consumer that is assigned to is no member of its
+    /// group. It commits for the group as long as that has no members.
     /// Errors    unknown_topic_or_partition for a partition of another topic.
     void assign(std::span<const brook::partition> chosen) {
         std::vector<std::int32_t> numbers;
@@ -132,17 +182,20 @@ public:
                 numbers.push_back(one.number());
             }
         }
-        take(numbers);
+        leave();
+        is_subscribed_ = false;
+        drop_all();
+        for (const std::int32_t number : numbers) {
+            take(number);
+        }
     }
     void assign(std::initializer_list<brook::partition> chosen) { assign(std::span{chosen.begin(), chosen.size()}); }
 
-    /// What it reads now. Of a group's member: empty before its first poll.
+    /// What it reads now. Of a group's member: empty before its first poll, and each poll may change it.
     [[nodiscard]] std::vector<brook::partition> assignment() const {
         std::vector<brook::partition> all;
-        if (is_positioned_ || options_.group_id.empty()) {
-            for (const auto& one : partitions_) {
-                all.push_back(topic_->partition(one.number));
-            }
+        for (const auto& one : partitions_) {
+            all.push_back(topic_->partition(one.number));
         }
         return all;
     }
@@ -153,7 +206,7 @@ public:
     ///
     /// Errors    thrown, once everything before it has been given: corrupt_record names file and position, and stays
     ///           until the consumer seeks past it; offset_out_of_range with auto_offset_reset none; closed;
-    ///           group_max_size_reached.
+    ///           fenced_instance_id; inconsistent_group_protocol; what its rebalance_listener throws.
     /// Cost      none of it allocates while records come from one segment of one partition, as most do.
     [[nodiscard]] records<Key, Value, Broker> poll() { return poll_until(std::nullopt); }
 
@@ -165,11 +218,11 @@ public:
 
     /// True when it has been assigned, and everything readable has been handed out.
     [[nodiscard]] bool caught_up() {
-        if (!is_positioned_) {
+        if (!has_settled_ || has_changed()) {
             return false;
         }
         for (auto& one : partitions_) {
-            if (!one.is_paused && !one.reader.at_end(options_.check_crcs)) {
+            if (!one.has_position || (!one.is_paused && !one.reader.at_end(options_.check_crcs))) {
                 return false;
             }
         }
@@ -190,67 +243,93 @@ public:
     /// Offset of the next record that a poll will give.
     /// Errors    no_offset before the first poll, unless it was sought; unknown_topic_or_partition when not assigned.
     [[nodiscard]] offset position(const brook::partition& which) {
-        const auto& one = find(which);
-        if (!is_positioned_ && !one.is_sought) {
-            throw_error(errc::no_offset, place(one.number) + ": it has no position before the first poll");
+        require_ours(which);
+        if (const std::size_t i = place_of(which.number()); i < partitions_.size() && partitions_[i].has_position) {
+            return partitions_[i].reader.position_offset();
         }
-        return one.reader.position_offset();
+        for (const auto& one : sought_) {
+            if (one.number == which.number()) {
+                return one.next;
+            }
+        }
+        if (has_settled_) {
+            static_cast<void>(find(which));  // says that it is not ours
+        }
+        throw_error(errc::no_offset, place(which.number()) + ": it has no position before the first poll");
     }
 
-    /// Goes to an offset. One that the partition does not have goes by auto_offset_reset, at the next poll.
-    void seek(const brook::partition& which, offset wanted) { go(find(which), wanted); }
+    /// Goes to an offset. One that the partition does not have goes by auto_offset_reset, at the next poll. Of a group's
+    /// member: before its first poll for any partition, should it fall to it; later for those that it reads.
+    void seek(const brook::partition& which, offset wanted) {
+        require_ours(which);
+        if (const std::size_t i = place_of(which.number()); i < partitions_.size()) {
+            go(partitions_[i], wanted);
+        } else if (is_subscribed_ && !options_.group_id.empty() && !has_settled_) {
+            note_sought(which.number(), wanted);
+        } else {
+            static_cast<void>(find(which));  // says that it is not ours
+        }
+    }
 
     void seek_to_beginning() {
-        for (auto& one : partitions_) {
-            go(one, topic_->partition(one.number).log_start_offset());
-        }
+        seek_each([](const brook::partition& partition) { return partition.log_start_offset(); });
     }
 
     void seek_to_end() {
-        for (auto& one : partitions_) {
-            go(one, topic_->partition(one.number).log_end_offset());
-        }
+        seek_each([](const brook::partition& partition) { return partition.log_end_offset(); });
     }
 
     /// In each partition to the first record at or after this time, or to the end where there is none.
     void seek_to_time(timestamp time) {
-        for (auto& one : partitions_) {
-            const brook::partition partition = topic_->partition(one.number);
+        seek_each([time](const brook::partition& partition) {
             const auto found = partition.offset_for_time(time);
-            go(one, found ? *found : partition.log_end_offset());
-        }
+            return found ? *found : partition.log_end_offset();
+        });
     }
 
     // ---- committing ----
 
     /// Commits, for its group, everything that polls have given so far: after a crash the group goes on behind it.
-    /// Errors    illegal_state without a group; group_max_size_reached when the group has another member; closed; no space.
+    /// Errors    illegal_state without a group; illegal_generation when the group has put it out, or it is assigned to and
+    ///           the group has members; closed; no space. Then nothing is committed.
     void commit() {
-        std::vector<broker_room::committed_position> positions;
         require_group();
-        for (auto& one : partitions_) {
-            if (is_positioned_ && one.reader.position_offset() != one.committed) {
-                positions.push_back({topic_id(), one.number, one.reader.position_offset()});
-            }
-        }
-        commit(positions);
+        raise(commit_all());
     }
 
     /// Commits one partition's position: `next` is the next offset to read, the offset of the last record done plus one.
-    /// Errors    as commit(), and offset_out_of_range for a negative one.
-    void commit(const brook::partition& which, offset next) {
+    /// `metadata` is whatever one wants to find there again, up to 4096 bytes.
+    /// Errors    as commit(), and unknown_topic_or_partition for a partition that it does not read; offset_out_of_range for an
+    ///           offset below 0 or behind the log's end; offset_metadata_too_large.
+    void commit(const brook::partition& which, offset next, std::string metadata = {}) {
         require_group();
-        if (next < 0) {
-            throw_error(errc::offset_out_of_range, place(find(which).number) + ": offset " + std::to_string(next) + " cannot be committed; they begin at 0");
+        if (metadata.size() > broker_room::offset_metadata_max_bytes) {
+            throw_error(errc::offset_metadata_too_large, place(which.number()) + ": " + std::to_string(metadata.size()) + " bytes of metadata; at most " +
+                                                             std::to_string(broker_room::offset_metadata_max_bytes) + " go with a commit");
         }
-        commit({{topic_id(), find(which).number, next}});
+        detail::access::engine(*topic_).open_core()->require_open();
+        const assigned& one = find(which);
+        if (const offset end = one.log->log_end_offset(); next < 0 || next > end) {
+            throw_error(errc::offset_out_of_range, place(one.number) + ": offset " + std::to_string(next) + " cannot be committed; 0 to " +
+                                                       std::to_string(end) + " can");
+        }
+        raise(commit({position_of(one, next, std::move(metadata))}));
     }
 
     /// What its group has committed for a partition; nullopt when nothing.
     [[nodiscard]] std::optional<offset> committed(const brook::partition& which) const {
         require_group();
         require_ours(which);
-        return detail::access::engine(*topic_).open_core()->offsets().find(options_.group_id, topic_id(), which.number());
+        const auto found = find_commit(which);
+        return found ? std::optional{found->next} : std::nullopt;
+    }
+
+    /// What was given to that commit besides; empty when nothing.
+    [[nodiscard]] std::string committed_metadata(const brook::partition& which) const {
+        require_group();
+        require_ours(which);
+        const auto found = find_commit(which);
+        return found ? found->metadata : std::string{};
     }
 
 private:
@@ -275,72 +354,205 @@ private:
         std::shared_ptr<broker_room::shared_state> where_;
     };
 
+    /// Tells the group that its member polls, without a clock. It may become one meanwhile.
+    class alive {
+    public:
+        explicit alive(const broker_room::group_seat& seat) noexcept : seat_{seat} { turn(0); }
+        alive(const alive&) = delete;
+        alive& operator=(const alive&) = delete;
+        ~alive() { turn(1); }
+
+    private:
+        void turn(std::uint64_t from) noexcept {
+            if (seat_.shared) {
+                auto& polls = seat_.shared->polls;  // no other thread stores to it
+                const std::uint64_t count = polls.load(std::memory_order_relaxed);
+                polls.store(count + (count % 2 == from ? 1 : 0), std::memory_order_release);
+            }
+        }
+        const broker_room::group_seat& seat_;
+    };
+
     struct assigned {
         std::int32_t number;
         storage::log* log;
         typename engine_type::reader reader;
-        offset committed = -1;     ///< what is known to be committed
-        bool is_sought = false;    ///< by its owner, before it had a position
+        offset committed = -1;      ///< what is known to be committed
+        bool has_position = false;  ///< was sought, or has been looked up
         bool is_paused = false;
     };
 
-    void take(const std::vector<std::int32_t>& numbers) {
-        partitions_.clear();
-        for (const std::int32_t number : numbers) {
-            storage::log& log = detail::access::engine(*topic_).log(number);
-            partitions_.push_back({number, &log, log.reader()});
-        }
+    void take(std::int32_t number) {
+        storage::log& log = detail::access::engine(*topic_).log(number);
+        partitions_.push_back({number, &log, log.reader()});
         next_partition_ = 0;
-        is_positioned_ = false;
+    }
+
+    void drop_all() {
+        partitions_.clear();
+        sought_.clear();
+        came_.clear();
+        next_partition_ = 0;
+        has_settled_ = false;
+        is_fenced_ = false;
     }
 
     void go(assigned& one, offset wanted) {
         one.reader.seek(wanted);
-        one.is_sought = true;
+        one.has_position = true;
+    }
+
+    // ---- what was sought before anything was assigned ----
+
+    struct sought {
+        std::int32_t number;
+        offset next;
+    };
+
+    template <class Where>
+    void seek_each(const Where& where) {
+        for (auto& one : partitions_) {
+            go(one, where(topic_->partition(one.number)));
+        }
+        for (std::int32_t number = 0; is_subscribed_ && !options_.group_id.empty() && !has_settled_ && number < topic_->partition_count(); ++number) {
+            note_sought(number, where(topic_->partition(number)));
+        }
+    }
+
+    void note_sought(std::int32_t number, offset next) {
+        for (auto& one : sought_) {
+            if (one.number == number) {
+                one.next = next;
+                return;
+            }
+        }
+        sought_.push_back({number, next});
     }
 
     // ---- positions ----
 
-    /// Joins the group, and goes to where each partition is to be read from.
-    void find_positions() {
+    /// Settles with the group what has changed in it, and goes to where each new partition is to be read from.
+    void settle() {
         const auto core = detail::access::engine(*topic_).open_core();
         core->require_open();
-        if (!options_.group_id.empty()) {
-            join(*core);
+        if (is_subscribed_ && !options_.group_id.empty()) {
+            settle_with(core->groups());
         }
         for (auto& one : partitions_) {
-            if (!options_.group_id.empty()) {
+            if (!options_.group_id.empty() && one.committed < 0) {
                 adopt_commit(*core, one);
             }
-            if (!one.is_sought) {
+            if (!one.has_position) {
                 reset(one, "nothing was committed");
-                one.is_sought = true;  // that much is settled, should the next one fail
+                one.has_position = true;
             }
         }
-        is_positioned_ = true;
+        has_settled_ = true;
+        sought_.clear();
+        tell(options_.rebalance_listener.on_partitions_assigned, std::exchange(came_, {}));
     }
 
-    void join(broker_room::core& core) {
-        if (member_ == 0) {
-            member_ = core.join(options_.group_id);
+    void settle_with(broker_room::group_coordinator& groups) {
+        if (seat_.id != 0 && !groups.is_member(options_.group_id, seat_.id)) {
+            is_fenced_ = groups.has_instance(options_.group_id, options_.group_instance_id);
+            lose_all();
+        }
+        if (is_fenced_) {
+            throw_error(errc::fenced_instance_id, "group '" + options_.group_id + "': another consumer came with the group_instance_id '" +
+                                                      options_.group_instance_id + "', and has taken this one's place");
+        }
+        if (seat_.id == 0) {
+            seat_ = groups.join(options_.group_id,
+                                {options_.group_instance_id, options_.max_poll_interval, options_.session_timeout, options_.partition_assignment_strategy},
+                                {{topic_id(), topic_->name(), topic_->partition_count()}});
+            seat_.shared->polls.store(1, std::memory_order_release);  // it is in one
+        }
+        seen_changes_ = seat_.shared->changes.load(std::memory_order_acquire);  // before it is looked at: what changes from here on is seen next time
+        if (const auto going = groups.to_release(options_.group_id, seat_.id); !going.empty()) {
+            give_up(groups, going);
+        }
+        for (const auto& place : groups.take(options_.group_id, seat_.id)) {
+            take(place.partition);
+            came_.push_back(topic_->partition(place.partition));
+            for (const auto& one : sought_) {
+                if (one.number == place.partition) {
+                    go(partitions_.back(), one.next);
+                }
+            }
         }
     }
 
-    /// R7: a commit behind the end of the log is of a history that was cut; the log is right.
+    /// The listener may commit; whatever it throws, the group goes on without these.
+    void give_up(broker_room::group_coordinator& groups, const std::vector<broker_room::group_place>& going) {
+        std::vector<brook::partition> told;
+        for (const auto& place : going) {
+            told.push_back(topic_->partition(place.partition));
+        }
+        std::exception_ptr thrown;
+        try {
+            tell(options_.rebalance_listener.on_partitions_revoked, told);
+        } catch (...) {
+            thrown = std::current_exception();
+        }
+        for (const auto& place : going) {
+            if (const std::size_t i = place_of(place.partition); i < partitions_.size()) {
+                erase_at(partitions_, i);
+            }
+        }
+        next_partition_ = 0;
+        groups.release(options_.group_id, seat_.id, going);
+        if (thrown) {
+            std::rethrow_exception(thrown);
+        }
+    }
+
+    /// The group has put this member out. It joins again as a new one, unless another has its name now.
+    void lose_all() {
+        const std::vector<brook::partition> lost = assignment();
+        partitions_.clear();
+        came_.clear();
+        next_partition_ = 0;
+        has_settled_ = false;
+        seat_ = {};
+        tell(options_.rebalance_listener.on_partitions_lost, lost);
+    }
+
+    static void tell(const callback<void(const std::vector<brook::partition>&)>& listener, const std::vector<brook::partition>& what) {
+        if (listener && !what.empty()) {
+            listener(what);
+        }
+    }
+
+    /// Something to settle with the group.
+    [[nodiscard]] bool has_changed() const noexcept {
+        return seat_.shared != nullptr && seat_.shared->changes.load(std::memory_order_acquire) != seen_changes_;
+    }
+
+    [[nodiscard]] std::optional<broker_room::committed_position> find_commit(const brook::partition& which) const {
+        return detail::access::engine(*topic_).open_core()->offsets().find(options_.group_id, topic_id(), which.number());
+    }
+
+    /// R7: a commit of a history that was cut, by the epoch of its last record or by the end of the log, is not believed:
+    /// the log is right, and the group goes on where the two part.
     void adopt_commit(broker_room::core& core, assigned& one) {
         const auto found = core.offsets().find(options_.group_id, topic_id(), one.number);
         if (!found) {
             return;
         }
-        offset next = *found;
-        if (const offset end = one.log->log_end_offset(); next > end) {
-            core.shared()->report({errc::offset_out_of_range, place(one.number) + ": group '" + options_.group_id + "' has committed offset " +
-                                                                  std::to_string(next) + ", and the log ends at " + std::to_string(end) +
-                                                                  "; it goes on there"});
-            next = end;
+        const offset end = one.log->log_end_offset();
+        offset next = found->next < end ? found->next : end;
+        if (found->leader_epoch >= 0) {
+            if (const auto epoch = one.log->epoch_before(next); epoch && *epoch > static_cast<std::uint32_t>(found->leader_epoch)) {
+                next = one.log->end_of_epoch(static_cast<std::uint32_t>(found->leader_epoch));
+            }
         }
-        one.committed = *found;
-        if (!one.is_sought) {
+        if (next != found->next && !one.has_position) {
+            core.shared()->report({errc::offset_out_of_range, place(one.number) + ": group '" + options_.group_id + "' has committed offset " +
+                                                                  std::to_string(found->next) + ", and what it had read there was cut with the power; it goes on at " +
+                                                                  std::to_string(next)});
+        }
+        one.committed = found->next;
+        if (!one.has_position) {
             go(one, next);
         }
     }
@@ -358,11 +570,12 @@ private:
     // ---- polling ----
 
     records<Key, Value, Broker> poll_until(std::optional<std::chrono::nanoseconds> longest) {
-        if (options_.enable_auto_commit && is_positioned_) {
-            commit();
+        const alive while_polling{seat_};
+        if (options_.enable_auto_commit && has_settled_) {
+            commit_before_polling();
         }
-        if (!is_positioned_) {
-            find_positions();
+        if (!has_settled_ || has_changed()) {
+            settle();
         }
         auto& shared = detail::access::engine(*topic_).shared();
         std::optional<std::chrono::nanoseconds> deadline;
@@ -373,6 +586,13 @@ private:
             }
             const auto ticket = shared.readers.prepare();  // first: who closes from here on ends the wait
             detail::access::engine(*topic_).open_core()->require_open();
+            if (has_changed()) {
+                if (options_.enable_auto_commit) {
+                    commit_before_polling();
+                }
+                settle();
+                continue;
+            }
             if (longest && longest->count() <= 0) {
                 return found;
             }
@@ -391,7 +611,7 @@ private:
                 }
             }
             shared.readers.fence();
-            if (nothing_new() && !wakeups_->is_rung()) {
+            if (nothing_new() && !wakeups_->is_rung() && !has_changed()) {
                 shared.readers.wait(ticket, left);
             }
         }
@@ -455,28 +675,63 @@ private:
 
     // ---- the rest ----
 
-    void commit(const std::vector<broker_room::committed_position>& positions) {
+    static void raise(const failure& why) {
+        if (why) {
+            why.raise();
+        }
+    }
+
+    /// What auto commit does. Who has been put out is told so by the poll that it does it for.
+    void commit_before_polling() {
+        if (const failure why = commit_all(); why.code != errc::illegal_generation) {
+            raise(why);
+        }
+    }
+
+    [[nodiscard]] broker_room::committed_position position_of(const assigned& one, offset next, std::string metadata) const {
+        const auto epoch = one.log->epoch_before(next);
+        return {topic_id(), one.number, next, epoch ? static_cast<std::int32_t>(*epoch) : -1, std::move(metadata)};
+    }
+
+    [[nodiscard]] failure commit_all() {
+        std::vector<broker_room::committed_position> positions;
+        for (auto& one : partitions_) {
+            if (one.has_position && one.reader.position_offset() != one.committed) {
+                positions.push_back(position_of(one, one.reader.position_offset(), {}));
+            }
+        }
+        return commit(positions);
+    }
+
+    [[nodiscard]] failure commit(const std::vector<broker_room::committed_position>& positions) {
         if (positions.empty()) {
-            return;
+            return {};
         }
         const auto core = detail::access::engine(*topic_).open_core();
-        join(*core);  // who is no member speaks for no group
-        if (const failure why = core->offsets().commit(options_.group_id, positions)) {
-            why.raise();
+        if (failure why = core->groups().commit(options_.group_id, seat_.id, positions)) {
+            return why;
         }
         for (const auto& position : positions) {
             for (auto& one : partitions_) {
                 one.committed = one.number == position.partition ? position.next : one.committed;
             }
         }
+        return {};
+    }
+
+    /// As many as there are: it does not read it.
+    [[nodiscard]] std::size_t place_of(std::int32_t number) const noexcept {
+        std::size_t i = 0;
+        while (i < partitions_.size() && partitions_[i].number != number) {
+            ++i;
+        }
+        return i;
     }
 
     [[nodiscard]] assigned& find(const brook::partition& which) {
         require_ours(which);
-        for (auto& one : partitions_) {
-            if (one.number == which.number()) {
-                return one;
-            }
+        if (const std::size_t i = place_of(which.number()); i < partitions_.size()) {
+            return partitions_[i];
         }
         throw_error(errc::unknown_topic_or_partition, place(which.number()) + ": this consumer does not read it; assign it first");
     }
@@ -499,12 +754,12 @@ private:
     }
 
     void leave() noexcept {
-        if (topic_ && member_ != 0) {
+        if (topic_ && seat_.id != 0) {
             if (const auto core = detail::access::engine(*topic_).core()) {
-                core->leave(options_.group_id, member_);
+                core->leave(options_.group_id, seat_.id);
             }
         }
-        member_ = 0;
+        seat_ = {};
     }
 
     consumer_options options_;
@@ -512,8 +767,13 @@ private:
     std::vector<assigned> partitions_;
     std::vector<typename engine_type::range> ranges_;  // reused by each fetch
     std::size_t next_partition_ = 0;
-    bool is_positioned_ = false;
-    broker_room::core::member_id member_ = 0;  // 0: not a member
+    std::vector<sought> sought_;                // by its owner, before the group had settled
+    std::vector<brook::partition> came_;        // the listener has not been told yet
+    broker_room::group_seat seat_;
+    std::uint64_t seen_changes_ = 0;
+    bool is_subscribed_ = true;                 // false: assigned to
+    bool has_settled_ = false;                  // what it reads is decided
+    bool is_fenced_ = false;                    // another has its instance id
     std::unique_ptr<bell> wakeups_;
 };
 

@@ -29,8 +29,12 @@ enum class errc {
     unsafe_filesystem,              ///< mapped writes are not promised there
     partition_failed,               ///< a sync failed: the partition takes no more writes until it is opened again
     unsupported_compression_type,   ///< this build has no such codec
-    group_max_size_reached,         ///< the group has a member already
-    illegal_generation,             ///< this consumer is no longer its group's member
+    illegal_generation,             ///< a commit by who is no member of the group any more, or for what is not its own
+    fenced_instance_id,             ///< another consumer with this group_instance_id has taken its place
+    inconsistent_group_protocol,    ///< the group shares out its partitions by another assignor
+    offset_metadata_too_large,      ///< more than 4096 bytes of it came with a commit
+    group_id_not_found,             ///< there is no such group, or it has committed nothing
+    non_empty_group,                ///< it has members, who must leave first
     claim_open,                     ///< this thread waits for records while it holds a claim in front of them
     no_value,                       ///< the record is a tombstone
     no_offset,                      ///< a position was asked for before one was known
@@ -71,8 +75,12 @@ public:
             case errc::unsafe_filesystem: return "unsafe filesystem";
             case errc::partition_failed: return "partition failed";
             case errc::unsupported_compression_type: return "unsupported compression type";
-            case errc::group_max_size_reached: return "group max size reached";
             case errc::illegal_generation: return "illegal generation";
+            case errc::fenced_instance_id: return "fenced instance id";
+            case errc::inconsistent_group_protocol: return "inconsistent group protocol";
+            case errc::offset_metadata_too_large: return "offset metadata too large";
+            case errc::group_id_not_found: return "group id not found";
+            case errc::non_empty_group: return "non-empty group";
             case errc::claim_open: return "claim open";
             case errc::no_value: return "no value";
             case errc::no_offset: return "no offset";

@@ -162,6 +162,32 @@ public:
     // ---- reading ----
 
     [[nodiscard]] log_reader reader() noexcept { return log_reader{source_}; }
+
+    /// The leader epoch of the last record in front of `end`: with it a position can be told from one in a history that was
+    /// cut. nullopt where there is no record, or no intact one.
+    [[nodiscard]] std::optional<std::uint32_t> epoch_before(offset end) {
+        return end > log_start_ && end <= log_end_offset() ? reader().epoch_at(end - 1) : std::nullopt;
+    }
+
+    /// Where what was appended in this leader epoch or an earlier one ends.
+    ///
+    /// Cost      a look-up for each halving of the log.
+    /// Source    Kafka's OffsetsForLeaderEpoch (KIP-101).
+    [[nodiscard]] offset end_of_epoch(std::uint32_t epoch) {
+        offset low = log_start_;
+        offset high = log_end_offset();
+        while (low < high) {
+            const offset middle = low + (high - low) / 2;
+            const auto there = reader().epoch_at(middle);
+            if (there.value_or(0) <= epoch) {  // what cannot be read is not thought to be newer
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        return low;
+    }
+
     [[nodiscard]] bool is_closed() const noexcept { return is_closed_.load(std::memory_order_acquire); }
     void expect_reader() noexcept { appends_.expect_waiter(); }
 

@@ -166,6 +166,17 @@ public:
         return why;
     }
 
+    /// The leader epoch in which the record at an offset was appended, or what stands for it; nullopt where nothing intact
+    /// does. Leaves the reader there.
+    [[nodiscard]] std::optional<std::uint32_t> epoch_at(offset at) {
+        seek(at);
+        frame_view found;
+        if (locate(true) || look_here(true, found) != look::frame || found.kind() == format::frame_kind::seal) {
+            return std::nullopt;
+        }
+        return found.header.leader_epoch;
+    }
+
 private:
     /// Finds the frame that holds the wanted offset.
     [[nodiscard]] failure locate(bool verify) {

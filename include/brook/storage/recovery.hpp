@@ -521,7 +521,7 @@ private:
                 return why;
             }
             if (log_->checkpoint.durable_offset <= scan.next) {
-                return cut(scan, i + 1 == bases_.size());
+                return cut(scan);
             }
             if (!step_over_damage(scan)) {
                 return {};
@@ -568,7 +568,7 @@ private:
 
     /// The log ends here. What verifies beyond is copied aside, everything beyond is erased, and that is on the disk
     /// before the first new append: bytes of the old tail must never look like records of the new one.
-    [[nodiscard]] failure cut(scan_state& scan, bool is_last) {
+    [[nodiscard]] failure cut(scan_state& scan) {
         scan.is_cut = true;
         mapped_segment& memory = *scan.memory;
         position dirty_end = scan.at;
@@ -577,11 +577,9 @@ private:
                 dirty_end = at + 8;
             }
         }
-        if (dirty_end == scan.at && is_last) {
-            return sync_cut(scan);
-        }
-        // Positions that readers kept are of another history from now on. On the disk before anything is cut: a recovery
-        // that is killed after the cut, and repeated, finds nothing to cut any more.
+        // Positions that readers kept are of another history from now on, also where nothing is left of the one that they
+        // are of: pages that never arrived leave no trace. On the disk before anything is cut: a recovery that is killed
+        // after the cut, and repeated, finds nothing to cut any more.
         log_->checkpoint.leader_epoch += 1;
         ++log_->checkpoint.sequence;
         if (failure why = files_.write_checkpoint(log_->checkpoint)) {

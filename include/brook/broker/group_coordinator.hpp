@@ -1,0 +1,359 @@
+/// \file brook/broker/group_coordinator.hpp
+/// All groups of a broker: who joins, who reads what, who may commit, and what anybody else wants to know of them.
+/// Floor 4, broker. Source: Kafka's GroupCoordinator.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <brook/broker/committed_offsets.hpp>
+#include <brook/broker/group.hpp>
+#include <brook/broker/topic_state.hpp>
+#include <brook/core/config.hpp>
+#include <brook/core/error.hpp>
+#include <brook/core/ordered.hpp>
+#include <brook/core/types.hpp>
+
+namespace brook::inline BROOK_ABI {
+
+/// How a group is [GroupState].
+enum class group_state {
+    empty,        ///< it has committed, and has no members
+    reconciling,  ///< some member has yet to give something up, or to take it, at its next poll
+    stable,
+};
+
+/// A group as it was when it was asked for.
+struct group_description {
+    struct member {
+        std::string id;
+        std::string group_instance_id;                                    ///< empty: it has none
+        bool is_away = false;                                             ///< it has left, and may come back under its name
+        std::vector<std::pair<std::string, std::int32_t>> assignment{};  ///< topic and number of each partition that it reads
+    };
+    struct partition {
+        std::string topic;
+        std::int32_t number = 0;
+        std::optional<offset> committed{};  ///< the next offset to read; nullopt: nothing was committed
+        std::string metadata{};             ///< what was committed with it
+        offset log_end_offset = 0;
+        std::int64_t lag = 0;  ///< records from the committed offset to the log's end; from the log's start where nothing was committed
+    };
+
+    std::string group_id;
+    group_state state = group_state::empty;
+    std::int32_t generation = 0;
+    std::string assignor;  ///< empty: no members
+    std::vector<member> members;
+    std::vector<partition> partitions;  ///< those that it reads or has committed, by topic and number
+
+    /// Of all partitions.
+    [[nodiscard]] std::int64_t lag() const noexcept {
+        std::int64_t all = 0;
+        for (const auto& one : partitions) {
+            all += one.lag;
+        }
+        return all;
+    }
+};
+
+}  // namespace brook::inline BROOK_ABI
+
+namespace brook::inline BROOK_ABI::broker_room {
+
+/// What a member holds of its group.
+struct group_seat {
+    group::member_id id = 0;  ///< 0: none
+    std::shared_ptr<membership> shared;
+};
+
+/// The groups of a broker. Whoever changes one wakes those who sleep in a poll: they may have something to give up.
+///
+/// A commit is checked and appended under one lock with every change of who reads what: a partition that goes to another
+/// member goes with all that was committed for it, and nothing can be committed for it any more by who had it.
+///
+/// Threads   shared.
+class group_coordinator {
+public:
+    group_coordinator(shared_state& shared, committed_offsets& offsets) noexcept : shared_{shared}, offsets_{offsets} {}
+
+    // ---- members ----
+
+    /// Errors    inconsistent_group_protocol: its members share out by another assignor.
+    [[nodiscard]] group_seat join(std::string_view name, const member_options& options, std::vector<group_topic> topics) {
+        group_seat seat;
+        change(name, [&](group& in) {
+            if (!in.agrees(*options.assignor)) {
+                throw_error(errc::inconsistent_group_protocol, "group '" + in.name() + "' shares out by " +
+                                                                   std::string{in.members().front()->options.assignor->name()} + ", and this consumer wants " +
+                                                                   std::string{options.assignor->name()});
+            }
+            seat.id = ++last_member_;
+            seat.shared = in.join(seat.id, options, std::move(topics), now());
+        });
+        shared_.upkeep.notify();  // it looks when the time of this one will be over
+        return seat;
+    }
+
+    void subscribe(std::string_view name, group::member_id member, std::vector<group_topic> topics) {
+        change(name, [&](group& in) { in.subscribe(member, std::move(topics)); });
+    }
+
+    void leave(std::string_view name, group::member_id member) {
+        change(name, [&](group& in) { in.leave(member, now()); });
+    }
+
+    [[nodiscard]] bool is_member(std::string_view name, group::member_id member) {
+        const std::scoped_lock guard{mutex_};
+        const group* const in = find(name);
+        return in != nullptr && in->find(member) != nullptr;
+    }
+
+    /// A member with this instance id is there.
+    [[nodiscard]] bool has_instance(std::string_view name, std::string_view instance) {
+        const std::scoped_lock guard{mutex_};
+        if (const group* const in = find(name); in != nullptr && !instance.empty()) {
+            for (const auto& one : in->members()) {
+                if (one->options.instance_id == instance && !one->gone_since) {
+                    return true;
+                }
+            }
+        }
+        return false;
+    }
+
+    [[nodiscard]] std::vector<group_place> to_release(std::string_view name, group::member_id member) {
+        const std::scoped_lock guard{mutex_};
+        const group* const in = find(name);
+        return in == nullptr ? std::vector<group_place>{} : in->to_release(member);
+    }
+
+    void release(std::string_view name, group::member_id member, const std::vector<group_place>& places) {
+        change(name, [&](group& in) { in.release(member, places); });
+    }
+
+    [[nodiscard]] std::vector<group_place> take(std::string_view name, group::member_id member) {
+        const std::scoped_lock guard{mutex_};
+        group* const in = find(name);
+        return in == nullptr ? std::vector<group_place>{} : in->take(member);
+    }
+
+    // ---- commits ----
+
+    /// Errors    illegal_generation: who commits has been put out of the group, or the partition is not its own; a consumer
+    ///           that is no member, where there are members; what appending says.
+    [[nodiscard]] failure commit(std::string_view name, group::member_id member, const std::vector<committed_position>& positions) {
+        const std::scoped_lock guard{mutex_};
+        const group* const in = find(name);
+        if (member == 0 ? in != nullptr && in->has_members() : in == nullptr || in->find(member) == nullptr) {
+            return {errc::illegal_generation, "group '" + std::string{name} + "': " +
+                                                  (member == 0 ? "it has members, and this consumer, which was assigned its partitions, is none of them"
+                                                               : "this consumer is no member any more: it did not poll for max_poll_interval, or another one came "
+                                                                 "with its group_instance_id; what it has read since is read again by others")};
+        }
+        for (const auto& position : positions) {
+            if (member != 0 && !in->owns(member, {position.topic, position.partition})) {
+                return {errc::illegal_generation, "group '" + std::string{name} + "': partition " + std::to_string(position.partition) +
+                                                      " is not this member's any more, in generation " + std::to_string(in->generation())};
+            }
+        }
+        return offsets_.commit(name, positions);
+    }
+
+    // ---- what others want to know ----
+
+    /// Names of groups with members or commits, sorted.
+    [[nodiscard]] std::vector<std::string> names() {
+        const std::scoped_lock guard{mutex_};
+        std::vector<std::string> all = offsets_.groups();
+        for (const auto& in : groups_) {
+            const std::size_t at = count_before(all.size(), [&](std::size_t i) { return all[i] < in->name(); });
+            if (at == all.size() || all[at] != in->name()) {
+                insert_at(all, at, in->name());
+            }
+        }
+        return all;
+    }
+
+    /// `topics` are the broker's.
+    /// Errors    group_id_not_found.
+    [[nodiscard]] group_description describe(std::string_view name, const std::vector<topic_handle>& topics) {
+        const std::scoped_lock guard{mutex_};
+        const group* const in = find(name);
+        const auto committed = offsets_.positions_of(name);
+        if (in == nullptr && committed.empty()) {
+            throw_error(errc::group_id_not_found, "there is no group '" + std::string{name} + "': nobody is in it, and it has committed nothing");
+        }
+        group_description told;
+        told.group_id = name;
+        if (in != nullptr) {
+            describe_members(*in, topics, told);
+        }
+        for (const auto& topic : topics) {
+            const bool is_read = in != nullptr && in->reads(topic->meta.id);
+            for (std::int32_t number = 0; number < topic->partition_count(); ++number) {
+                const committed_position* found = nullptr;
+                for (const auto& position : committed) {
+                    found = position.topic == topic->meta.id && position.partition == number ? &position : found;
+                }
+                if (is_read || found != nullptr) {
+                    told.partitions.push_back(describe_partition(*topic, number, found));
+                }
+            }
+        }
+        return told;
+    }
+
+    /// Forgets what a group has committed.
+    /// Errors    non_empty_group, group_id_not_found, what appending says.
+    [[nodiscard]] failure remove(std::string_view name) {
+        const std::scoped_lock guard{mutex_};
+        if (failure why = refuse_members(name)) {
+            return why;
+        }
+        if (offsets_.positions_of(name).empty()) {
+            return {errc::group_id_not_found, "there is no group '" + std::string{name} + '\''};
+        }
+        return offsets_.forget(name);
+    }
+
+    /// Commits for a group without members.
+    /// Errors    non_empty_group, what appending says.
+    [[nodiscard]] failure reset(std::string_view name, const std::vector<committed_position>& positions) {
+        const std::scoped_lock guard{mutex_};
+        failure why = refuse_members(name);
+        return why ? why : offsets_.commit(name, positions);
+    }
+
+    // ---- upkeep ----
+
+    /// Puts out who has not polled.
+    /// Returns   when to look again; nullopt: there are no members.
+    std::optional<std::chrono::nanoseconds> expire() {
+        std::optional<std::chrono::nanoseconds> next;
+        std::vector<std::string> problems;
+        {
+            const std::scoped_lock guard{mutex_};
+            for (const auto& in : groups_) {
+                const auto again = expire(*in, problems);
+                next = next && again ? std::optional{*next < *again ? *next : *again} : next ? next : again;
+            }
+            forget_empty();
+        }
+        report(problems);
+        return next;
+    }
+
+private:
+    [[nodiscard]] std::chrono::nanoseconds now() const { return shared_.platform.monotonic(); }
+
+    [[nodiscard]] failure refuse_members(std::string_view name) const {
+        const group* const in = find(name);
+        return in == nullptr ? failure{} : failure{errc::non_empty_group, "group '" + in->name() + "' has " + std::to_string(in->members().size()) +
+                                                                              " members; close their consumers first"};
+    }
+
+    static void describe_members(const group& in, const std::vector<topic_handle>& topics, group_description& told) {
+        told.generation = in.generation();
+        told.state = in.is_settled() ? group_state::stable : group_state::reconciling;
+        told.assignor = in.members().front()->options.assignor->name();
+        for (const auto& one : in.members()) {
+            group_description::member member{one->name(), one->options.instance_id, one->gone_since.has_value()};
+            for (const auto& place : in.owned(one->id)) {
+                for (const auto& topic : topics) {
+                    if (topic->meta.id == place.topic) {
+                        member.assignment.emplace_back(topic->name, place.partition);
+                    }
+                }
+            }
+            told.members.push_back(std::move(member));
+        }
+    }
+
+    [[nodiscard]] static group_description::partition describe_partition(const topic_state& topic, std::int32_t number, const committed_position* committed) {
+        storage::log& log = topic.partition(number);
+        group_description::partition told{topic.name, number};
+        if (committed != nullptr) {
+            told.committed = committed->next;
+            told.metadata = committed->metadata;
+        }
+        const offset from = told.committed.value_or(log.log_start_offset());
+        told.log_end_offset = log.log_end_offset();  // read last: it only grows
+        told.lag = told.log_end_offset > from ? told.log_end_offset - from : 0;
+        return told;
+    }
+
+    [[nodiscard]] std::size_t place_of(std::string_view name) const noexcept {
+        return count_before(groups_.size(), [&](std::size_t i) { return std::string_view{groups_[i]->name()} < name; });
+    }
+
+    [[nodiscard]] group* find(std::string_view name) const noexcept {
+        const std::size_t i = place_of(name);
+        return i < groups_.size() && groups_[i]->name() == name ? groups_[i].get() : nullptr;
+    }
+
+    /// Makes the group if need be. Others who are due are put out on the way: there may be no upkeep.
+    template <class Change>
+    void change(std::string_view name, const Change& act) {
+        std::vector<std::string> problems;
+        {
+            const std::scoped_lock guard{mutex_};
+            group* in = find(name);
+            if (in == nullptr) {
+                insert_at(groups_, place_of(name), std::make_unique<group>(std::string{name}));
+                in = find(name);
+            }
+            static_cast<void>(expire(*in, problems));
+            act(*in);
+            if (!in->problem().empty()) {
+                problems.push_back(in->problem());
+            }
+            forget_empty();
+        }
+        shared_.readers.notify();
+        report(problems);
+    }
+
+    std::optional<std::chrono::nanoseconds> expire(group& in, std::vector<std::string>& problems) {
+        const std::int32_t before = in.generation();
+        const auto next = in.expire(now());
+        if (in.generation() != before) {
+            shared_.readers.notify();
+            if (!in.problem().empty()) {
+                problems.push_back(in.problem());
+            }
+        }
+        return next;
+    }
+
+    /// Not under the lock: what is told may ask.
+    void report(const std::vector<std::string>& problems) {
+        for (const auto& problem : problems) {
+            shared_.report({errc::invalid_config, problem});
+        }
+    }
+
+    void forget_empty() {
+        for (std::size_t i = groups_.size(); i-- > 0;) {
+            if (!groups_[i]->has_members()) {
+                erase_at(groups_, i);
+            }
+        }
+    }
+
+    shared_state& shared_;
+    committed_offsets& offsets_;
+    std::mutex mutex_;  // guards the groups, and what is committed for their members
+    std::vector<std::unique_ptr<group>> groups_;  // by name; those with members
+    group::member_id last_member_ = 0;
+};
+
+}  // namespace brook::inline BROOK_ABI::broker_room
