@@ -391,6 +391,18 @@ TEST_CASE("what a killed producer left unfinished is a note", "[storage][partiti
     }
 }
 
+TEST_CASE("damage is told without a note of reads that never failed", "[storage][partition_scrub]") {
+    partition orders{tiny()};
+    image files = small_log(orders, true);
+    const auto logs = names_in(files, ".log");
+    flip_bit(files.at(logs[1]), (frames_of(files.at(logs[1])).front().at + 44) * 8);
+    orders.become(files);
+    const looked found = look(orders);
+    INFO(found.text());
+    CHECK(found.damages() == 1);
+    CHECK(found.notes() == 0);
+}
+
 TEST_CASE("what was durable and is zero now is damage and not a gap", "[storage][partition_scrub]") {
     partition orders{tiny()};
     image files = small_log(orders, true);
@@ -830,7 +842,16 @@ TEST_CASE("what is finished while a log is looked at is no damage", "[storage][p
         orders.close();
         const std::string spare = GENERATE(as<std::string>{}, "spare.log", "00000000000000000000.log");  // at its first open, or between its two
         std::filesystem::rename(orders.path() + "/00000000000000000010.log", orders.path() + "/spare.log");
-        when(operation::open, spare, [&] { std::filesystem::rename(orders.path() + "/spare.log", orders.path() + "/00000000000000000010.log"); });
+        const bool has_another = GENERATE(false, true);  // and upkeep has made the next one under the old name
+        when(operation::open, spare, [&] {
+            std::string fresh = read_whole(orders.path() + "/spare.log");
+            std::filesystem::rename(orders.path() + "/spare.log", orders.path() + "/00000000000000000010.log");
+            if (has_another) {
+                std::fill(fresh.begin() + format::base_at, fresh.end(), '\0');
+                write_whole(orders.path() + "/spare.log", fresh);
+            }
+        });
+        CAPTURE(spare, has_another);
         const looked found = look(orders);
         INFO(found.text());
         CHECK(has_happened);

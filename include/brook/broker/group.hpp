@@ -218,6 +218,11 @@ public:
         return taken;
     }
 
+    /// Others still have what it is to read.
+    [[nodiscard]] bool awaits_more(member_id id) const noexcept {
+        return has_place([id](const place_state& place) { return place.target == id && place.owner != id; });
+    }
+
     [[nodiscard]] bool owns(member_id id, const group_place& which) const noexcept {
         const place_state* const place = find_place(which);
         return place != nullptr && place->owner == id;

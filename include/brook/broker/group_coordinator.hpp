@@ -99,7 +99,6 @@ public:
             seat.id = ++last_member_;
             seat.shared = in.join(seat.id, options, std::move(topics), now());
         });
-        shared_.upkeep.notify();  // it looks when the time of this one will be over
         return seat;
     }
 
@@ -140,10 +139,13 @@ public:
         change(name, [&](group& in) { in.release(member, places); });
     }
 
-    [[nodiscard]] std::vector<group_place> take(std::string_view name, group::member_id member) {
+    /// `awaits_more`: others still have what it is to read.
+    [[nodiscard]] std::vector<group_place> take(std::string_view name, group::member_id member, bool& awaits_more) {
         const std::scoped_lock guard{mutex_};
         group* const in = find(name);
-        return in == nullptr ? std::vector<group_place>{} : in->take(member);
+        std::vector<group_place> taken = in == nullptr ? std::vector<group_place>{} : in->take(member);
+        awaits_more = in != nullptr && in->awaits_more(member);
+        return taken;
     }
 
     // ---- commits ----
@@ -155,9 +157,10 @@ public:
         const group* const in = find(name);
         if (member == 0 ? in != nullptr && in->has_members() : in == nullptr || in->find(member) == nullptr) {
             return {errc::illegal_generation, "group '" + std::string{name} + "': " +
-                                                  (member == 0 ? "it has members, and this consumer, which was assigned its partitions, is none of them"
-                                                               : "this consumer is no member any more: it did not poll for max_poll_interval, or another one came "
-                                                                 "with its group_instance_id; what it has read since is read again by others")};
+                                                  (member == 0 ? "it has members, and this consumer, which was assigned its partitions, is none of them; subscribe, or wait "
+                                                                 "until they have gone"
+                                                               : "this consumer has been put out, since it did not poll for its max_poll_interval; what it has not "
+                                                                 "committed others read again. Poll, and it joins anew")};
         }
         for (const auto& position : positions) {
             if (member != 0 && !in->owns(member, {position.topic, position.partition})) {
@@ -257,8 +260,18 @@ private:
 
     [[nodiscard]] failure refuse_members(std::string_view name) const {
         const group* const in = find(name);
-        return in == nullptr ? failure{} : failure{errc::non_empty_group, "group '" + in->name() + "' has " + std::to_string(in->members().size()) +
-                                                                              " members; close their consumers first"};
+        if (in == nullptr) {
+            return {};
+        }
+        std::string away;
+        for (const auto& one : in->members()) {
+            if (one->gone_since) {
+                away += (away.empty() ? "" : ", ") + one->name();
+            }
+        }
+        return {errc::non_empty_group, "group '" + in->name() + "' has members: " + std::to_string(in->members().size()) +
+                                           (away.empty() ? "; close their consumers first"
+                                                         : ", among them " + away + ", away, and a member until its session_timeout is over; close the others' consumers, and wait")};
     }
 
     static void describe_members(const group& in, const std::vector<topic_handle>& topics, group_description& told) {
@@ -319,6 +332,7 @@ private:
             forget_empty();
         }
         shared_.readers.notify();
+        shared_.upkeep.notify();  // it looks anew when somebody's time will be over
         report(problems);
     }
 

@@ -121,6 +121,9 @@ public:
         if (!options_.partition_assignment_strategy) {
             throw_error(errc::invalid_config, "consumer of topic '" + from.name() + "': partition_assignment_strategy is missing");
         }
+        if (!options_.group_instance_id.empty() && options_.group_id.empty()) {
+            throw_error(errc::invalid_config, "consumer of topic '" + from.name() + "': group_instance_id needs a group_id");
+        }
         if (options_.enable_auto_commit && options_.group_id.empty()) {
             throw_error(errc::invalid_config, "consumer of topic '" + from.name() + "': enable_auto_commit needs a group_id to commit for");
         }
@@ -140,6 +143,7 @@ public:
             seen_changes_ = other.seen_changes_;
             is_subscribed_ = other.is_subscribed_;
             has_settled_ = other.has_settled_;
+            awaits_more_ = other.awaits_more_;
             is_fenced_ = other.is_fenced_;
             came_ = std::move(other.came_);
             wakeups_ = std::move(other.wakeups_);
@@ -216,9 +220,9 @@ public:
         return poll_until(saturated(longest));
     }
 
-    /// True when it has been assigned, and everything readable has been handed out.
+    /// True when it has been assigned what it is to read, and everything readable of that has been handed out.
     [[nodiscard]] bool caught_up() {
-        if (!has_settled_ || has_changed()) {
+        if (!has_settled_ || awaits_more_ || has_changed()) {
             return false;
         }
         for (auto& one : partitions_) {
@@ -252,7 +256,7 @@ public:
                 return one.next;
             }
         }
-        if (has_settled_) {
+        if (has_settled_ || is_fenced_) {
             static_cast<void>(find(which));  // says that it is not ours
         }
         throw_error(errc::no_offset, place(which.number()) + ": it has no position before the first poll");
@@ -294,6 +298,7 @@ public:
     ///           the group has members; closed; no space. Then nothing is committed.
     void commit() {
         require_group();
+        raise(fenced());
         raise(commit_all());
     }
 
@@ -394,6 +399,7 @@ private:
         came_.clear();
         next_partition_ = 0;
         has_settled_ = false;
+        awaits_more_ = false;
         is_fenced_ = false;
     }
 
@@ -457,10 +463,7 @@ private:
             is_fenced_ = groups.has_instance(options_.group_id, options_.group_instance_id);
             lose_all();
         }
-        if (is_fenced_) {
-            throw_error(errc::fenced_instance_id, "group '" + options_.group_id + "': another consumer came with the group_instance_id '" +
-                                                      options_.group_instance_id + "', and has taken this one's place");
-        }
+        raise(fenced());
         if (seat_.id == 0) {
             seat_ = groups.join(options_.group_id,
                                 {options_.group_instance_id, options_.max_poll_interval, options_.session_timeout, options_.partition_assignment_strategy},
@@ -471,7 +474,7 @@ private:
         if (const auto going = groups.to_release(options_.group_id, seat_.id); !going.empty()) {
             give_up(groups, going);
         }
-        for (const auto& place : groups.take(options_.group_id, seat_.id)) {
+        for (const auto& place : groups.take(options_.group_id, seat_.id, awaits_more_)) {
             take(place.partition);
             came_.push_back(topic_->partition(place.partition));
             for (const auto& one : sought_) {
@@ -521,6 +524,12 @@ private:
         if (listener && !what.empty()) {
             listener(what);
         }
+    }
+
+    [[nodiscard]] failure fenced() const {
+        return !is_fenced_ ? failure{}
+                           : failure{errc::fenced_instance_id, "group '" + options_.group_id + "': another consumer came with the group_instance_id '" +
+                                                                   options_.group_instance_id + "', and has taken this one's place; give this one up, or subscribe again"};
     }
 
     /// Something to settle with the group.
@@ -733,7 +742,10 @@ private:
         if (const std::size_t i = place_of(which.number()); i < partitions_.size()) {
             return partitions_[i];
         }
-        throw_error(errc::unknown_topic_or_partition, place(which.number()) + ": this consumer does not read it; assign it first");
+        raise(fenced());
+        throw_error(errc::unknown_topic_or_partition, place(which.number()) + (is_subscribed_ && !options_.group_id.empty()
+                                                          ? ": this consumer does not read it now; what a member of a group reads is settled by its polls"
+                                                          : ": this consumer does not read it; assign it first"));
     }
 
     void require_ours(const brook::partition& which) const {
@@ -772,7 +784,8 @@ private:
     broker_room::group_seat seat_;
     std::uint64_t seen_changes_ = 0;
     bool is_subscribed_ = true;                 // false: assigned to
-    bool has_settled_ = false;                  // what it reads is decided
+    bool has_settled_ = false;                  // what it reads is decided,
+    bool awaits_more_ = false;                  // and others still have some of it
     bool is_fenced_ = false;                    // another has its instance id
     std::unique_ptr<bell> wakeups_;
 };
