@@ -486,19 +486,6 @@ brook_mutant(checkpoint_place_trusted
   REPLACE [=[        if (BROOK_MUTANT(checkpoint_place_trusted) || (reached.at == at && reached.next == from.segment_offset)) {]=]
   CAUGHT_BY test storage/recovery "what is derived from the log may be missing, old or nonsense")
 
-brook_mutant(epoch_raised_after_the_cut
-  FILE storage/recovery.hpp
-  FIND [=[        if (failure why = files_.write_checkpoint(log_->checkpoint)) {
-            return why;
-        }
-        if (dirty_end]=]
-  REPLACE [=[        is_checkpoint_stale_ |= BROOK_MUTANT(epoch_raised_after_the_cut);
-        if (failure why = BROOK_MUTANT(epoch_raised_after_the_cut) ? failure{} : files_.write_checkpoint(log_->checkpoint)) {
-            return why;
-        }
-        if (dirty_end]=]
-  CAUGHT_BY test storage/recovery "a recovery that cuts raises the epoch, even when it is killed before it has finished")
-
 brook_mutant(names_of_a_cut_not_synced
   FILE storage/recovery.hpp
   FIND [=[scan.is_cut ? files_.platform().sync_directory(files_.path()) : std::error_code{}) {]=]

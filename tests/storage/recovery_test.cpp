@@ -920,7 +920,7 @@ TEST_CASE("a taken spare whose header rotted is no loss in silence", "[storage][
         CHECK(orders.files().at("spare.log") == spare);
     }
     SECTION("what was on the disk before it had a name") {
-        flip_bit(spare, GENERATE(0, 20, 56) * 8);
+        flip_bit(spare, static_cast<std::size_t>(GENERATE(0, 20, 56)) * 8);
         is_another_boot ? orders.wake_up_with(left) : orders.become(left);
         CHECK_FALSE(orders.try_open(why));
         CHECK(why.code == errc::corrupt_record);
