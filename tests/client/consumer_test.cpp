@@ -44,6 +44,7 @@ using brook::test::operation;
 using brook::test::outcome_of;
 using brook::test::shared_with_children;
 using brook::test::temp_directory;
+using brook::test::values;
 using brook::test::watched_platform;
 
 namespace {
@@ -71,15 +72,6 @@ void send(const numbers_topic& topic, std::uint64_t first, std::uint64_t end, st
         producer.send({.value = i, .partition = partition});
     }
     producer.flush();
-}
-
-template <class Records>
-std::vector<std::uint64_t> values(const Records& records) {
-    std::vector<std::uint64_t> all;
-    for (const auto& record : records) {
-        all.push_back(record.value());
-    }
-    return all;
 }
 
 std::vector<std::uint64_t> poll_now(numbers_consumer& consumer) {

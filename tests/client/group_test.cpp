@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "broker/outcome.hpp"
+#include "client/reading.hpp"
 #include "support/catch.hpp"
 #include "support/faulty_platform.hpp"
 #include "support/powerless_platform.hpp"
@@ -29,6 +30,7 @@ using brook::test::code_of;
 using brook::test::faulty_platform;
 using brook::test::outcome_of;
 using brook::test::temp_directory;
+using brook::test::values;
 
 namespace {
 
@@ -58,15 +60,6 @@ void send(const numbers_topic& topic, std::uint64_t count, std::uint64_t first =
     for (std::uint64_t i = first; i < first + count; ++i) {
         producer.send({.value = i, .partition = static_cast<std::int32_t>(i % static_cast<std::uint64_t>(topic.partition_count()))});
     }
-}
-
-template <class Records>
-std::vector<std::uint64_t> values(const Records& records) {
-    std::vector<std::uint64_t> all;
-    for (const auto& record : records) {
-        all.push_back(record.value());
-    }
-    return all;
 }
 
 std::size_t read(numbers_consumer& consumer) { return consumer.poll(0s).size(); }

@@ -55,6 +55,16 @@ template <class Topic>
     return all;
 }
 
+/// The values of records that a poll gave.
+template <class Records>
+[[nodiscard]] std::vector<std::uint64_t> values(const Records& records) {
+    std::vector<std::uint64_t> all;
+    for (const auto& record : records) {
+        all.push_back(record.value());
+    }
+    return all;
+}
+
 /// The numbers in a topic of uint64 values, in the order of offsets of one partition.
 template <class Topic>
 [[nodiscard]] std::vector<std::uint64_t> read_numbers(const Topic& topic, std::int32_t partition = 0) {

@@ -709,30 +709,6 @@ private:
         return prefixed(where, compare(all, std::min(end, static_cast<offset>(slots.size())), expected));
     }
 
-    static void read_from(storage::log& log, offset from, std::vector<found_record>& found, failure& why) {
-        storage::log_reader reader = log.reader();
-        reader.seek(from);
-        std::vector<storage::record_range> ranges;
-        for (;;) {
-            ranges.clear();
-            if (why = reader.fetch(1'000, true, ranges); why || ranges.empty()) {
-                return;
-            }
-            for (const auto& range : ranges) {
-                for (position at = range.begin; at < range.end;) {
-                    const format::frame_header header = format::load_header(range.pin->frame(at));
-                    format::record_walk records{header, range.pin->frame(at)};
-                    format::record_slice slice;
-                    while (format::word_of(header).kind() == format::frame_kind::data && records.next(slice)) {
-                        const auto record = recognize(slice.key(), slice.value());
-                        found.push_back({slice.offset(), record.value_or(disguised_record{}), header.leader_epoch});
-                    }
-                    at += format::word_of(header).length();
-                }
-            }
-        }
-    }
-
     [[nodiscard]] static std::string prefixed(const std::string& where, const std::string& problem) {
         return problem.empty() ? problem : where + problem;
     }

@@ -1007,6 +1007,24 @@ TEST_CASE("an offset's epoch tells before which cut it was appended", "[storage]
     CHECK(orders.log->end_of_epoch(0) == end);
     CHECK(orders.log->end_of_epoch(*epoch - 1) == end);
     CHECK(orders.log->end_of_epoch(*epoch) == 120);
+
+    // A reader that has passed a record knows, whatever it has passed it in, and one that has not does not say.
+    failure why;
+    REQUIRE(append_batch(*orders.log, 7, 120, why) == 120);
+    for (const offset from : {offset{0}, end - 1, end, offset{119}, offset{123}}) {
+        for (const std::uint32_t most : {1u, 3u, 1'000u}) {
+            CAPTURE(from, most);
+            storage::log_reader reader = orders.log->reader();
+            reader.seek(from);
+            CHECK_FALSE(reader.epoch_passed());
+            std::vector<storage::record_range> ranges;
+            while (reader.position_offset() < 127) {
+                ranges.clear();
+                REQUIRE(reader.fetch(most, true, ranges).text == "");
+                REQUIRE(reader.epoch_passed() == orders.log->epoch_before(reader.position_offset()));
+            }
+        }
+    }
 }
 
 TEST_CASE("a stranger's file among the offsets of an open segment is refused, by name", "[storage][recovery]") {

@@ -149,11 +149,11 @@ struct found_record {
     std::uint32_t epoch;  ///< of the leadership, or local history, it was appended in
 };
 
-/// Reads a log from its start to its end, checksums and contents included. A record that is not one of ours is `why`.
-inline void read_all(storage::log& log, std::vector<found_record>& found, failure& why) {
+/// Reads a log from an offset to its end, checksums and contents included. A record that is not one of ours is `why`.
+inline void read_from(storage::log& log, offset from, std::vector<found_record>& found, failure& why) {
     found.clear();
     storage::log_reader reader = log.reader();
-    reader.seek(log.log_start_offset());
+    reader.seek(from);
     std::vector<storage::record_range> ranges;
     for (;;) {
         ranges.clear();
@@ -182,5 +182,7 @@ inline void read_all(storage::log& log, std::vector<found_record>& found, failur
         }
     }
 }
+
+inline void read_all(storage::log& log, std::vector<found_record>& found, failure& why) { read_from(log, log.log_start_offset(), found, why); }
 
 }  // namespace brook::test

@@ -17,10 +17,10 @@
 #include <utility>
 #include <vector>
 
-#include <brook/broker/assignor.hpp>
 #include <brook/broker/committed_offsets.hpp>
 #include <brook/broker/group_coordinator.hpp>
 #include <brook/broker/core.hpp>
+#include <brook/client/consumer_options.hpp>
 #include <brook/client/records.hpp>
 #include <brook/client/topic.hpp>
 #include <brook/core/callback.hpp>
@@ -31,65 +31,6 @@
 #include <brook/engine/sender.hpp>
 
 namespace brook::inline BROOK_ABI {
-
-/// Where to begin where nothing was committed, and where to go when a position has no record [auto.offset.reset].
-enum class offset_reset {
-    earliest,  ///< brook's default: one sees what one wrote. Kafka's is latest
-    latest,
-    none,      ///< an error
-};
-
-/// Which records of transactions a consumer sees [isolation.level]. This version has no transactions: both see all.
-enum class isolation_level { read_uncommitted, read_committed };
-
-/// What a member of a group may want to know. Called inside its own poll, on its thread.
-struct rebalance_listener {
-    using partitions = std::vector<partition>;
-
-    /// These have come, and have their positions: `seek` goes elsewhere.
-    callback<void(const partitions&)> on_partitions_assigned{};
-
-    /// These go to another member as soon as this returns. They can still be committed.
-    callback<void(const partitions&)> on_partitions_revoked{};
-
-    /// These have gone: the group put this member out. Others read them, and they cannot be committed any more.
-    callback<void(const partitions&)> on_partitions_lost{};
-};
-
-struct consumer_options {
-    /// The group it joins at its first poll, and commits for. Its members share out the partitions. Empty: it belongs to
-    /// none, reads all partitions of its topic, and cannot commit [group.id].
-    std::string group_id{};
-
-    /// A name of its own in the group, the same after a restart: who leaves and comes back under it inside
-    /// session_timeout finds its partitions where it left them, and nobody else notices [group.instance.id].
-    std::string group_instance_id{};
-
-    /// Who has not polled for so long is put out, and others read what it had; by an eighth later, since nobody looks all
-    /// the time [max.poll.interval.ms].
-    std::chrono::nanoseconds max_poll_interval = std::chrono::minutes{5};
-
-    /// How long a member with a group_instance_id may be away [session.timeout.ms]. Any other member's session ends with
-    /// it: here a member cannot die without its process.
-    std::chrono::nanoseconds session_timeout = std::chrono::seconds{45};
-
-    /// How the group shares out partitions; all members name the same [partition.assignment.strategy]. Kafka's default
-    /// is range: it moves more.
-    std::shared_ptr<const partition_assignor> partition_assignment_strategy = assignors::cooperative_sticky();
-
-    /// Told by a poll what comes and goes [ConsumerRebalanceListener].
-    brook::rebalance_listener rebalance_listener{};
-
-    offset_reset auto_offset_reset = offset_reset::earliest;
-    brook::isolation_level isolation_level = brook::isolation_level::read_committed;
-    std::int32_t max_poll_records = 500;  ///< most that one poll gives [max.poll.records]
-
-    /// Commit at each poll what the poll before it gave: at least once, without a timer [enable.auto.commit].
-    bool enable_auto_commit = false;
-
-    /// Verify checksums of what comes from the disk, at the first read since it was opened [check.crcs].
-    bool check_crcs = true;
-};
 
 /// Reads the partitions of one topic.
 ///
@@ -268,7 +209,7 @@ public:
         require_ours(which);
         if (const std::size_t i = place_of(which.number()); i < partitions_.size()) {
             go(partitions_[i], wanted);
-        } else if (is_subscribed_ && !options_.group_id.empty() && !has_settled_) {
+        } else if (is_of_a_group() && !has_settled_) {
             note_sought(which.number(), wanted);
         } else {
             static_cast<void>(find(which));  // says that it is not ours
@@ -420,7 +361,7 @@ private:
         for (auto& one : partitions_) {
             go(one, where(topic_->partition(one.number)));
         }
-        for (std::int32_t number = 0; is_subscribed_ && !options_.group_id.empty() && !has_settled_ && number < topic_->partition_count(); ++number) {
+        for (std::int32_t number = 0; is_of_a_group() && !has_settled_ && number < topic_->partition_count(); ++number) {
             note_sought(number, where(topic_->partition(number)));
         }
     }
@@ -441,7 +382,7 @@ private:
     void settle() {
         const auto core = detail::access::engine(*topic_).open_core();
         core->require_open();
-        if (is_subscribed_ && !options_.group_id.empty()) {
+        if (is_of_a_group()) {
             settle_with(core->groups());
         }
         for (auto& one : partitions_) {
@@ -531,6 +472,9 @@ private:
                            : failure{errc::fenced_instance_id, "group '" + options_.group_id + "': another consumer came with the group_instance_id '" +
                                                                    options_.group_instance_id + "', and has taken this one's place; give this one up, or subscribe again"};
     }
+
+    /// What it reads is settled with others.
+    [[nodiscard]] bool is_of_a_group() const noexcept { return is_subscribed_ && !options_.group_id.empty(); }
 
     /// Something to settle with the group.
     [[nodiscard]] bool has_changed() const noexcept {
@@ -698,7 +642,10 @@ private:
     }
 
     [[nodiscard]] broker_room::committed_position position_of(const assigned& one, offset next, std::string metadata) const {
-        const auto epoch = one.log->epoch_before(next);
+        auto epoch = next == one.reader.position_offset() ? one.reader.epoch_passed() : std::nullopt;  // most commit what they have just read
+        if (!epoch) {
+            epoch = one.log->epoch_before(next);
+        }
         return {topic_id(), one.number, next, epoch ? static_cast<std::int32_t>(*epoch) : -1, std::move(metadata)};
     }
 
@@ -743,7 +690,7 @@ private:
             return partitions_[i];
         }
         raise(fenced());
-        throw_error(errc::unknown_topic_or_partition, place(which.number()) + (is_subscribed_ && !options_.group_id.empty()
+        throw_error(errc::unknown_topic_or_partition, place(which.number()) + (is_of_a_group()
                                                           ? ": this consumer does not read it now; what a member of a group reads is settled by its polls"
                                                           : ": this consumer does not read it; assign it first"));
     }

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -92,8 +93,12 @@ public:
     /// Goes to an offset; nothing is read before the next fetch.
     void seek(offset wanted) noexcept {
         wanted_ = wanted;
+        epoch_.reset();
         pin_.reset();
     }
+
+    /// The leader epoch of what takes the offset in front of the position; nullopt until the reader has passed it.
+    [[nodiscard]] std::optional<std::uint32_t> epoch_passed() const noexcept { return epoch_; }
 
     /// Offset of the next record that a fetch will give, or of the first that is not published yet.
     [[nodiscard]] offset position_offset() const noexcept { return wanted_; }
@@ -203,8 +208,12 @@ private:
         }
         if (seen == look::nothing && next_ < wanted_ && !home_->ends_in_damage.load(std::memory_order_acquire)) {
             pin_.reset();
+            epoch_.reset();
             return {errc::offset_out_of_range, source_->name().text() + ": offset " + std::to_string(wanted_) +
                                                    " is behind the log end offset " + std::to_string(next_)};
+        }
+        if (next_ != wanted_) {
+            epoch_.reset();  // in the middle of a batch, which it has not passed
         }
         return {};
     }
@@ -216,6 +225,7 @@ private:
         }
         at_ = found.at;
         next_ = found.header.base_offset;
+        epoch_.reset();
         return true;
     }
 
@@ -261,6 +271,7 @@ private:
                     return false;
                 }
                 if (!collect(found, most, range)) {
+                    epoch_ = found.header.leader_epoch;  // the position is inside of it
                     return true;
                 }
             }
@@ -291,6 +302,7 @@ private:
         const offset first = next_;
         const offset stop = first + (most - range.count);
         position at = at_;
+        position passed = at_;
         offset next = next_;
         for (; next < stop && at <= last; ++next) {
             const format::frame_word word{atomic_at<std::uint64_t>(data + at).load(std::memory_order_acquire)};
@@ -302,11 +314,13 @@ private:
             if (at < from_disk && at >= verified_to && !format::has_checksum(segment.seed(), at, word, data + at)) {
                 break;
             }
+            passed = at;
             at += word.length();
         }
         at_ = at;
         next_ = next;
         if (next_ != first) {
+            epoch_ = format::load_header(data + passed).leader_epoch;
             const position verified = at < from_disk ? at : from_disk;
             if (begin <= verified_to && verified > verified_to) {
                 segment.verified_to.store(verified, std::memory_order_relaxed);
@@ -364,6 +378,9 @@ private:
     }
 
     void advance(const frame_view& found) noexcept {
+        if (found.offsets_taken() > 0) {
+            epoch_ = found.header.leader_epoch;
+        }
         next_ += found.offsets_taken();
         at_ = found.end();
     }
@@ -407,6 +424,7 @@ private:
     segment_pin pin_;      // empty: to be located
     position at_ = 0;
     offset next_ = 0;      // offset of the frame at `at_`
+    std::optional<std::uint32_t> epoch_;
 };
 
 }  // namespace brook::inline BROOK_ABI::storage

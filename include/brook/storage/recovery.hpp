@@ -188,6 +188,7 @@ private:
         }
         return quarantine(path);
     }
+
     static constexpr const char* advice = "; restore it from a copy, or move it away to go on without them";
 
     /// Whether anything was ever claimed in it.
@@ -578,8 +579,7 @@ private:
             }
         }
         // Positions that readers kept are of another history from now on, also where nothing is left of the one that they
-        // are of: pages that never arrived leave no trace. On the disk before anything is cut: a recovery that is killed
-        // after the cut, and repeated, finds nothing to cut any more.
+        // are of: pages that never arrived leave no trace.
         log_->checkpoint.leader_epoch += 1;
         ++log_->checkpoint.sequence;
         if (failure why = files_.write_checkpoint(log_->checkpoint)) {

@@ -1,0 +1,78 @@
+/// \file brook/client/consumer_options.hpp
+/// What a consumer can be told. Names and meanings are Kafka's, with dots as underscores.
+/// Floor 6, client. Where a default is not Kafka's, the comment says why.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <brook/broker/assignor.hpp>
+#include <brook/client/topic.hpp>
+#include <brook/core/callback.hpp>
+#include <brook/core/config.hpp>
+
+namespace brook::inline BROOK_ABI {
+
+/// Where to begin where nothing was committed, and where to go when a position has no record [auto.offset.reset].
+enum class offset_reset {
+    earliest,  ///< brook's default: one sees what one wrote. Kafka's is latest
+    latest,
+    none,      ///< an error
+};
+
+/// Which records of transactions a consumer sees [isolation.level]. This version has no transactions: both see all.
+enum class isolation_level { read_uncommitted, read_committed };
+
+/// What a member of a group may want to know. Called inside its own poll, on its thread.
+struct rebalance_listener {
+    using partitions = std::vector<partition>;
+
+    /// These have come, and have their positions: `seek` goes elsewhere.
+    callback<void(const partitions&)> on_partitions_assigned{};
+
+    /// These go to another member as soon as this returns. They can still be committed.
+    callback<void(const partitions&)> on_partitions_revoked{};
+
+    /// These have gone: the group put this member out. Others read them, and they cannot be committed any more.
+    callback<void(const partitions&)> on_partitions_lost{};
+};
+
+struct consumer_options {
+    /// The group it joins at its first poll, and commits for. Its members share out the partitions. Empty: it belongs to
+    /// none, reads all partitions of its topic, and cannot commit [group.id].
+    std::string group_id{};
+
+    /// A name of its own in the group, the same after a restart: who leaves and comes back under it inside
+    /// session_timeout finds its partitions where it left them, and nobody else notices [group.instance.id].
+    std::string group_instance_id{};
+
+    /// Who has not polled for so long is put out, and others read what it had; by an eighth later, since nobody looks all
+    /// the time [max.poll.interval.ms].
+    std::chrono::nanoseconds max_poll_interval = std::chrono::minutes{5};
+
+    /// How long a member with a group_instance_id may be away [session.timeout.ms]. Any other member's session ends with
+    /// it: here a member cannot die without its process.
+    std::chrono::nanoseconds session_timeout = std::chrono::seconds{45};
+
+    /// How the group shares out partitions; all members name the same [partition.assignment.strategy]. Kafka's default
+    /// is range: it moves more.
+    std::shared_ptr<const partition_assignor> partition_assignment_strategy = assignors::cooperative_sticky();
+
+    /// Told by a poll what comes and goes [ConsumerRebalanceListener].
+    brook::rebalance_listener rebalance_listener{};
+
+    offset_reset auto_offset_reset = offset_reset::earliest;
+    brook::isolation_level isolation_level = brook::isolation_level::read_committed;
+    std::int32_t max_poll_records = 500;  ///< most that one poll gives [max.poll.records]
+
+    /// Commit at each poll what the poll before it gave: at least once, without a timer [enable.auto.commit].
+    bool enable_auto_commit = false;
+
+    /// Verify checksums of what comes from the disk, at the first read since it was opened [check.crcs].
+    bool check_crcs = true;
+};
+
+}  // namespace brook::inline BROOK_ABI
