@@ -160,7 +160,7 @@ TEST_CASE("a look at a log that was closed in good order counts what is in it an
     offset next = 0;
     for (std::size_t i = 0; i < 3; ++i) {
         const segment_report& segment = report.segments[i];
-        std::array<std::uint64_t, 5> frames{};
+        std::array<std::uint64_t, 6> frames{};
         for (const auto& frame : frames_of(files.at(logs[i]))) {
             ++frames[static_cast<std::size_t>(frame.kind())];
         }

@@ -53,6 +53,20 @@ struct producer_options {
     /// Longest wait for an acknowledgement [delivery.timeout.ms]. Must be at least `linger`.
     std::chrono::nanoseconds delivery_timeout = std::chrono::minutes{2};
 
+    /// Numbers its records per partition, so that one that is sent twice is there once: a repetition is told by its
+    /// `record::sequence`, and its delivery says where the first is, as long as that is one of the producer's last five
+    /// batches. Kafka's default is true; here nothing is sent twice unless the user does it [enable.idempotence].
+    bool enable_idempotence = false;
+
+    /// A name of its own, the same after a restart: the partitions know its numbers again, and `last_sequence` says where
+    /// to go on. Makes it idempotent. Who comes with the same name takes its place: the older one's sends fail with
+    /// producer_fenced. Kafka has no such thing short of a transactional id; RabbitMQ's streams have.
+    std::string name{};
+
+    /// Refuses a `record::sequence` that leaves one out (out_of_order_sequence_number). Where records go to several
+    /// partitions each has gaps, and this is not for them.
+    bool dense_sequences = false;
+
     /// Told of every record, once: where it is, or why it is nowhere. On the sending thread, or where flush_messages
     /// or linger make it later, on the one that flushes or does the upkeep.
     callback<void(const record_metadata&, std::error_code)> on_delivery{};
@@ -105,7 +119,7 @@ public:
         requires is_keyed
     {
         const detail::serialized<Key> key_bytes{key};
-        return send_value(key_bytes, value, nullptr, {}, {});
+        return send_value(key_bytes, value, nullptr, {}, {}, {});
     }
 
     /// Deletes the key, once the topic is compacted.
@@ -113,26 +127,26 @@ public:
         requires is_keyed
     {
         const detail::serialized<Key> key_bytes{key};
-        return send_tombstone(key_bytes, nullptr, {}, {});
+        return send_tombstone(key_bytes, nullptr, {}, {}, {});
     }
 
     delivery send(value_argument value)
         requires(!is_keyed)
     {
         const detail::serialized<Key> none{no_key{}};
-        return send_value(none, value, nullptr, {}, {});
+        return send_value(none, value, nullptr, {}, {}, {});
     }
 
     delivery send(const record<Key, Value>& record) {
         const detail::serialized<Key> key_bytes{record.key};
-        return send_value(key_bytes, record.value, &record.headers, record.timestamp, record.partition);
+        return send_value(key_bytes, record.value, &record.headers, record.timestamp, record.partition, record.sequence);
     }
 
     delivery send(const record<Key, tombstone_t>& record)
         requires is_keyed
     {
         const detail::serialized<Key> key_bytes{record.key};
-        return send_tombstone(key_bytes, &record.headers, record.timestamp, record.partition);
+        return send_tombstone(key_bytes, &record.headers, record.timestamp, record.partition, record.sequence);
     }
 
     /// Appends values to one partition as one batch, all of them or none, with dense offsets. The fastest way in.
@@ -170,6 +184,24 @@ public:
         return open_slot(partition_for_key(key_bytes.view(), sender().topic().partition_count()), key_bytes.view(), size);
     }
 
+    /// The largest sequence up to which everything that this producer, or one of its name before it, has sent is in the
+    /// topic: whoever numbers records by where they come from goes on behind it. nullopt where some partition has nothing
+    /// of it yet; then sending again from the start is right, and what is there already is not appended again. Of a name
+    /// with many partitions, and few records, that may be long: the other one asks for a partition alone.
+    /// Errors    illegal_state when it is not idempotent.
+    [[nodiscard]] std::optional<std::int64_t> last_sequence() const {
+        std::int64_t least = sequence_in(0);
+        for (std::int32_t number = 1; number < sender().topic().partition_count(); ++number) {
+            const std::int64_t last = sequence_in(number);
+            least = last < least ? last : least;
+        }
+        return least < 0 ? std::nullopt : std::optional{least};
+    }
+    [[nodiscard]] std::optional<std::int64_t> last_sequence(const brook::partition& of) const {
+        const std::int64_t last = sequence_in(of.number());
+        return last < 0 ? std::nullopt : std::optional{last};
+    }
+
     /// Appends what lingers, and waits until everything sent is acknowledged.
     /// Errors    thrown: the first failure since the last flush that no delivery was asked about.
     void flush() { raise(sender().flush()); }
@@ -196,12 +228,27 @@ private:
         untyped.batch_size = static_cast<std::size_t>(options.batch_size);
         untyped.linger = options.linger;
         untyped.delivery_timeout = options.delivery_timeout;
+        untyped.are_sequences_dense = options.dense_sequences;
+        require(!options.dense_sequences || options.enable_idempotence || !options.name.empty(), "dense_sequences needs a name, or enable_idempotence");
+        if (!options.name.empty()) {
+            untyped.producer_id = engine::embedded_sender::id_of(options.name);
+        } else if (options.enable_idempotence) {
+            untyped.producer_id = engine::embedded_sender::new_id(detail::access::engine(to).platform());
+        }
         if (options.on_delivery) {
             untyped.on_delivery = [told = options.on_delivery](std::int32_t partition, const engine::appended& at, std::error_code code) {
                 told(record_metadata{partition, at.at, timestamp{std::chrono::nanoseconds{at.timestamp}}}, code);
             };
         }
         return engine::embedded_sender::make(detail::access::engine(to), std::move(untyped));
+    }
+
+    [[nodiscard]] std::int64_t sequence_in(std::int32_t partition) const {
+        if (!sender().is_idempotent()) {
+            throw_error(errc::illegal_state, "producer of topic '" + sender().topic().name() + "': it numbers nothing; give it a name, or enable_idempotence");
+        }
+        static_cast<void>(sender().topic().log(partition));  // throws where there is no such partition
+        return sender().last_sequence(partition);
     }
 
     /// Sizes beyond what any segment holds stay too large, instead of wrapping around.
@@ -213,33 +260,48 @@ private:
         return {is_keyed ? clamp(key.size()) : format::null_size, clamp(value), clamp(headers)};
     }
 
-    [[nodiscard]] std::int32_t choose(const detail::serialized<Key>& key, const format::record_sizes& sizes, std::optional<std::int32_t> given) const noexcept {
+    /// A record that is sent again must come to the partition where it was: one without a key goes by its number.
+    [[nodiscard]] std::int32_t choose(const detail::serialized<Key>& key, const format::record_sizes& sizes, std::optional<std::int32_t> given,
+                                      std::optional<std::int64_t> sequence) const noexcept {
         const std::int32_t count = sender_->topic().partition_count();
         if (given) {
             return *given;
         }
         if constexpr (is_keyed) {
             return count == 1 ? 0 : partition_for_key(key.view(), count);
+        } else if (sequence) {
+            return static_cast<std::int32_t>(*sequence % count);
         } else {
             return count == 1 ? 0 : sticky_->choose(clamp(static_cast<std::size_t>(format::lone_frame_size(sizes))));
         }
     }
 
+    void require_sequence(std::int64_t sequence) const {
+        if (!sender().is_idempotent()) {
+            throw_error(errc::invalid_config, "producer of topic '" + sender().topic().name() + "': a record has a sequence, and the producer does not look at it; "
+                                                                                                "give it a name, or enable_idempotence");
+        }
+        if (sequence < 0 || sequence > format::largest_sequence) {
+            throw_error(errc::invalid_config, "producer of topic '" + sender().topic().name() + "': a sequence is 0 to 2^48 - 1, not " + std::to_string(sequence));
+        }
+    }
+
     delivery send_value(const detail::serialized<Key>& key, value_argument value, const std::vector<header>* headers,
-                        std::optional<brook::timestamp> time, std::optional<std::int32_t> partition) {
+                        std::optional<brook::timestamp> time, std::optional<std::int32_t> partition, std::optional<std::int64_t> sequence) {
         const auto prepared = value_codec::prepare(value);
         const auto write_value = [&](std::byte* to) { prepared.write_to(to); };
-        return send_parts(key, prepared.size(), write_value, headers, time, partition);
+        return send_parts(key, prepared.size(), write_value, headers, time, partition, sequence);
     }
 
     delivery send_tombstone(const detail::serialized<Key>& key, const std::vector<header>* headers, std::optional<brook::timestamp> time,
-                            std::optional<std::int32_t> partition) {
-        return send_parts(key, std::nullopt, [](std::byte*) {}, headers, time, partition);
+                            std::optional<std::int32_t> partition, std::optional<std::int64_t> sequence) {
+        return send_parts(key, std::nullopt, [](std::byte*) {}, headers, time, partition, sequence);
     }
 
     template <class WriteValue>
     delivery send_parts(const detail::serialized<Key>& key, std::optional<std::size_t> value_size, const WriteValue& write_value,
-                        const std::vector<header>* headers, std::optional<brook::timestamp> time, std::optional<std::int32_t> given) {
+                        const std::vector<header>* headers, std::optional<brook::timestamp> time, std::optional<std::int32_t> given,
+                        std::optional<std::int64_t> sequence) {
         std::vector<std::byte> encoded;
         if (headers != nullptr && !headers->empty()) {
             encoded = encode(*headers);
@@ -249,7 +311,10 @@ private:
             sizes.value = format::null_size;
         }
         engine::embedded_sender& sending = sender();
-        const std::int32_t partition = choose(key, sizes, given);
+        if (sequence) [[unlikely]] {
+            require_sequence(*sequence);
+        }
+        const std::int32_t partition = choose(key, sizes, given, sequence);
         const auto write_key = [&key](std::byte* to) {
             if constexpr (is_keyed) {
                 key.write_to(to);
@@ -259,7 +324,7 @@ private:
             }
         };
         const auto stamp = time ? std::optional{time->time_since_epoch().count()} : std::nullopt;
-        return {partition, sending.send(partition, sizes, stamp, write_key, write_value, encoded)};
+        return {partition, sending.send(partition, sizes, stamp, sequence, write_key, write_value, encoded)};
     }
 
     [[nodiscard]] brook::slot open_slot(std::int32_t partition, std::optional<bytes> key, std::size_t size) {

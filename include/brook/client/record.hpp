@@ -33,6 +33,10 @@ template <class Key, class Value> struct record {
     std::vector<header> headers{};
     std::optional<brook::timestamp> timestamp{};  ///< its create time; unset: when it is sent
     std::optional<std::int32_t> partition{};      ///< unset: the key's hash decides, else the sticky partitioner
+
+    /// Its number, of an idempotent producer: larger than any that it has given before, from 0 to 2^48 - 1. Where it comes
+    /// from is a good source of such numbers (a row's id, an offset). Unset: the next one.
+    std::optional<std::int64_t> sequence{};
 };
 
 /// A record that deletes its key, where `send(key, brook::tombstone)` is not enough.
@@ -42,13 +46,14 @@ template <class Key> struct record<Key, tombstone_t> {
     std::vector<header> headers{};
     std::optional<brook::timestamp> timestamp{};
     std::optional<std::int32_t> partition{};
+    std::optional<std::int64_t> sequence{};
 };
 
 /// Where a record went.
 struct record_metadata {
     std::int32_t partition = -1;
-    brook::offset offset = -1;     ///< -1: nowhere
-    brook::timestamp timestamp{};  ///< as stored
+    brook::offset offset = -1;     ///< -1: nowhere; of an idempotent producer's repetition: it is there, and nobody knows where any more
+    brook::timestamp timestamp{};  ///< as stored; of a repetition: not known
 
     bool operator==(const record_metadata&) const = default;
 };

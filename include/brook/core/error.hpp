@@ -35,6 +35,8 @@ enum class errc {
     offset_metadata_too_large,      ///< more than 4096 bytes of it came with a commit
     group_id_not_found,             ///< there is no such group, or it has committed nothing
     non_empty_group,                ///< it has members, who must leave first
+    out_of_order_sequence_number,   ///< a producer's numbers leave one out, and it has said that they do not
+    producer_fenced,                ///< another producer of this name, or transaction of this id, has taken its place
     claim_open,                     ///< this thread waits for records while it holds a claim in front of them
     no_value,                       ///< the record is a tombstone
     no_offset,                      ///< a position was asked for before one was known
@@ -81,6 +83,8 @@ public:
             case errc::offset_metadata_too_large: return "offset metadata too large";
             case errc::group_id_not_found: return "group id not found";
             case errc::non_empty_group: return "non-empty group";
+            case errc::out_of_order_sequence_number: return "out of order sequence number";
+            case errc::producer_fenced: return "producer fenced";
             case errc::claim_open: return "claim open";
             case errc::no_value: return "no value";
             case errc::no_offset: return "no offset";

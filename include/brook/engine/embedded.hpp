@@ -38,6 +38,12 @@ struct engine_of;
 
 namespace brook::inline BROOK_ABI::engine {
 
+/// Who sends a batch, where that is to be told with it.
+struct batch_origin {
+    format::producer_stamp stamp;
+    bool is_transactional = false;
+};
+
 /// A topic's bytes, embedded. A handle: copies mean the same topic.
 ///
 /// Threads   shared.
@@ -75,8 +81,9 @@ public:
     template <class WriteKey, class WriteValue>
     [[gnu::always_inline]] static void fill(storage::log& log, const storage::claim& taken, format::record_sizes sizes,
                                             std::uint16_t attributes, std::int64_t timestamp, const WriteKey& write_key,
-                                            const WriteValue& write_value, bytes headers) {
-        const format::lone_layout body = format::lay_out_lone(taken.data, sizes);
+                                            const WriteValue& write_value, bytes headers, const batch_origin* origin = nullptr) {
+        const std::uint16_t extensions = origin == nullptr ? 0 : format::extension::producer;
+        const format::lone_layout body = format::lay_out_lone(taken.data, sizes, extensions);
         try {
             write_key(body.key);
             write_value(body.value);
@@ -87,9 +94,12 @@ public:
         if (sizes.headers != 0) [[unlikely]] {
             copy_bytes(body.headers, headers.data(), headers.size());
         }
-        const auto size = static_cast<std::uint32_t>(format::lone_frame_size(sizes));
+        if (origin != nullptr) {
+            format::store_stamp(taken.data + format::frame_header_size, origin->stamp);
+        }
+        const auto size = static_cast<std::uint32_t>(format::lone_frame_size(sizes, extensions));
         attributes = static_cast<std::uint16_t>(attributes | format::lone_attributes(sizes));
-        log.publish(taken, format::frame_word::published(size, attributes), timestamp, sizes.key);
+        log.publish(taken, format::frame_word::published(size, attributes, extensions), timestamp, sizes.key);
     }
 
     /// Appends one record, whatever that takes: disk space, a new segment, the order of append times.
@@ -97,13 +107,14 @@ public:
     /// Returns   true, and `done` says where; false, and `why` as storage::appender::take.
     template <class WriteKey, class WriteValue>
     [[nodiscard]] static bool append(storage::log& log, format::record_sizes sizes, std::int64_t timestamp, const WriteKey& write_key,
-                                     const WriteValue& write_value, bytes headers, appended& done, failure& why) {
+                                     const WriteValue& write_value, bytes headers, appended& done, failure& why,
+                                     const batch_origin* origin = nullptr) {
         return in_order(log, timestamp, [&](std::int64_t time, std::uint16_t attributes) {
             storage::claim taken;
-            if (!log.take(length_of(format::lone_frame_size(sizes)), 1, taken, why)) {
+            if (!log.take(length_of(format::lone_frame_size(sizes, origin == nullptr ? 0 : format::extension::producer)), 1, taken, why)) {
                 return false;
             }
-            fill(log, taken, sizes, attributes, time, write_key, write_value, headers);
+            fill(log, taken, sizes, attributes, time, write_key, write_value, headers, origin);
             done = {taken.first, time};
             return true;
         });
@@ -112,20 +123,29 @@ public:
     /// Appends a body of `count` records, laid out as one batch; all of it or nothing. `write_body` fills it.
     template <class WriteBody>
     [[nodiscard]] static bool append_batch(storage::log& log, std::uint64_t body_size, std::uint32_t count, std::uint16_t extension,
-                                           std::int64_t timestamp, const WriteBody& write_body, appended& done, failure& why) {
+                                           std::int64_t timestamp, const WriteBody& write_body, appended& done, failure& why,
+                                           const batch_origin* origin = nullptr) {
         return in_order(log, timestamp, [&](std::int64_t time, std::uint16_t attributes) {
             storage::claim taken;
-            const std::uint64_t size = format::frame_header_size + body_size;
+            const std::uint32_t stamp_bytes = origin == nullptr ? 0 : format::extension::bytes_each;
+            const std::uint64_t size = format::frame_header_size + stamp_bytes + body_size;
             if (!log.take(length_of(size), count, taken, why)) {
                 return false;
             }
+            std::byte* const body = taken.data + format::frame_header_size;
+            std::uint16_t extensions = extension;
+            if (origin != nullptr) {
+                format::store_stamp(body, origin->stamp);
+                extensions = static_cast<std::uint16_t>(extensions | format::extension::producer);
+                attributes = static_cast<std::uint16_t>(attributes | (origin->is_transactional ? format::attribute::transactional : 0));
+            }
             try {
-                write_body(taken.data + format::frame_header_size);
+                write_body(body + stamp_bytes);
             } catch (...) {
                 log.abandon(taken, count);
                 throw;
             }
-            log.publish(taken, format::frame_word::published(static_cast<std::uint32_t>(size), attributes, extension), time, count);
+            log.publish(taken, format::frame_word::published(static_cast<std::uint32_t>(size), attributes, extensions), time, count);
             done = {taken.first, time};
             return true;
         });

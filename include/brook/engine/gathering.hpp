@@ -18,6 +18,7 @@
 #include <brook/core/config.hpp>
 #include <brook/core/error.hpp>
 #include <brook/engine/embedded.hpp>
+#include <brook/engine/numbering.hpp>
 #include <brook/engine/pending.hpp>
 #include <brook/format/frame.hpp>
 #include <brook/format/record.hpp>
@@ -104,15 +105,18 @@ using batch_handle = std::shared_ptr<gathered_batch>;
 class gathering {
 public:
     struct added {
-        batch_handle batch;
+        batch_handle batch;            ///< null: it was not gathered,
         std::uint32_t index = 0;
+        std::optional<offset> known{};  ///< since it is there already: here, or where nobody knows any more (-1),
+        failure why;                   ///< or since its number does not follow
     };
 
     /// Batches that became full: the one before the record, and the one with it.
     using filled = std::array<batch_handle, 2>;
 
-    gathering(embedded_topic topic, std::int32_t partition, std::size_t batch_size)
-        : topic_{std::move(topic)}, log_{topic_.log(partition)}, batch_size_{batch_size} {}
+    /// `numbers`: where the producer's numbers for this partition come from; null: it has none.
+    gathering(embedded_topic topic, std::int32_t partition, std::size_t batch_size, numbering* numbers = nullptr)
+        : topic_{std::move(topic)}, log_{topic_.log(partition)}, batch_size_{batch_size}, numbers_{numbers} {}
 
     /// True when a record can be gathered at all: in a batch it takes some bytes more than alone.
     [[nodiscard]] bool has_room_for(const format::record_sizes& sizes) const noexcept {
@@ -120,20 +124,24 @@ public:
     }
 
     /// Adds a record; `make_batch` gives a new batch where one begins. What the writers throw passes through; `full` has
-    /// been filled in by then.
+    /// been filled in by then. `sequence`: its number, if it has one of its own.
     ///
     /// Requires  has_room_for(sizes).
     template <class WriteKey, class WriteValue, class MakeBatch>
-    [[nodiscard]] added add(const format::record_sizes& sizes, std::optional<std::int64_t> timestamp, const WriteKey& write_key,
+    [[nodiscard]] added add(const format::record_sizes& sizes, std::optional<std::int64_t> timestamp, std::optional<std::int64_t> sequence,
+                            const WriteKey& write_key,
                             const WriteValue& write_value, bytes headers, std::chrono::nanoseconds linger, const MakeBatch& make_batch, filled& full) {
         const std::scoped_lock guard{mutex_};
         added place;
+        if (numbers_ != nullptr && !follows(sequence, place)) {
+            return place;
+        }
         const auto size = static_cast<std::size_t>(format::entry_bytes(sizes));
         if (log_.options().is_append_time) {
             timestamp.reset();  // the log's own time counts
         }
         if (count_ > 0 && (body_.size() + size > batch_size_ || frame_bytes(count_ + 1, body_.size() + size) > log_.largest_frame() ||
-                           count_ == most_in_batch || !delta_of(timestamp))) {
+                           count_ == most_in_batch || !delta_of(timestamp) || (sequence && *sequence != first_sequence_ + count_))) {
             full[0] = append();
         }
         const std::size_t before = body_.size();
@@ -159,6 +167,9 @@ public:
             throw;
         }
         copy_bytes(layout.headers, headers.data(), headers.size());
+        if (count_ == 0 && numbers_ != nullptr) {
+            first_sequence_ = *sequence;
+        }
         place.batch = batch_;
         place.index = count_++;
         if (body_.size() >= batch_size_) {
@@ -185,6 +196,25 @@ public:
 
 private:
     static constexpr std::uint32_t most_in_batch = (1u << 24) - 1;  // what one claim takes
+
+    /// Gives the record its number; false when it is there already, or does not follow.
+    [[nodiscard]] bool follows(std::optional<std::int64_t>& sequence, added& place) const {
+        const std::int64_t last = count_ > 0 ? first_sequence_ + count_ - 1 : numbers_->last_sequence();
+        if (!sequence) {
+            sequence = last + 1;
+        }
+        if (*sequence > last) {
+            place.why = numbers_->check_order(*sequence, last);
+            return !place.why;
+        }
+        if (count_ > 0 && *sequence >= first_sequence_) {
+            place.batch = batch_;  // it is on its way
+            place.index = static_cast<std::uint32_t>(*sequence - first_sequence_);
+        } else {
+            place.known = numbers_->find(*sequence).value_or(-1);
+        }
+        return false;
+    }
 
     /// At most: not every batch has details.
     [[nodiscard]] static constexpr std::uint64_t frame_bytes(std::uint32_t count, std::uint64_t body) noexcept {
@@ -233,8 +263,12 @@ private:
         }
         appended done;
         failure why;
-        const bool is_done = embedded_topic::append_batch(log_, detail_bytes + body_.size(), count_, has_details ? format::extension::detail : std::uint16_t{0},
-                                                          base_timestamp_, write_body, done, why);
+        const auto append_from = [&](const batch_origin* origin) {
+            return embedded_topic::append_batch(log_, detail_bytes + body_.size(), count_, has_details ? format::extension::detail : std::uint16_t{0},
+                                                base_timestamp_, write_body, done, why, origin);
+        };
+        const bool is_done = numbers_ == nullptr ? append_from(nullptr)
+                                                 : numbers_->append_once(first_sequence_, count_, done, why, [&](const batch_origin& origin) { return append_from(&origin); });
         batch_->resolve(done, count_, std::move(details_), is_done ? nullptr : std::make_shared<failed_delivery>(std::move(why)));
         body_.clear();
         details_.clear();
@@ -253,6 +287,7 @@ private:
     embedded_topic topic_;
     storage::log& log_;
     std::size_t batch_size_;
+    numbering* numbers_;
 
     std::mutex mutex_;  // guards everything below; held while a batch is appended, so that batches keep their order
     batch_handle batch_;
@@ -260,6 +295,7 @@ private:
     std::vector<format::record_detail> details_;  // empty, or one for each record so far
     std::uint32_t count_ = 0;
     std::int64_t base_timestamp_ = 0;
+    std::int64_t first_sequence_ = 0;
     std::chrono::nanoseconds deadline_{};
 };
 

@@ -38,7 +38,7 @@ public:
             throw_error(errc::record_too_large, log.name().text() + ": a slot of " + std::to_string(size) + " bytes, and a segment holds " +
                                                     std::to_string(log.largest_frame()) + " with their frame; raise the topic's segment_bytes or claim less");
         }
-        if (log.options().flush_messages > 0 || log.options().is_append_time) {
+        if (log.options().flush_messages > 0 || log.options().is_append_time || sender_->is_idempotent()) {
             if (log.is_closed()) {
                 throw_error(errc::closed, log.name().text() + ": its broker is closed");
             }
@@ -99,7 +99,7 @@ private:
     [[nodiscard]] sent commit_buffer() {
         const auto write = [](bytes from) { return [from](std::byte* to) { copy_bytes(to, from.data(), from.size()); }; };
         const bytes all{buffer_};
-        return sender_->send(partition_, sizes_, std::nullopt, write(all.subspan(value_.size())), write(all.first(value_.size())), {});
+        return sender_->send(partition_, sizes_, std::nullopt, std::nullopt, write(all.subspan(value_.size())), write(all.first(value_.size())), {});
     }
 
     std::shared_ptr<embedded_sender> sender_;

@@ -11,6 +11,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -22,9 +23,12 @@
 #include <brook/core/types.hpp>
 #include <brook/engine/embedded.hpp>
 #include <brook/engine/gathering.hpp>
+#include <brook/engine/numbering.hpp>
 #include <brook/engine/pending.hpp>
+#include <brook/format/checksum.hpp>
 #include <brook/format/record.hpp>
 #include <brook/storage/log.hpp>
+#include <brook/storage/producer_table.hpp>
 
 namespace brook::inline BROOK_ABI::engine {
 
@@ -39,6 +43,8 @@ struct sender_options {
     std::size_t batch_size = 16 * kib;
     std::chrono::nanoseconds linger{};
     std::chrono::nanoseconds delivery_timeout{};
+    std::optional<std::int64_t> producer_id{};  ///< its records are numbered, and those that are there already are not appended again
+    bool are_sequences_dense = false;
     callback<void(std::int32_t, const appended&, std::error_code)> on_delivery{};
 };
 
@@ -56,11 +62,24 @@ public:
         return made;
     }
 
+    /// The producer id of a name: everybody finds the same one.
+    [[nodiscard]] static std::int64_t id_of(std::string_view name) noexcept {
+        constexpr auto below = static_cast<std::uint64_t>(storage::producer_table::named_bit) - 1;
+        return static_cast<std::int64_t>(format::hash(as_bytes(name).data(), name.size()) & below) | storage::producer_table::named_bit;
+    }
+
+    /// One that nobody has had.
+    [[nodiscard]] static std::int64_t new_id(os::platform& platform) {
+        constexpr auto below = static_cast<std::uint64_t>(storage::producer_table::named_bit) - 1;
+        return static_cast<std::int64_t>(platform.random() & below);
+    }
+
     [[nodiscard]] const embedded_topic& topic() const noexcept { return topic_; }
 
+    /// `sequence`: the record's number, where it brings one of its own.
     template <class WriteKey, class WriteValue>
     [[nodiscard, gnu::always_inline]] sent send(std::int32_t partition, format::record_sizes sizes, std::optional<std::int64_t> timestamp,
-                            const WriteKey& write_key, const WriteValue& write_value, bytes headers) {
+                            std::optional<std::int64_t> sequence, const WriteKey& write_key, const WriteValue& write_value, bytes headers) {
         if (static_cast<std::size_t>(partition) < logs_.size() && !is_special_.load(std::memory_order_relaxed)) [[likely]] {
             storage::log& log = *logs_[static_cast<std::size_t>(partition)];
             const std::int64_t time = timestamp ? *timestamp : platform_.now().time_since_epoch().count();
@@ -70,7 +89,7 @@ public:
                 return {{taken.first, time}, nullptr};
             }
         }
-        return send_specially(partition, sizes, timestamp, write_key, write_value, headers);
+        return send_specially(partition, sizes, timestamp, sequence, write_key, write_value, headers);
     }
 
     /// One batch of `count` records whose bodies `write_body` lays out: all of it or nothing.
@@ -83,11 +102,21 @@ public:
         appended done;
         failure why;
         const std::int64_t time = platform_.now().time_since_epoch().count();
-        if (!embedded_topic::append_batch(*logs_[static_cast<std::size_t>(partition)], body_size, count, 0, time, write_body, done, why)) [[unlikely]] {
+        const bool is_done = append_numbered(partition, std::nullopt, count, done, why, [&](const batch_origin* origin) {
+            return embedded_topic::append_batch(*logs_[static_cast<std::size_t>(partition)], body_size, count, 0, time, write_body, done, why, origin);
+        });
+        if (!is_done) [[unlikely]] {
             return fail(partition, std::move(why), count);
         }
         return acknowledge(partition, done, count);
     }
+
+    /// Whether its records are numbered.
+    [[nodiscard]] bool is_idempotent() const noexcept { return options_.producer_id.has_value(); }
+
+    /// The largest of its sequences that a partition has; -1: none.
+    /// Requires  is_idempotent().
+    [[nodiscard]] std::int64_t last_sequence(std::int32_t partition) const { return lanes_[static_cast<std::size_t>(partition)].numbers->last_sequence(); }
 
     /// Appends what has been gathered for a partition.
     void close_gathered(std::int32_t partition) {
@@ -199,6 +228,7 @@ private:
 
     /// What there is for each partition, where sending is more than appending.
     struct lane {
+        std::unique_ptr<numbering> numbers;      // null: its records have none
         std::unique_ptr<gathering> gathered;     // null: linger 0
         std::shared_ptr<pending_delivery> sync;  // where syncs are waited for
         std::atomic<offset> last_sent{-1};       // likewise
@@ -211,7 +241,9 @@ private:
             : topic_{sender.topic_}, timeout_{sender.options_.delivery_timeout}, partition_{partition} {}
 
         [[nodiscard]] failure wait(appended& done) override {
-            return topic_.log(partition_).wait_acknowledged(done.at, deadline_after(topic_.platform(), timeout_));
+            storage::log& log = topic_.log(partition_);
+            const offset last = done.at >= 0 ? done.at : log.log_end_offset() - 1;  // of a repetition nobody knows where it was first: somewhere in front
+            return log.wait_acknowledged(last, deadline_after(topic_.platform(), timeout_));
         }
 
     private:
@@ -232,7 +264,7 @@ private:
         }
         promises_durability_ = logs_.front()->options().promises_durability();
         waits_for_sync_ = options_.waits_for_sync && logs_.front()->options().flush_messages > 0;
-        is_special_.store(promises_durability_ || options_.linger.count() > 0 || options_.on_delivery || logs_.front()->options().is_append_time,
+        is_special_.store(promises_durability_ || is_idempotent() || options_.linger.count() > 0 || options_.on_delivery || logs_.front()->options().is_append_time,
                           std::memory_order_relaxed);
     }
 
@@ -241,8 +273,11 @@ private:
     /// Errors    closed.
     void start() {
         const auto core = topic_.open_core();
-        if (waits_for_sync_ || is_gathering()) {
+        if (waits_for_sync_ || is_gathering() || is_idempotent()) {
             lanes_ = std::vector<lane>(logs_.size());
+        }
+        if (is_idempotent()) {
+            begin_numbers();
         }
         std::int32_t partition = 0;
         for (auto& one : lanes_) {
@@ -250,7 +285,7 @@ private:
                 one.sync = std::make_shared<sync_wait>(*this, partition);
             }
             if (is_gathering()) {
-                one.gathered = std::make_unique<gathering>(topic_, partition, options_.batch_size);
+                one.gathered = std::make_unique<gathering>(topic_, partition, options_.batch_size, one.numbers.get());
             }
             ++partition;
         }
@@ -259,16 +294,47 @@ private:
         }
     }
 
-    /// What takes more than a claim at hand: disk space, a new segment, append time, gathering, acknowledgements to
-    /// come; a partition that is not there, a closed producer.
+    /// Finds out where the producer stands in each partition, and puts those aside that had its name before.
+    void begin_numbers() {
+        std::uint16_t latest = 0;
+        for (std::size_t i = 0; i < lanes_.size(); ++i) {
+            failure why;
+            auto state = logs_[i]->producer(*options_.producer_id, why);
+            if (!state) {
+                why.raise();
+            }
+            {
+                const std::scoped_lock guard{state->mutex};
+                latest = state->epoch() > latest ? state->epoch() : latest;
+            }
+            lanes_[i].numbers = std::make_unique<numbering>(*logs_[i], std::move(state), options_.are_sequences_dense);
+        }
+        for (auto& one : lanes_) {
+            one.numbers->take_over(static_cast<std::uint16_t>(latest + 1));  // after 65,535 comes 0: another one than before is all that matters
+        }
+    }
+
+    /// Appends by `append`, which is given the origin to tell, or null; what is there already is not appended again.
+    template <class Append>
+    [[nodiscard]] bool append_numbered(std::int32_t partition, std::optional<std::int64_t> sequence, std::uint32_t count, appended& done, failure& why,
+                                       const Append& append) {
+        if (!is_idempotent()) {
+            return append(nullptr);
+        }
+        return lanes_[static_cast<std::size_t>(partition)].numbers->append_once(sequence, count, done, why,
+                                                                                [&](const batch_origin& origin) { return append(&origin); });
+    }
+
+    /// What takes more than a claim at hand: disk space, a new segment, append time, numbers, gathering, acknowledgements
+    /// to come; a partition that is not there, a closed producer.
     template <class WriteKey, class WriteValue>
     [[gnu::noinline]] sent send_specially(std::int32_t partition, format::record_sizes sizes, std::optional<std::int64_t> timestamp,
-                                          const WriteKey& write_key, const WriteValue& write_value, bytes headers) {
+                                          std::optional<std::int64_t> sequence, const WriteKey& write_key, const WriteValue& write_value, bytes headers) {
         if (static_cast<std::size_t>(partition) >= logs_.size() || is_closed_.load(std::memory_order_relaxed)) {
             return refuse(partition);
         }
         if (is_gathering() && lanes_[static_cast<std::size_t>(partition)].gathered->has_room_for(sizes)) {
-            return gather(partition, sizes, timestamp, write_key, write_value, headers);
+            return gather(partition, sizes, timestamp, sequence, write_key, write_value, headers);
         }
         close_gathered(partition);
         if (logs_.front()->options().is_append_time) {
@@ -277,7 +343,10 @@ private:
         appended done;
         failure why;
         const std::int64_t time = timestamp ? *timestamp : platform_.now().time_since_epoch().count();
-        if (!embedded_topic::append(*logs_[static_cast<std::size_t>(partition)], sizes, time, write_key, write_value, headers, done, why)) {
+        const bool is_done = append_numbered(partition, sequence, 1, done, why, [&](const batch_origin* origin) {
+            return embedded_topic::append(*logs_[static_cast<std::size_t>(partition)], sizes, time, write_key, write_value, headers, done, why, origin);
+        });
+        if (!is_done) {
             return fail(partition, std::move(why));
         }
         return acknowledge(partition, done, 1);
@@ -298,12 +367,12 @@ private:
 
     template <class WriteKey, class WriteValue>
     [[nodiscard]] sent gather(std::int32_t partition, const format::record_sizes& sizes, std::optional<std::int64_t> timestamp,
-                              const WriteKey& write_key, const WriteValue& write_value, bytes headers) {
+                              std::optional<std::int64_t> sequence, const WriteKey& write_key, const WriteValue& write_value, bytes headers) {
         const auto make_batch = [&] { return std::make_shared<gathered_batch>(weak_from_this(), partition, sync_of(partition)); };
         gathering::filled full;
         gathering::added added;
         try {
-            added = lanes_[static_cast<std::size_t>(partition)].gathered->add(sizes, timestamp, write_key, write_value, headers, options_.linger,
+            added = lanes_[static_cast<std::size_t>(partition)].gathered->add(sizes, timestamp, sequence, write_key, write_value, headers, options_.linger,
                                                                               make_batch, full);
         } catch (...) {
             finish(full[0]);
@@ -311,6 +380,12 @@ private:
         }
         finish(full[0]);
         finish(full[1]);
+        if (added.why) {
+            return fail(partition, std::move(added.why));
+        }
+        if (added.known) {
+            return acknowledge(partition, {*added.known, 0}, 1);
+        }
         if (added.index == 0 && !full[1]) {
             topic_.shared().upkeep.notify();  // it sleeps until the next deadline that it knows of
         }

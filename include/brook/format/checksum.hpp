@@ -54,7 +54,7 @@ namespace detail {
 ///
 /// Requires  a published size that lies within the memory at `frame`.
 [[nodiscard]] inline std::uint64_t body_hash(frame_word word, const std::byte* frame) noexcept {
-    const bool has_body = word.kind() == frame_kind::data || word.kind() == frame_kind::control;
+    const bool has_body = word.kind() == frame_kind::data || word.kind() == frame_kind::control || word.kind() == frame_kind::producers;
     return has_body ? hash(frame + frame_header_size, word.size() - frame_header_size) : 0;
 }
 
@@ -88,7 +88,7 @@ namespace detail {
         return false;
     }
     if ((header.attributes & ~attribute::known) != 0 || (header.extension & ~extension::known) != 0 ||
-        static_cast<std::uint16_t>(word.kind()) > static_cast<std::uint16_t>(frame_kind::control) ||
+        static_cast<std::uint16_t>(word.kind()) > static_cast<std::uint16_t>(frame_kind::producers) ||
         word.size() - frame_header_size < extension_bytes(header.extension)) {
         return false;
     }

@@ -20,7 +20,8 @@ enum class frame_kind : std::uint16_t {
     filler = 1,    ///< offsets that were claimed and never published: consumed, not delivered
     seal = 2,      ///< the segment ends here; its base offset is the next segment's
     evidence = 3,  ///< no records: everything below the offset in its timestamp field was on disk when it was written
-    control = 4,   ///< a batch for the log's readers, not for users (transaction markers)
+    control = 4,   ///< a batch for the log's readers, not for users: not written by this version
+    producers = 5,  ///< no records: what the partition remembers of its producers, for whoever opens it next
 };
 
 /// Bits of `frame_header::attributes`.
@@ -38,7 +39,7 @@ inline constexpr std::uint16_t known = 0x07ff;
 
 /// Bits of `frame_header::extension`: each adds 16 bytes between header and body, in this order.
 namespace extension {
-inline constexpr std::uint16_t producer = 0x0001;  ///< producer id i64, epoch i16, two zero bytes, sequence i32
+inline constexpr std::uint16_t producer = 0x0001;  ///< a producer_stamp
 inline constexpr std::uint16_t detail = 0x0002;    ///< last offset delta u32, zero u32, largest time delta i64; a detail a record
 inline constexpr std::uint16_t known = 0x0003;
 inline constexpr std::uint32_t bytes_each = 16;
@@ -52,8 +53,9 @@ inline constexpr std::uint32_t bytes_each = 16;
 ///    4    2   attributes      see namespace attribute
 ///    6    2   extension       see namespace extension
 ///    8    8   checksum        XXH3-64(extensions and body) ^ binding(seed, position, every other field of this header)
-///   16    8   base_offset     offset of the first record (data, control, filler), of what follows (seal, evidence)
-///   24    8   base_timestamp  ns since 1970-01-01 UTC of the first record; evidence: the durable offset
+///   16    8   base_offset     offset of the first record (data, control, filler), of what follows (the others)
+///   24    8   base_timestamp  ns since 1970-01-01 UTC of the first record; evidence: the durable offset; producers: the
+///                             offset up to which it tells of everything
 ///   32    4   leader_epoch    leadership, or local history, under which it was appended
 ///   36    4   count           records in a batch, offsets in a filler; a lone record keeps its key's size here (-1: null)
 ///
@@ -165,6 +167,36 @@ inline void store_behind_word(std::byte* frame, const frame_header& header) noex
     return extension::bytes_each * (((bits & extension::producer) != 0 ? 1u : 0u) + ((bits & extension::detail) != 0 ? 1u : 0u));
 }
 
+/// Who sent a batch, and as which of its own: by this a partition tells a repetition from something new. A transaction's
+/// batches carry the transaction's own id and epoch, by which readers find out how it ended.
+///
+///     at  size  field
+///      0    8   producer id   i64
+///      8    2   epoch         u16: of two that use one id the later has the larger one
+///     10    6   sequence      u48: of the batch's first record; the others count on from it
+///
+/// Source  Kafka's producer id, epoch and base sequence (KIP-98). Its sequence has 32 bits and wraps; with 48 it can be the
+///         number that a record has where it comes from.
+struct producer_stamp {
+    std::int64_t id = -1;
+    std::uint16_t epoch = 0;
+    std::int64_t sequence = 0;
+};
+inline constexpr std::int64_t largest_sequence = (std::int64_t{1} << 48) - 1;
+
+/// Requires  0 <= stamp.sequence <= largest_sequence.
+inline void store_stamp(std::byte* to, const producer_stamp& stamp) noexcept {
+    store(to, stamp.id);
+    store(to + sizeof(stamp.id), std::uint64_t{stamp.epoch} | static_cast<std::uint64_t>(stamp.sequence) << 16);
+}
+
+/// Requires  a frame with the producer extension, whose size has been checked to hold it.
+[[nodiscard]] inline producer_stamp load_stamp(const std::byte* frame) noexcept {
+    const std::byte* const from = frame + frame_header_size;
+    const auto numbers = load<std::uint64_t>(from + sizeof(std::int64_t));
+    return {load<std::int64_t>(from), static_cast<std::uint16_t>(numbers), static_cast<std::int64_t>(numbers >> 16)};
+}
+
 /// Where the last-offset-delta word stands in a frame with the detail extension.
 [[nodiscard]] constexpr std::uint32_t detail_at(std::uint16_t bits) noexcept {
     return frame_header_size + ((bits & extension::producer) != 0 ? extension::bytes_each : 0u);
@@ -177,7 +209,8 @@ inline void store_behind_word(std::byte* frame, const frame_header& header) noex
     const frame_word word = word_of(header);
     switch (word.kind()) {
         case frame_kind::seal:
-        case frame_kind::evidence: return 0;
+        case frame_kind::evidence:
+        case frame_kind::producers: return 0;
         case frame_kind::filler: return header.count;
         case frame_kind::data:
         case frame_kind::control: break;

@@ -51,8 +51,8 @@ struct record_sizes {
 };
 
 /// Exact size of the frame of one record. 64 bits: the caller compares it with what a segment can hold.
-[[nodiscard]] constexpr std::uint64_t lone_frame_size(const record_sizes& sizes) noexcept {
-    return frame_header_size + align_up(sizes.key_bytes(), std::uint64_t{8}) + sizes.value_bytes() +
+[[nodiscard]] constexpr std::uint64_t lone_frame_size(const record_sizes& sizes, std::uint16_t extensions = 0) noexcept {
+    return frame_header_size + extension_bytes(extensions) + align_up(sizes.key_bytes(), std::uint64_t{8}) + sizes.value_bytes() +
            (sizes.headers == 0 ? 0u : sizes.headers + sizeof(std::uint32_t));
 }
 
@@ -64,8 +64,8 @@ struct lone_layout {
 };
 
 /// Prepares the body of a lone record at `frame`: zeros between key and value, the size of the headers.
-[[nodiscard]] inline lone_layout lay_out_lone(std::byte* frame, const record_sizes& sizes) noexcept {
-    std::byte* const key = frame + frame_header_size;
+[[nodiscard]] inline lone_layout lay_out_lone(std::byte* frame, const record_sizes& sizes, std::uint16_t extensions = 0) noexcept {
+    std::byte* const key = frame + frame_header_size + extension_bytes(extensions);
     std::byte* value = key;
     if (const std::uint64_t size = sizes.key_bytes(); size != 0) {
         value += align_up(size, std::uint64_t{8});

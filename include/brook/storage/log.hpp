@@ -25,6 +25,7 @@
 #include <brook/storage/event_count.hpp>
 #include <brook/storage/log_reader.hpp>
 #include <brook/storage/open_claims.hpp>
+#include <brook/storage/producer_table.hpp>
 #include <brook/storage/published_prefix.hpp>
 #include <brook/storage/recovery.hpp>
 #include <brook/storage/segment.hpp>
@@ -40,6 +41,7 @@ struct log_options {
     std::int64_t flush_messages = 0;           ///< at most this many acknowledged records less one are not synced; 0: no promise
     std::chrono::nanoseconds flush_interval{};  ///< upkeep syncs what is older; 0: only sealed segments
     bool is_append_time = false;               ///< the log stamps its records itself, in the order of their offsets
+    std::chrono::nanoseconds producer_id_expiration = std::chrono::hours{24};  ///< producers without a name are forgotten then
 
     [[nodiscard]] bool promises_durability() const noexcept { return flush_messages > 0 || flush_interval.count() > 0; }
 };
@@ -100,6 +102,31 @@ public:
     private:
         std::scoped_lock<std::mutex> guard_;
     };
+
+    /// What is remembered of a producer that numbers its records, or will be from now on.
+    ///
+    /// Errors    nullptr, and `why`: closed, forked, or what the disk said.
+    /// Cost      the first one of a partition writes the checkpoint: a partition without any is not searched for them.
+    [[nodiscard]] std::shared_ptr<producer_state> producer(std::int64_t id, failure& why) {
+        if (appends_.is_forked() || is_closed()) {
+            why = {is_closed() ? errc::closed : errc::forked, name().text() + ": its broker is closed, or belongs to the parent of this process"};
+            return nullptr;
+        }
+        const std::scoped_lock guard{upkeep_mutex_};
+        if ((checkpoint_.flags & format::checkpoint_flag::producers) == 0) {
+            format::checkpoint flagged = checkpoint_;
+            flagged.sequence += 1;
+            flagged.flags |= format::checkpoint_flag::producers;
+            if (why = files_.write_checkpoint(flagged); why) {
+                return nullptr;
+            }
+            checkpoint_ = flagged;
+        }
+        return producers_.find_or_add(id);
+    }
+
+    /// The same, of one that has appended something; else nullptr.
+    [[nodiscard]] std::shared_ptr<producer_state> known_producer(std::int64_t id) const { return producers_.find(id); }
 
     /// Claims for a user to write in place. `pin` keeps the memory.
     [[nodiscard]] bool take_open(std::uint32_t length, claim& taken, segment_pin& pin, open_claims::id& id, failure& why) {
@@ -188,6 +215,9 @@ public:
         return low;
     }
 
+    /// True in a child of the process that opened it: nothing there may wait for a lock, which a thread of the parent may have held.
+    [[nodiscard]] bool is_forked() const noexcept { return appends_.is_forked(); }
+
     [[nodiscard]] bool is_closed() const noexcept { return is_closed_.load(std::memory_order_acquire); }
     void expect_reader() noexcept { appends_.expect_waiter(); }
 
@@ -256,6 +286,10 @@ public:
         if (!result.why) {
             result.why = finish_synced();
         }
+        producers_.expire(now, options_.producer_id_expiration);
+        if (!result.why && segments_.last() != producers_home_) {
+            write_producers();
+        }
         if (!result.why && is_flush_due(now)) {
             result.why = sync();
         }
@@ -274,6 +308,7 @@ public:
         if (segments_.count() == 0) {
             return;  // it did not open
         }
+        write_producers_quietly();
         appends_.stop(append_state::closed, {errc::closed, name().text() + ": closed"});
         const std::scoped_lock guard{upkeep_mutex_};
         claims_.close([this](const claim& taken) { appends_.abandon(taken, 1); });
@@ -320,8 +355,92 @@ private:
         last_end_ = found.append_at;
         last_durable_ = checkpoint_.durable_offset;
         last_segment_ = segments_.last();
+        if (failure why = recall_producers()) {
+            return why;
+        }
         appends_.start();
         return {};
+    }
+
+    // ---- producers that number their records ----
+
+    /// From the newest frame that tells of them, and what stands behind it.
+    [[nodiscard]] failure recall_producers() {
+        if ((checkpoint_.flags & format::checkpoint_flag::producers) == 0) {
+            return {};
+        }
+        offset from = log_start_;
+        for (std::size_t i = segments_.count(); i-- > 0;) {
+            bool is_found = false;
+            std::vector<std::byte> newest;
+            const failure why = reader().visit(segments_.at(i)->base, false, [&](const frame_view& found) {
+                if (found.kind() == format::frame_kind::producers && found.header.base_timestamp >= 0 && found.header.base_timestamp <= found.header.base_offset) {
+                    const bytes body{found.data + format::frame_header_size, found.end() - found.at - format::frame_header_size};
+                    newest.assign(body.begin(), body.end());
+                    from = found.header.base_timestamp > log_start_ ? found.header.base_timestamp : log_start_;
+                    is_found = true;
+                    producers_home_ = segments_.at(i);
+                    producers_complete_to_ = from;
+                }
+            });
+            if (why && why.code != errc::corrupt_record && why.code != errc::offset_out_of_range) {
+                return why;
+            }
+            if (is_found) {
+                producers_.decode(newest);
+                break;
+            }
+        }
+        const failure why = reader().visit(from, true, [&](const frame_view& found) {
+            constexpr auto ours = format::extension::producer;
+            if (found.kind() == format::frame_kind::data && (found.header.extension & ours) != 0 && (found.header.attributes & format::attribute::transactional) == 0) {
+                producers_.note(format::load_stamp(found.data), found.offsets_taken(), found.header.base_offset);
+            }
+        });
+        if (why && why.code != errc::corrupt_record && why.code != errc::offset_out_of_range) {
+            return why;
+        }
+        if (producers_.empty()) {
+            checkpoint_.flags &= ~format::checkpoint_flag::producers;
+        }
+        return {};
+    }
+
+    /// For the next opening. Not needed for anything that was promised: without room for it that one reads more.
+    void write_producers() {
+        segment* const home = segments_.last();
+        if (producers_.empty()) {
+            return;
+        }
+        // Whoever claims behind this is not in the table yet; who claimed before is, or will be when it lets go of its state.
+        const offset complete_to = home->base + static_cast<offset>(tail_word{home->tail.load(std::memory_order_acquire)}.records());
+        if (home == producers_home_ && complete_to == producers_complete_to_) {
+            return;
+        }
+        const std::vector<std::byte> all = producers_.encode();
+        const std::uint64_t size = format::frame_header_size + all.size();
+        claim taken;
+        if (all.empty() || size > appends_.largest_frame() / 4 || !appends_.take_for_mark(format::frame_length(static_cast<std::uint32_t>(size)), taken)) {
+            return;
+        }
+        copy_bytes(taken.data + format::frame_header_size, all.data(), all.size());
+        format::frame_header header{};
+        header.size = static_cast<std::int32_t>(size);
+        header.attributes = format::attributes_of(format::frame_kind::producers);
+        header.base_timestamp = complete_to;
+        header.count = static_cast<std::uint32_t>(all.size() / producer_table::entry_bytes);
+        appends_.publish(taken, header);
+        producers_home_ = home;
+        producers_complete_to_ = complete_to;
+    }
+
+    void write_producers_quietly() noexcept {
+        try {
+            const std::scoped_lock guard{upkeep_mutex_};
+            write_producers();
+        } catch (const std::exception&) {
+            // No memory for it: the next opening reads more.
+        }
     }
 
     [[nodiscard]] time_index& times_of(segment& home) {
@@ -471,6 +590,8 @@ private:
     std::int64_t last_append_time_ = 0;
     std::mutex times_mutex_;  // guards the making of each segment's time index
 
+    producer_table producers_;
+
     std::mutex upkeep_mutex_;  // guards what follows: upkeep is one thread at a time, and closing waits for it
     format::checkpoint checkpoint_;
     std::size_t finished_ = 0;  // segments before it have their footer
@@ -479,6 +600,8 @@ private:
     std::chrono::nanoseconds last_look_{};
     std::chrono::nanoseconds unsynced_since_{};
     offset last_durable_ = 0;
+    const segment* producers_home_ = nullptr;  // the segment in which producers were written last,
+    offset producers_complete_to_ = -1;        // complete for what is below
     upkeep_notes notes_;
 };
 

@@ -182,6 +182,37 @@ public:
         return found.header.leader_epoch;
     }
 
+    /// Shows each intact frame to `use`, whatever it is, from the one that holds `from` to the end of its segment or of the
+    /// log. Damage is passed over.
+    template <class Use>
+    [[nodiscard]] failure visit(offset from, bool goes_beyond_segment, const Use& use) {
+        seek(from);
+        failure why = locate(true);
+        while (!why) {
+            frame_view found;
+            const look seen = look_here(true, found);
+            if (seen == look::corrupt && find_frame(*pin_, at_ + format::frame_alignment, next_, found)) {
+                at_ = found.at;
+                next_ = found.header.base_offset;
+                continue;
+            }
+            if (seen == look::frame && found.kind() != format::frame_kind::seal) {
+                use(found);
+                advance(found);
+                continue;
+            }
+            segment* const next = home_->next.load(std::memory_order_acquire);
+            if (!goes_beyond_segment || next == nullptr || (seen == look::nothing && !home_->ends_in_damage.load(std::memory_order_acquire))) {
+                break;
+            }
+            next_ = next->base;
+            if (!enter_next(why)) {
+                break;
+            }
+        }
+        return why;
+    }
+
 private:
     /// Finds the frame that holds the wanted offset.
     [[nodiscard]] failure locate(bool verify) {

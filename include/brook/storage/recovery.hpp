@@ -117,6 +117,9 @@ private:
                                                   "to begin again at offset 0"};
             }
         }
+        if (!saved && !bases_.empty()) {
+            log_->checkpoint.flags |= format::checkpoint_flag::producers;  // nobody can say that there are none
+        }
         if (const offset start = log_->checkpoint.log_start_offset; !bases_.empty() && bases_.front() > start) {
             lose(files_.log_path(start), 0, 0, start, bases_.front());
         }

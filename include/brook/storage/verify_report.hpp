@@ -84,7 +84,7 @@ struct segment_report {
     std::uint64_t used_bytes = 0;        ///< header and frames, as far as they were walked
     std::uint64_t capacity = 0;          ///< the size that the file may grow to
     std::uint64_t records = 0;
-    std::array<std::uint64_t, 5> frames{};  ///< by format::frame_kind
+    std::array<std::uint64_t, 6> frames{};  ///< by format::frame_kind
     std::optional<timestamp> earliest;   ///< of the records in it
     std::optional<timestamp> latest;
     bool is_readable = false;            ///< it has a valid header, of this partition

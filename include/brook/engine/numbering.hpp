@@ -1,0 +1,111 @@
+/// \file brook/engine/numbering.hpp
+/// One producer's records in one partition, numbered: so that one that is sent twice is there once.
+/// Floor 5, engine. Source: Kafka's idempotent producer (KIP-98); RabbitMQ's publishing ids for numbers of the user's own.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include <brook/core/config.hpp>
+#include <brook/core/error.hpp>
+#include <brook/core/types.hpp>
+#include <brook/engine/embedded.hpp>
+#include <brook/engine/pending.hpp>
+#include <brook/format/frame.hpp>
+#include <brook/storage/log.hpp>
+#include <brook/storage/producer_table.hpp>
+
+namespace brook::inline BROOK_ABI::engine {
+
+/// Where a producer stands in a partition.
+///
+/// Threads   shared.
+class numbering {
+public:
+    /// `is_dense`: numbers that are given may leave none out.
+    numbering(const storage::log& log, std::shared_ptr<storage::producer_state> state, bool is_dense) noexcept
+        : log_{log}, state_{std::move(state)}, is_dense_{is_dense} {}
+
+    [[nodiscard]] const storage::producer_state& state() const noexcept { return *state_; }
+
+    /// Whoever had this id before is fenced from now on.
+    void take_over(std::uint16_t epoch) {
+        const std::scoped_lock guard{state_->mutex};
+        epoch_ = epoch;
+        state_->set_epoch(epoch);
+    }
+
+    [[nodiscard]] std::int64_t last_sequence() const {
+        const std::scoped_lock guard{state_->mutex};
+        return state_->last_sequence();
+    }
+
+    /// Appends by `append`, which is given the origin to tell, unless the partition has it already.
+    ///
+    /// `sequence`: of the first of `count` records; nullopt: the next one.
+    /// Returns   false, and `why`: producer_fenced, out_of_order_sequence_number, or what `append` said.
+    template <class Append>
+    [[nodiscard]] bool append_once(std::optional<std::int64_t> sequence, std::uint32_t count, appended& done, failure& why, const Append& append) {
+        if (log_.is_forked()) [[unlikely]] {
+            why = {errc::forked, log_.name().text() + ": its broker belongs to the parent of this process; open a broker of your own after fork()"};
+            return false;
+        }
+        const std::scoped_lock held{state_->mutex};
+        if (state_->epoch() != epoch_) [[unlikely]] {
+            why = fenced();
+            return false;
+        }
+        const std::int64_t next = state_->last_sequence() + 1;
+        const std::int64_t first = sequence.value_or(next);
+        if (first != next) [[unlikely]] {
+            if (first < next) {
+                done.at = *state_->find(first);
+                return true;
+            }
+            if (is_dense_ && next > 0) {
+                why = gap(first, next);
+                return false;
+            }
+        }
+        const batch_origin origin{{state_->id(), epoch_, first}};
+        if (!append(origin)) {
+            return false;
+        }
+        state_->note({first, first + std::int64_t{count} - 1, done.at});
+        return true;
+    }
+
+    // ---- for who gathers ----
+
+    /// Where a record is that is there already; nullopt for one that is new.
+    [[nodiscard]] std::optional<offset> find(std::int64_t sequence) const {
+        const std::scoped_lock guard{state_->mutex};
+        return state_->find(sequence);
+    }
+
+    /// Of a number that follows `last`, which is gathered or there already.
+    [[nodiscard]] failure check_order(std::int64_t sequence, std::int64_t last) const {
+        return is_dense_ && last >= 0 && sequence > last + 1 ? gap(sequence, last + 1) : failure{};
+    }
+
+private:
+    [[nodiscard]] failure fenced() const {
+        return {errc::producer_fenced, log_.name().text() + ": another producer of the same name has been made since; this one sends nothing any more"};
+    }
+
+    [[nodiscard]] failure gap(std::int64_t sequence, std::int64_t next) const {
+        return {errc::out_of_order_sequence_number, log_.name().text() + ": sequence " + std::to_string(sequence) + " comes where " + std::to_string(next) +
+                                                        " was expected; send what is missing first, or make the producer without dense_sequences"};
+    }
+
+    const storage::log& log_;
+    std::shared_ptr<storage::producer_state> state_;
+    bool is_dense_;
+    std::uint16_t epoch_ = 0;
+};
+
+}  // namespace brook::inline BROOK_ABI::engine
