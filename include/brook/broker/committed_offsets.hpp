@@ -114,6 +114,25 @@ public:
         return why;
     }
 
+    // ---- as a part of a transaction ----
+
+    [[nodiscard]] const topic_handle& topic() const noexcept { return topic_; }
+
+    /// Appends what counts only once its transaction is committed: then it is to be noted.
+    /// Errors    as `commit`.
+    [[nodiscard]] failure append_in_transaction(std::string_view group, const std::vector<committed_position>& positions, const format::producer_stamp& stamp,
+                                                offset& end, std::uint64_t& checksum) {
+        const std::scoped_lock guard{mutex_};
+        return append(group, positions, false, &stamp, &end, &checksum);
+    }
+
+    void note(std::string_view group, const std::vector<committed_position>& positions) {
+        const std::scoped_lock guard{mutex_};
+        for (const auto& position : positions) {
+            note(group, position);
+        }
+    }
+
 private:
     static constexpr std::size_t fixed_key_size = 20;
     static constexpr std::size_t fixed_value_size = sizeof(offset) + sizeof(std::int32_t);
@@ -127,12 +146,14 @@ private:
 
     [[nodiscard]] storage::log& log() const { return topic_->partition(0); }
 
-    [[nodiscard]] failure append(std::string_view group, const std::vector<committed_position>& positions, bool are_tombstones) {
+    [[nodiscard]] failure append(std::string_view group, const std::vector<committed_position>& positions, bool are_tombstones,
+                                 const format::producer_stamp* stamp = nullptr, offset* end = nullptr, std::uint64_t* checksum = nullptr) {
         const auto sizes_of = [&](const committed_position& position) {
             const auto value = static_cast<std::uint32_t>(fixed_value_size + position.metadata.size());
             return format::record_sizes{static_cast<std::uint32_t>(fixed_key_size + group.size()), are_tombstones ? format::null_size : value, 0};
         };
-        std::uint64_t size = format::frame_header_size;
+        const std::uint16_t extensions = stamp == nullptr ? 0 : format::extension::producer;
+        std::uint64_t size = format::frame_header_size + format::extension_bytes(extensions);
         for (const auto& position : positions) {
             size += format::entry_bytes(sizes_of(position));
         }
@@ -147,6 +168,10 @@ private:
             return why;
         }
         std::byte* entry = taken.data + format::frame_header_size;
+        if (stamp != nullptr) {
+            format::store_stamp(entry, *stamp);
+            entry += format::extension_bytes(extensions);
+        }
         for (const auto& position : positions) {
             const format::entry_layout layout = format::lay_out_entry(entry, sizes_of(position));
             write_key(layout.key, group, position.topic, position.partition);
@@ -157,16 +182,19 @@ private:
             }
             entry = layout.end;
         }
-        format::frame_header header{};
-        header.size = static_cast<std::int32_t>(length);
-        header.count = static_cast<std::uint32_t>(positions.size());
-        header.base_timestamp = topic_->shared->platform.now().time_since_epoch().count();
-        log().publish(taken, header);
+        const auto count = static_cast<std::uint32_t>(positions.size());
+        const auto word = format::frame_word::published(length, stamp == nullptr ? std::uint16_t{0} : format::attribute::transactional, extensions);
+        const std::uint64_t published = log().publish(taken, word, topic_->shared->platform.now().time_since_epoch().count(), count);
+        if (stamp != nullptr) {
+            *end = taken.first + count;
+            *checksum = published;
+        }
         return {};
     }
 
     void replay() {
         storage::log_reader reader = log().reader();
+        reader.read_committed(true);
         reader.seek(log().log_start_offset());
         for (std::vector<storage::record_range> ranges;; ranges.clear()) {
             if (failure why = reader.fetch(10'000, true, ranges)) {

@@ -22,6 +22,7 @@
 #include <brook/broker/small_file.hpp>
 #include <brook/broker/topic_meta.hpp>
 #include <brook/broker/topic_state.hpp>
+#include <brook/broker/transaction_coordinator.hpp>
 #include <brook/core/config.hpp>
 #include <brook/core/error.hpp>
 #include <brook/core/ordered.hpp>
@@ -70,10 +71,12 @@ public:
     core(std::string directory, const broker_options& options)
         : directory_{std::move(directory)},
           platform_{options.platform == nullptr ? os::posix() : *options.platform},
-          shared_{std::make_shared<shared_state>(platform_, options.on_error)} {
+          shared_{std::make_shared<shared_state>(platform_, options.on_error)},
+          producer_id_expiration_{options.producer_id_expiration} {
         refuse_what_is_not_there(options);
         enter_directory(options);
         open_topics();
+        open_transactions();
         open_offsets();
         if (options.maintenance == maintenance::thread) {
             upkeep_thread_.start([](void* self) { static_cast<core*>(self)->keep_up(); }, this);
@@ -217,6 +220,27 @@ public:
         return offsets_;
     }
 
+    // ---- transactions ----
+
+    /// Errors    closed, forked; what opening what was told of them said; no space.
+    [[nodiscard]] transaction_coordinator& transactions() {
+        require_open();
+        if (transactions_failure_) {
+            transactions_failure_.raise();
+        }
+        if (!transactions_.is_open()) {
+            static_cast<void>(offsets());  // it may be a part of some
+            transactions_.open(internal_topic(transaction_topic), {});
+        }
+        return transactions_;
+    }
+
+    void abort(coordinated_transaction& open) noexcept {
+        if (!is_forked()) {  // else it is the parent's
+            transactions_.abort(open);
+        }
+    }
+
     // ---- upkeep ----
 
     void attach(const std::weak_ptr<timed_work>& work) {
@@ -250,6 +274,11 @@ private:
         }
         next = sooner(next, run_timed_work());  // and who waits for a sync is told
         next = sooner(next, groups_.expire());
+        failure why;
+        next = sooner(next, transactions_.run_due(platform_.monotonic(), why));
+        if (why && why.code != errc::closed) {
+            shared_->report(why);
+        }
         if (const auto now = platform_.monotonic(); now - last_busy_ < stays_alert) {
             next = sooner(next, now + busy_pause);
         }
@@ -265,6 +294,9 @@ private:
         const bool is_alone = options.peers.empty() || (options.peers.size() == 1 && options.peers.front() == options.node_id);
         if (!is_alone || options.transport) {
             throw_error(errc::invalid_config, "this version has no replication yet: leave peers and transport out");
+        }
+        if (options.producer_id_expiration.count() <= 0) {
+            throw_error(errc::invalid_config, "producer_id_expiration is more than 0");
         }
     }
 
@@ -382,11 +414,13 @@ private:
         topic->shared = shared_;
         topic->name = name;
         topic->meta = std::move(meta);
+        storage::log_options settings = topic->meta.log;
+        settings.producer_id_expiration = producer_id_expiration_;
         for (std::int32_t number = 0; number < topic->meta.partitions; ++number) {
             const std::string path = topics_path() + '/' + topic->name + '/' + std::to_string(number);
             storage::segment_directory files{platform_, path, {topic->name, topic->meta.id, static_cast<std::uint32_t>(number)}};
             failure why;
-            auto log = storage::log::open(std::move(files), topic->meta.log, shared_->readers, shared_->upkeep, why);
+            auto log = storage::log::open(std::move(files), settings, shared_->readers, shared_->upkeep, why, &shared_->transactions);
             if (!log) {
                 why.raise();
             }
@@ -447,6 +481,20 @@ private:
             check(entry.kind == os::entry_kind::directory ? platform_.remove_directory(inside) : platform_.remove(inside), "cannot remove " + inside);
         }
         check(platform_.remove_directory(path), "cannot remove " + path);
+    }
+
+    /// Before the offsets, some of which are parts of them. Who has never begun one has no topic for them.
+    void open_transactions() {
+        if (!find_topic(transaction_topic)) {
+            return;
+        }
+        try {
+            transactions_.open(internal_topic(transaction_topic), topics_);
+        } catch (const error& why) {
+            transactions_failure_ = failure_of(why);
+            shared_->transactions.note_damage();
+            shared_->report(transactions_failure_);
+        }
     }
 
     void open_offsets() {
@@ -618,6 +666,7 @@ private:
     os::platform& platform_;
     life_sign lives_here_{platform_};
     std::shared_ptr<shared_state> shared_;
+    std::chrono::nanoseconds producer_id_expiration_;
     std::unique_ptr<os::lock> lock_;
     std::atomic<bool> is_closing_{false};
 
@@ -626,6 +675,8 @@ private:
     committed_offsets offsets_;
     failure offsets_failure_;  // why they could not be opened
     group_coordinator groups_{*shared_, offsets_};
+    transaction_coordinator transactions_{*shared_, offsets_};
+    failure transactions_failure_;  // why what was told of them could not be read
 
     std::mutex work_mutex_;  // guards the timed work
     std::vector<std::weak_ptr<timed_work>> work_;

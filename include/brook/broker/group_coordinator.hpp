@@ -75,6 +75,13 @@ struct group_seat {
     std::shared_ptr<membership> shared;
 };
 
+/// What a consumer has read for its group, to be committed together with something else.
+struct group_commit {
+    std::string group;
+    group::member_id member = 0;  ///< 0: it was assigned to
+    std::vector<committed_position> positions;
+};
+
 /// The groups of a broker. Whoever changes one wakes those who sleep in a poll: they may have something to give up.
 ///
 /// A commit is checked and appended under one lock with every change of who reads what: a partition that goes to another
@@ -154,21 +161,21 @@ public:
     ///           that is no member, where there are members; what appending says.
     [[nodiscard]] failure commit(std::string_view name, group::member_id member, const std::vector<committed_position>& positions) {
         const std::scoped_lock guard{mutex_};
-        const group* const in = find(name);
-        if (member == 0 ? in != nullptr && in->has_members() : in == nullptr || in->find(member) == nullptr) {
-            return {errc::illegal_generation, "group '" + std::string{name} + "': " +
-                                                  (member == 0 ? "it has members, and this consumer, which was assigned its partitions, is none of them; subscribe, or wait "
-                                                                 "until they have gone"
-                                                               : "this consumer has been put out, since it did not poll for its max_poll_interval; what it has not "
-                                                                 "committed others read again. Poll, and it joins anew")};
-        }
-        for (const auto& position : positions) {
-            if (member != 0 && !in->owns(member, {position.topic, position.partition})) {
-                return {errc::illegal_generation, "group '" + std::string{name} + "': partition " + std::to_string(position.partition) +
-                                                      " is not this member's any more, in generation " + std::to_string(in->generation())};
+        failure why = refusal(name, member, positions);
+        return why ? why : offsets_.commit(name, positions);
+    }
+
+    /// Commits of several groups by `act`, while none of them can change.
+    /// Errors    as `commit`; then `act` is not called. What `act` says.
+    template <class Act>
+    [[nodiscard]] failure commit_with(const std::vector<group_commit>& commits, const Act& act) {
+        const std::scoped_lock guard{mutex_};
+        for (const group_commit& one : commits) {
+            if (failure why = refusal(one.group, one.member, one.positions)) {
+                return why;
             }
         }
-        return offsets_.commit(name, positions);
+        return act();
     }
 
     // ---- what others want to know ----
@@ -257,6 +264,25 @@ public:
 
 private:
     [[nodiscard]] std::chrono::nanoseconds now() const { return shared_.platform.monotonic(); }
+
+    /// Why a commit is none of this member's; success when it is.
+    [[nodiscard]] failure refusal(std::string_view name, group::member_id member, const std::vector<committed_position>& positions) const {
+        const group* const in = find(name);
+        if (member == 0 ? in != nullptr && in->has_members() : in == nullptr || in->find(member) == nullptr) {
+            return {errc::illegal_generation, "group '" + std::string{name} + "': " +
+                                                  (member == 0 ? "it has members, and this consumer, which was assigned its partitions, is none of them; subscribe, or wait "
+                                                                 "until they have gone"
+                                                               : "this consumer has been put out, since it did not poll for its max_poll_interval; what it has not "
+                                                                 "committed others read again. Poll, and it joins anew")};
+        }
+        for (const auto& position : positions) {
+            if (member != 0 && !in->owns(member, {position.topic, position.partition})) {
+                return {errc::illegal_generation, "group '" + std::string{name} + "': partition " + std::to_string(position.partition) +
+                                                      " is not this member's any more, in generation " + std::to_string(in->generation())};
+            }
+        }
+        return {};
+    }
 
     [[nodiscard]] failure refuse_members(std::string_view name) const {
         const group* const in = find(name);

@@ -56,6 +56,10 @@ struct broker_options {
     /// Told of what went wrong in upkeep, on the thread that does it. `broker.health()` keeps it too.
     callback<void(const failure&)> on_error{};
 
+    /// An idempotent producer without a name that has sent nothing for so long is forgotten, and with it which of its
+    /// records are there. Names are remembered for good [producer.id.expiration.ms].
+    std::chrono::nanoseconds producer_id_expiration = std::chrono::hours{24};
+
     /// Mapped writes are promised on ext4, XFS and tmpfs. Elsewhere opening is refused, unless this says that the
     /// user knows better: a full disk may then be a signal, and a sync may promise too much.
     bool allow_unsafe_filesystem = false;

@@ -20,6 +20,7 @@
 #include <brook/os/platform.hpp>
 #include <brook/storage/event_count.hpp>
 #include <brook/storage/log.hpp>
+#include <brook/storage/transaction_table.hpp>
 
 namespace brook::inline BROOK_ABI::broker_room {
 
@@ -35,6 +36,7 @@ public:
     os::platform& platform;
     storage::event_count readers;  ///< woken when something is published
     storage::event_count upkeep;   ///< woken when there is work ahead
+    storage::transaction_table transactions;  ///< how each of them ended
 
     /// Upkeep goes to sleep without an alarm.
     void rest() noexcept { is_resting_.store(true, std::memory_order_seq_cst); }

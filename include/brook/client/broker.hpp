@@ -4,6 +4,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,6 +17,7 @@
 #include <brook/client/codec.hpp>
 #include <brook/client/serde.hpp>
 #include <brook/client/topic.hpp>
+#include <brook/client/transaction.hpp>
 #include <brook/core/config.hpp>
 #include <brook/core/error.hpp>
 #include <brook/engine/embedded.hpp>
@@ -106,6 +108,26 @@ public:
         raise(open_core()->groups().reset(group_id, positions));
     }
 
+    // ---- transactions ----
+
+    /// Begins a transaction: records to any topics of this broker, and offsets that were read, all of it or nothing.
+    ///
+    ///     auto tx = broker.begin_transaction({.transactional_id = "enricher"});
+    ///     tx.send(enriched, key, value);
+    ///     tx.commit_offsets(consumer);
+    ///     tx.commit();
+    ///
+    /// Errors    invalid_config without a transactional_id; no space; closed.
+    [[nodiscard]] transaction begin_transaction(const transaction_options& options) const {
+        if (options.transactional_id.empty() || options.transactional_id.size() > longest_id || options.transaction_timeout.count() <= 0) {
+            throw_error(errc::invalid_config, "a transaction has a transactional_id of 1 to " + std::to_string(longest_id) + " bytes, and a transaction_timeout of more than 0");
+        }
+        return transaction{std::make_unique<engine::embedded_transaction>(open_core(), options.transactional_id, options.transaction_timeout)};
+    }
+
+    /// What the last transaction of this id that was committed has left by `set_state`; empty when nothing.
+    [[nodiscard]] std::string transaction_state(std::string_view transactional_id) const { return open_core()->transactions().state_of(transactional_id); }
+
     /// Does what upkeep has to do: with `.maintenance = manual` nothing else does it. Ends after the step that passes
     /// the budget; without one everything that is due is done.
     void maintain(std::optional<std::chrono::nanoseconds> budget = std::nullopt) { open_core()->maintain(budget); }
@@ -122,6 +144,8 @@ public:
     }
 
 private:
+    static constexpr std::size_t longest_id = 32 * kib;
+
     static void raise(const failure& why) {
         if (why) {
             why.raise();

@@ -220,8 +220,9 @@ public:
         seek_each([](const brook::partition& partition) { return partition.log_start_offset(); });
     }
 
+    /// With isolation_level read_committed, to the last stable offset: what is not decided there is read when it is.
     void seek_to_end() {
-        seek_each([](const brook::partition& partition) { return partition.log_end_offset(); });
+        seek_each([this](const brook::partition& partition) { return end_of(partition); });
     }
 
     /// In each partition to the first record at or after this time, or to the end where there is none.
@@ -262,6 +263,22 @@ public:
         raise(commit({position_of(one, next, std::move(metadata))}));
     }
 
+    /// Goes back, in each partition that it reads, to where its group has committed; where it has committed nothing, by
+    /// auto_offset_reset. What a transaction that was aborted had read is read again.
+    void seek_to_committed() {
+        require_group();
+        const auto core = detail::access::engine(*topic_).open_core();
+        for (auto& one : partitions_) {
+            one.has_position = false;
+            one.committed = -1;
+            adopt_commit(*core, one);
+            if (!one.has_position) {
+                reset(one, "nothing was committed");
+                one.has_position = true;
+            }
+        }
+    }
+
     /// What its group has committed for a partition; nullopt when nothing.
     [[nodiscard]] std::optional<offset> committed(const brook::partition& which) const {
         require_group();
@@ -276,6 +293,22 @@ public:
         require_ours(which);
         const auto found = find_commit(which);
         return found ? found->metadata : std::string{};
+    }
+
+    /// Used by transaction::commit_offsets: its group, itself as a member, and the position of each partition that it has read.
+    [[nodiscard]] broker_room::group_commit read_so_far() const {
+        require_group();
+        raise(fenced());
+        if (options_.enable_auto_commit) {
+            throw_error(errc::invalid_config, "consumer of topic '" + topic_->name() + "': with enable_auto_commit its polls commit, before a transaction does; leave it out");
+        }
+        broker_room::group_commit read{options_.group_id, seat_.id, {}};
+        for (const auto& one : partitions_) {
+            if (one.has_position) {
+                read.positions.push_back(position_of(one, one.reader.position_offset(), {}));
+            }
+        }
+        return read;
     }
 
 private:
@@ -331,6 +364,7 @@ private:
     void take(std::int32_t number) {
         storage::log& log = detail::access::engine(*topic_).log(number);
         partitions_.push_back({number, &log, log.reader()});
+        partitions_.back().reader.read_committed(options_.isolation_level == isolation_level::read_committed);
         next_partition_ = 0;
     }
 
@@ -510,10 +544,15 @@ private:
         }
     }
 
+    template <class Log>
+    [[nodiscard]] offset end_of(Log& of) const {
+        return options_.isolation_level == isolation_level::read_committed ? of.last_stable_offset() : of.log_end_offset();
+    }
+
     void reset(assigned& one, const std::string& why) {
         switch (options_.auto_offset_reset) {
             case offset_reset::earliest: one.reader.seek(one.log->log_start_offset()); break;
-            case offset_reset::latest: one.reader.seek(one.log->log_end_offset()); break;
+            case offset_reset::latest: one.reader.seek(end_of(*one.log)); break;
             case offset_reset::none:
                 throw_error(errc::offset_out_of_range, place(one.number) + ": " + why + ", and auto_offset_reset is none; seek first, to something from " +
                                                            std::to_string(one.log->log_start_offset()) + " to " + std::to_string(one.log->log_end_offset()));

@@ -23,8 +23,11 @@ enum class offset_reset {
     none,      ///< an error
 };
 
-/// Which records of transactions a consumer sees [isolation.level]. This version has no transactions: both see all.
-enum class isolation_level { read_uncommitted, read_committed };
+/// Which records of transactions a consumer sees [isolation.level].
+enum class isolation_level {
+    read_uncommitted,  ///< all, also of those that are aborted
+    read_committed,    ///< brook's default: of those that are committed, and waits in front of one that is not decided
+};
 
 /// What a member of a group may want to know. Called inside its own poll, on its thread.
 struct rebalance_listener {

@@ -16,6 +16,7 @@
 
 #include <brook/broker/options.hpp>
 #include <brook/client/delivery.hpp>
+#include <brook/client/outgoing.hpp>
 #include <brook/client/partitioner.hpp>
 #include <brook/client/record.hpp>
 #include <brook/client/codec.hpp>
@@ -92,7 +93,8 @@ class producer {
     using value_codec = detail::codec<Value>;
     using key_argument = typename key_codec::argument_type;
     using value_argument = typename value_codec::argument_type;
-    static constexpr bool is_keyed = !std::is_same_v<Key, no_key>;
+    using outgoing = detail::outgoing<Key, Value>;
+    static constexpr bool is_keyed = outgoing::is_keyed;
     static constexpr bool is_raw = std::is_same_v<typename value_codec::view_type, bytes>;
 
 public:
@@ -172,7 +174,7 @@ public:
         requires(!is_keyed && is_raw && engine_type::claims_in_place)
     {
         sender().require_open();
-        return open_slot(sticky_->choose(clamp(size)), std::nullopt, size);
+        return open_slot(sticky_->choose(outgoing::clamp(size)), std::nullopt, size);
     }
 
     /// The same with a key.
@@ -251,15 +253,6 @@ private:
         return sender().last_sequence(partition);
     }
 
-    /// Sizes beyond what any segment holds stay too large, instead of wrapping around.
-    [[nodiscard]] static constexpr std::uint32_t clamp(std::size_t size) noexcept {
-        return size < 2u * gib ? static_cast<std::uint32_t>(size) : 2u * gib;
-    }
-
-    [[nodiscard]] static format::record_sizes sizes_of(const detail::serialized<Key>& key, std::size_t value, std::size_t headers) noexcept {
-        return {is_keyed ? clamp(key.size()) : format::null_size, clamp(value), clamp(headers)};
-    }
-
     /// A record that is sent again must come to the partition where it was: one without a key goes by its number.
     [[nodiscard]] std::int32_t choose(const detail::serialized<Key>& key, const format::record_sizes& sizes, std::optional<std::int32_t> given,
                                       std::optional<std::int64_t> sequence) const noexcept {
@@ -272,7 +265,7 @@ private:
         } else if (sequence) {
             return static_cast<std::int32_t>(*sequence % count);
         } else {
-            return count == 1 ? 0 : sticky_->choose(clamp(static_cast<std::size_t>(format::lone_frame_size(sizes))));
+            return count == 1 ? 0 : sticky_->choose(outgoing::clamp(static_cast<std::size_t>(format::lone_frame_size(sizes))));
         }
     }
 
@@ -288,47 +281,29 @@ private:
 
     delivery send_value(const detail::serialized<Key>& key, value_argument value, const std::vector<header>* headers,
                         std::optional<brook::timestamp> time, std::optional<std::int32_t> partition, std::optional<std::int64_t> sequence) {
-        const auto prepared = value_codec::prepare(value);
-        const auto write_value = [&](std::byte* to) { prepared.write_to(to); };
-        return send_parts(key, prepared.size(), write_value, headers, time, partition, sequence);
+        return outgoing::with_value(key, value, headers, send_parts(key, time, partition, sequence));
     }
 
     delivery send_tombstone(const detail::serialized<Key>& key, const std::vector<header>* headers, std::optional<brook::timestamp> time,
                             std::optional<std::int32_t> partition, std::optional<std::int64_t> sequence) {
-        return send_parts(key, std::nullopt, [](std::byte*) {}, headers, time, partition, sequence);
+        return outgoing::with_tombstone(key, headers, send_parts(key, time, partition, sequence));
     }
 
-    template <class WriteValue>
-    delivery send_parts(const detail::serialized<Key>& key, std::optional<std::size_t> value_size, const WriteValue& write_value,
-                        const std::vector<header>* headers, std::optional<brook::timestamp> time, std::optional<std::int32_t> given,
-                        std::optional<std::int64_t> sequence) {
-        std::vector<std::byte> encoded;
-        if (headers != nullptr && !headers->empty()) {
-            encoded = encode(*headers);
-        }
-        format::record_sizes sizes = sizes_of(key, value_size.value_or(0), encoded.size());
-        if (!value_size) {
-            sizes.value = format::null_size;
-        }
-        engine::embedded_sender& sending = sender();
-        if (sequence) [[unlikely]] {
-            require_sequence(*sequence);
-        }
-        const std::int32_t partition = choose(key, sizes, given, sequence);
-        const auto write_key = [&key](std::byte* to) {
-            if constexpr (is_keyed) {
-                key.write_to(to);
-            } else {
-                static_cast<void>(to);
-                static_cast<void>(key);
+    [[nodiscard, gnu::always_inline]] auto send_parts(const detail::serialized<Key>& key, std::optional<brook::timestamp> time, std::optional<std::int32_t> given,
+                                                      std::optional<std::int64_t> sequence) {
+        return [this, &key, time, given, sequence](const format::record_sizes& sizes, const auto& write_key, const auto& write_value, bytes headers) -> delivery {
+            engine::embedded_sender& sending = sender();
+            if (sequence) [[unlikely]] {
+                require_sequence(*sequence);
             }
+            const std::int32_t partition = choose(key, sizes, given, sequence);
+            const auto stamp = time ? std::optional{time->time_since_epoch().count()} : std::nullopt;
+            return {partition, sending.send(partition, sizes, stamp, sequence, write_key, write_value, headers)};
         };
-        const auto stamp = time ? std::optional{time->time_since_epoch().count()} : std::nullopt;
-        return {partition, sending.send(partition, sizes, stamp, sequence, write_key, write_value, encoded)};
     }
 
     [[nodiscard]] brook::slot open_slot(std::int32_t partition, std::optional<bytes> key, std::size_t size) {
-        return brook::slot{std::make_unique<engine::open_slot>(sender_, partition, key, clamp(size))};
+        return brook::slot{std::make_unique<engine::open_slot>(sender_, partition, key, outgoing::clamp(size))};
     }
 
     template <class Range, class Take>
@@ -337,7 +312,7 @@ private:
         std::uint64_t count = 0;
         for (const auto& element : range) {
             take(element, [&](const detail::serialized<Key>& key, const auto& value) {
-                body += format::entry_bytes(sizes_of(key, value_codec::prepare(value).size(), 0));
+                body += format::entry_bytes(outgoing::sizes_of(key, value_codec::prepare(value).size(), 0));
             });
             ++count;
         }
@@ -350,7 +325,7 @@ private:
             for (const auto& element : range) {
                 take(element, [&](const detail::serialized<Key>& key, const auto& value) {
                     const auto prepared = value_codec::prepare(value);
-                    const format::record_sizes sizes = sizes_of(key, prepared.size(), 0);
+                    const format::record_sizes sizes = outgoing::sizes_of(key, prepared.size(), 0);
                     if (format::entry_bytes(sizes) > left) {
                         refuse_changed();
                     }
@@ -377,23 +352,6 @@ private:
     }
 
     static constexpr std::uint64_t most_in_batch = 1u << 24;
-
-    /// Errors    record_too_large for a header that the format has no number for.
-    [[nodiscard]] static std::vector<std::byte> encode(const std::vector<header>& headers) {
-        std::uint64_t size = 0;
-        for (const auto& one : headers) {
-            if (one.name.size() > format::header_name_max || (one.value && one.value->size() >= 2u * gib)) {
-                throw_error(errc::record_too_large, "header '" + one.name.substr(0, 64) + "': names have at most 65535 bytes, values less than 2 GiB");
-            }
-            size += format::header_bytes(one.name.size(), one.value ? one.value->size() : 0);
-        }
-        std::vector<std::byte> encoded(static_cast<std::size_t>(size));
-        std::byte* to = encoded.data();
-        for (const auto& one : headers) {
-            to = format::write_header(to, one.name, one.value ? std::optional{as_bytes(*one.value)} : std::nullopt);
-        }
-        return encoded;
-    }
 
     static void raise(const failure& why) {
         if (why) {

@@ -52,6 +52,9 @@ public:
     /// has returned may still stand behind one of another thread that has not.
     offset log_end_offset() const { return log().log_end_offset(); }
 
+    /// How far a consumer with isolation_level read_committed gets: up to the first transaction that is not decided.
+    offset last_stable_offset() const { return log().last_stable_offset(); }
+
     /// Everything below it survives the loss of power. The word durable is used for nothing less.
     offset durable_offset() const { return log().durable_offset(); }
 

@@ -37,6 +37,7 @@ enum class errc {
     non_empty_group,                ///< it has members, who must leave first
     out_of_order_sequence_number,   ///< a producer's numbers leave one out, and it has said that they do not
     producer_fenced,                ///< another producer of this name, or transaction of this id, has taken its place
+    transaction_aborted,            ///< the transaction has ended without being committed; nothing of it counts
     claim_open,                     ///< this thread waits for records while it holds a claim in front of them
     no_value,                       ///< the record is a tombstone
     no_offset,                      ///< a position was asked for before one was known
@@ -85,6 +86,7 @@ public:
             case errc::non_empty_group: return "non-empty group";
             case errc::out_of_order_sequence_number: return "out of order sequence number";
             case errc::producer_fenced: return "producer fenced";
+            case errc::transaction_aborted: return "transaction aborted";
             case errc::claim_open: return "claim open";
             case errc::no_value: return "no value";
             case errc::no_offset: return "no offset";

@@ -42,6 +42,7 @@ namespace brook::inline BROOK_ABI::engine {
 struct batch_origin {
     format::producer_stamp stamp;
     bool is_transactional = false;
+    std::uint64_t* checksum = nullptr;  ///< where that of the frame is wanted
 };
 
 /// A topic's bytes, embedded. A handle: copies mean the same topic.
@@ -145,7 +146,11 @@ public:
                 log.abandon(taken, count);
                 throw;
             }
-            log.publish(taken, format::frame_word::published(static_cast<std::uint32_t>(size), attributes, extensions), time, count);
+            const std::uint64_t checksum =
+                log.publish(taken, format::frame_word::published(static_cast<std::uint32_t>(size), attributes, extensions), time, count);
+            if (origin != nullptr && origin->checksum != nullptr) {
+                *origin->checksum = checksum;
+            }
             done = {taken.first, time};
             return true;
         });

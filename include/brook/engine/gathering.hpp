@@ -17,6 +17,7 @@
 #include <brook/core/bytes.hpp>
 #include <brook/core/config.hpp>
 #include <brook/core/error.hpp>
+#include <brook/engine/batch_body.hpp>
 #include <brook/engine/embedded.hpp>
 #include <brook/engine/numbering.hpp>
 #include <brook/engine/pending.hpp>
@@ -120,7 +121,7 @@ public:
 
     /// True when a record can be gathered at all: in a batch it takes some bytes more than alone.
     [[nodiscard]] bool has_room_for(const format::record_sizes& sizes) const noexcept {
-        return frame_bytes(1, format::entry_bytes(sizes)) <= log_.largest_frame();
+        return batch_body{}.frame_bytes_with(format::entry_bytes(sizes)) <= log_.largest_frame();
     }
 
     /// Adds a record; `make_batch` gives a new batch where one begins. What the writers throw passes through; `full` has
@@ -136,43 +137,28 @@ public:
         if (numbers_ != nullptr && !follows(sequence, place)) {
             return place;
         }
-        const auto size = static_cast<std::size_t>(format::entry_bytes(sizes));
+        const std::uint64_t size = format::entry_bytes(sizes);
         if (log_.options().is_append_time) {
             timestamp.reset();  // the log's own time counts
         }
-        if (count_ > 0 && (body_.size() + size > batch_size_ || frame_bytes(count_ + 1, body_.size() + size) > log_.largest_frame() ||
-                           count_ == most_in_batch || !delta_of(timestamp) || (sequence && *sequence != first_sequence_ + count_))) {
+        if (!body_.empty() && (body_.record_bytes() + size > batch_size_ || body_.frame_bytes_with(size) > log_.largest_frame() ||
+                               body_.count() == batch_body::most_records || !body_.spans(timestamp) || (sequence && *sequence != first_sequence_ + body_.count()))) {
             full[0] = append();
         }
-        const std::size_t before = body_.size();
-        if (before == 0) {
+        if (body_.empty()) {
             body_.reserve(batch_size_);
         }
-        body_.resize(before + size);
-        const format::entry_layout layout = format::lay_out_entry(body_.data() + before, sizes);
-        try {
-            write_key(layout.key);
-            write_value(layout.value);
-            if (count_ == 0) {
-                batch_ = make_batch();
-                base_timestamp_ = topic_.platform().now().time_since_epoch().count();
-                if (!delta_of(timestamp)) {
-                    base_timestamp_ = *timestamp;  // centuries away
-                }
-                deadline_ = topic_.platform().monotonic() + linger;
-            }
-            note_detail(timestamp, sizes.headers);
-        } catch (...) {
-            body_.resize(before);
-            throw;
-        }
-        copy_bytes(layout.headers, headers.data(), headers.size());
-        if (count_ == 0 && numbers_ != nullptr) {
+        body_.add(sizes, timestamp, write_key, write_value, headers, [&] {
+            batch_ = make_batch();
+            deadline_ = topic_.platform().monotonic() + linger;
+            return topic_.platform().now().time_since_epoch().count();
+        });
+        if (body_.count() == 1 && numbers_ != nullptr) {
             first_sequence_ = *sequence;
         }
         place.batch = batch_;
-        place.index = count_++;
-        if (body_.size() >= batch_size_) {
+        place.index = body_.count() - 1;
+        if (body_.record_bytes() >= batch_size_) {
             full[1] = append();
         }
         return place;
@@ -181,25 +167,23 @@ public:
     /// Appends what has been gathered, if it is this batch (null: whichever there is).
     [[nodiscard]] batch_handle close(const gathered_batch* batch) {
         const std::scoped_lock guard{mutex_};
-        return count_ > 0 && (batch == nullptr || batch == batch_.get()) ? append() : nullptr;
+        return !body_.empty() && (batch == nullptr || batch == batch_.get()) ? append() : nullptr;
     }
 
     /// Appends the batch if it has lingered long enough; else says until when it may.
     [[nodiscard]] batch_handle close_due(std::chrono::nanoseconds now, std::optional<std::chrono::nanoseconds>& deadline) {
         const std::scoped_lock guard{mutex_};
-        if (count_ > 0 && now >= deadline_) {
+        if (!body_.empty() && now >= deadline_) {
             return append();
         }
-        deadline = count_ > 0 ? std::optional{deadline_} : std::nullopt;
+        deadline = !body_.empty() ? std::optional{deadline_} : std::nullopt;
         return nullptr;
     }
 
 private:
-    static constexpr std::uint32_t most_in_batch = (1u << 24) - 1;  // what one claim takes
-
     /// Gives the record its number; false when it is there already, or does not follow.
     [[nodiscard]] bool follows(std::optional<std::int64_t>& sequence, added& place) const {
-        const std::int64_t last = count_ > 0 ? first_sequence_ + count_ - 1 : numbers_->last_sequence();
+        const std::int64_t last = !body_.empty() ? first_sequence_ + body_.count() - 1 : numbers_->last_sequence();
         if (!sequence) {
             sequence = last + 1;
         }
@@ -207,7 +191,7 @@ private:
             place.why = numbers_->check_order(*sequence, last);
             return !place.why;
         }
-        if (count_ > 0 && *sequence >= first_sequence_) {
+        if (!body_.empty() && *sequence >= first_sequence_) {
             place.batch = batch_;  // it is on its way
             place.index = static_cast<std::uint32_t>(*sequence - first_sequence_);
         } else {
@@ -216,72 +200,22 @@ private:
         return false;
     }
 
-    /// At most: not every batch has details.
-    [[nodiscard]] static constexpr std::uint64_t frame_bytes(std::uint32_t count, std::uint64_t body) noexcept {
-        return format::frame_header_size + format::extension::bytes_each + std::uint64_t{count} * sizeof(format::record_detail) + body;
-    }
-
-    /// From the batch's time to this one; nullopt when the number does not hold it.
-    [[nodiscard]] std::optional<std::int64_t> delta_of(std::optional<std::int64_t> timestamp) const noexcept {
-        std::int64_t delta = 0;
-        const bool is_too_far = timestamp && __builtin_sub_overflow(*timestamp, base_timestamp_, &delta);
-        return is_too_far ? std::nullopt : std::optional{delta};
-    }
-
-    /// A record whose time is not the batch's, or that has headers, gives every record of the batch a detail.
-    void note_detail(std::optional<std::int64_t> timestamp, std::uint32_t headers) {
-        const std::int64_t delta = *delta_of(timestamp);
-        if (details_.empty() && delta == 0 && headers == 0) {
-            return;
-        }
-        fill_details(count_);
-        details_.push_back({delta, count_, headers});
-    }
-
-    void fill_details(std::uint32_t count) {
-        while (details_.size() < count) {
-            details_.push_back({0, static_cast<std::uint32_t>(details_.size()), 0});
-        }
-    }
-
     [[nodiscard]] batch_handle append() {
-        const bool has_details = !details_.empty();
-        if (has_details) {
-            fill_details(count_);
-        }
-        const std::size_t detail_bytes = has_details ? format::extension::bytes_each + details_.size() * sizeof(format::record_detail) : 0;
-        const auto write_body = [&](std::byte* to) {
-            if (has_details) {
-                store(to, std::uint64_t{count_ - 1});
-                store(to + sizeof(std::uint64_t), largest_delta());
-                copy_bytes(to + format::extension::bytes_each, details_.data(), details_.size() * sizeof(format::record_detail));
-            }
-            copy_bytes(to + detail_bytes, body_.data(), body_.size());
-        };
+        body_.finish();
         if (log_.options().is_append_time) {
-            base_timestamp_ = topic_.platform().now().time_since_epoch().count();
+            body_.set_base_timestamp(topic_.platform().now().time_since_epoch().count());
         }
         appended done;
         failure why;
+        const std::uint32_t count = body_.count();
         const auto append_from = [&](const batch_origin* origin) {
-            return embedded_topic::append_batch(log_, detail_bytes + body_.size(), count_, has_details ? format::extension::detail : std::uint16_t{0},
-                                                base_timestamp_, write_body, done, why, origin);
+            return embedded_topic::append_batch(log_, body_.size(), count, body_.extension(), body_.base_timestamp(),
+                                                [&](std::byte* to) { body_.write_to(to); }, done, why, origin);
         };
         const bool is_done = numbers_ == nullptr ? append_from(nullptr)
-                                                 : numbers_->append_once(first_sequence_, count_, done, why, [&](const batch_origin& origin) { return append_from(&origin); });
-        batch_->resolve(done, count_, std::move(details_), is_done ? nullptr : std::make_shared<failed_delivery>(std::move(why)));
-        body_.clear();
-        details_.clear();
-        count_ = 0;
+                                                 : numbers_->append_once(first_sequence_, count, done, why, [&](const batch_origin& origin) { return append_from(&origin); });
+        batch_->resolve(done, count, body_.clear(), is_done ? nullptr : std::make_shared<failed_delivery>(std::move(why)));
         return std::move(batch_);
-    }
-
-    [[nodiscard]] std::int64_t largest_delta() const noexcept {
-        std::int64_t largest = details_.front().time_delta;
-        for (const auto& detail : details_) {
-            largest = detail.time_delta > largest ? detail.time_delta : largest;
-        }
-        return largest;
     }
 
     embedded_topic topic_;
@@ -291,10 +225,7 @@ private:
 
     std::mutex mutex_;  // guards everything below; held while a batch is appended, so that batches keep their order
     batch_handle batch_;
-    std::vector<std::byte> body_;
-    std::vector<format::record_detail> details_;  // empty, or one for each record so far
-    std::uint32_t count_ = 0;
-    std::int64_t base_timestamp_ = 0;
+    batch_body body_;
     std::int64_t first_sequence_ = 0;
     std::chrono::nanoseconds deadline_{};
 };

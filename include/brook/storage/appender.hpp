@@ -111,7 +111,8 @@ public:
     /// checksum, and shows it. The claim's segment may not be touched afterwards.
     ///
     /// Requires  word.size() <= claim.length, and the offsets that the frame takes are the ones that were claimed.
-    [[gnu::always_inline]] void publish(const claim& taken, format::frame_word word, std::int64_t base_timestamp, std::uint32_t leader_epoch,
+    /// Returns   the checksum.
+    [[gnu::always_inline]] std::uint64_t publish(const claim& taken, format::frame_word word, std::int64_t base_timestamp, std::uint32_t leader_epoch,
                                         std::uint32_t count) noexcept {
         segment& home = *taken.home;
         const std::uint64_t checksum = format::body_hash(word, taken.data) ^
@@ -131,6 +132,7 @@ public:
         if (hot_->waiters.load(std::memory_order_seq_cst) != 0) [[unlikely]] {
             wake();
         }
+        return checksum;
     }
     void publish(const claim& taken, const format::frame_header& header) noexcept {
         publish(taken, format::word_of(header), header.base_timestamp, header.leader_epoch, header.count);

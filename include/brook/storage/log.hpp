@@ -54,10 +54,11 @@ struct log_options {
 class log {
 public:
     /// Opens the partition in `files`, or begins it, after whatever happened to it.
+    /// `transactions`: how those ended that it has parts of.
     /// Errors    `why`: what recovery could not do. Damage that leaves the rest readable is in the report instead.
     [[nodiscard]] static std::unique_ptr<log> open(segment_directory files, log_options options, event_count& events,
-                                                   event_count& upkeep, failure& why) {
-        std::unique_ptr<log> opened{new log{std::move(files), options, events, upkeep}};
+                                                   event_count& upkeep, failure& why, const transaction_table* transactions = nullptr) {
+        std::unique_ptr<log> opened{new log{std::move(files), options, events, upkeep, transactions}};
         why = opened->recover();
         return why ? nullptr : std::move(opened);
     }
@@ -80,8 +81,8 @@ public:
     [[nodiscard]] bool take(std::uint32_t length, std::uint32_t offsets, claim& taken, failure& why) {
         return appends_.take(length, offsets, taken, why);
     }
-    [[gnu::always_inline]] void publish(const claim& taken, format::frame_word word, std::int64_t base_timestamp, std::uint32_t count) noexcept {
-        appends_.publish(taken, word, base_timestamp, leader_epoch_, count);
+    [[gnu::always_inline]] std::uint64_t publish(const claim& taken, format::frame_word word, std::int64_t base_timestamp, std::uint32_t count) noexcept {
+        return appends_.publish(taken, word, base_timestamp, leader_epoch_, count);
     }
     void publish(const claim& taken, const format::frame_header& header) noexcept {
         publish(taken, format::word_of(header), header.base_timestamp, header.count);
@@ -127,6 +128,55 @@ public:
 
     /// The same, of one that has appended something; else nullptr.
     [[nodiscard]] std::shared_ptr<producer_state> known_producer(std::int64_t id) const { return producers_.find(id); }
+
+    // ---- transactions ----
+
+    /// Readers of committed records may have to wait from where the log ends now: a transaction appends behind.
+    /// Returns   what to end it by.
+    [[nodiscard]] offset begin_transactional() {
+        const offset from = log_end_offset();
+        const std::scoped_lock guard{open_transactions_mutex_};
+        open_transactions_.push_back(from);
+        return from;
+    }
+
+    /// It has been decided, and told: wakes who waits in front of it.
+    void end_transactional(offset began) {
+        {
+            const std::scoped_lock guard{open_transactions_mutex_};
+            for (offset& one : open_transactions_) {
+                if (one == began) {
+                    one = open_transactions_.back();
+                    open_transactions_.pop_back();
+                    break;
+                }
+            }
+        }
+        appends_.wake();
+    }
+
+    /// How far readers of committed records get: up to the first transaction that is not decided [last stable offset].
+    [[nodiscard]] offset last_stable_offset() {
+        offset stable = log_end_offset();
+        const std::scoped_lock guard{open_transactions_mutex_};
+        for (const offset began : open_transactions_) {
+            stable = began < stable ? began : stable;
+        }
+        return stable;
+    }
+
+    [[nodiscard]] std::uint32_t leader_epoch() const noexcept { return leader_epoch_; }
+
+    /// Whether the log has the frame that ends at `end`, was appended in this leader epoch, and has this checksum.
+    [[nodiscard]] bool has_frame(offset end, std::uint32_t epoch, std::uint64_t checksum) {
+        if (end <= log_start_ || end > log_end_offset()) {
+            return end <= log_start_;
+        }
+        log_reader looking = reader();
+        frame_view found;
+        return looking.find(end - 1, found) && found.header.base_offset + found.offsets_taken() == end && found.header.leader_epoch == epoch &&
+               found.header.checksum == checksum;
+    }
 
     /// Claims for a user to write in place. `pin` keeps the memory.
     [[nodiscard]] bool take_open(std::uint32_t length, claim& taken, segment_pin& pin, open_claims::id& id, failure& why) {
@@ -328,12 +378,12 @@ public:
     }
 
 private:
-    log(segment_directory files, log_options options, event_count& events, event_count& upkeep)
+    log(segment_directory files, log_options options, event_count& events, event_count& upkeep, const transaction_table* transactions)
         : files_{std::move(files)},
           options_{options},
           appends_{files_, segments_, events, upkeep, options.segment_bytes, options.promises_durability()},
           durability_{files_, appends_, prefix_, events},
-          source_{files_, segments_} {}
+          source_{files_, segments_, transactions} {}
 
     [[nodiscard]] failure recover() {
         recovered_log found;
@@ -591,6 +641,9 @@ private:
     std::mutex times_mutex_;  // guards the making of each segment's time index
 
     producer_table producers_;
+
+    std::mutex open_transactions_mutex_;       // guards them
+    std::vector<offset> open_transactions_;    // where the log ended when each began to append
 
     std::mutex upkeep_mutex_;  // guards what follows: upkeep is one thread at a time, and closing waits for it
     format::checkpoint checkpoint_;

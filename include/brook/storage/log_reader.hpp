@@ -21,6 +21,7 @@
 #include <brook/storage/segment.hpp>
 #include <brook/storage/segment_chain.hpp>
 #include <brook/storage/segment_directory.hpp>
+#include <brook/storage/transaction_table.hpp>
 
 namespace brook::inline BROOK_ABI::storage {
 
@@ -39,10 +40,24 @@ struct record_range {
 /// Gives a segment's memory to readers, mapping it when nobody has it.
 class segment_source {
 public:
-    segment_source(segment_directory& files, segment_chain& segments) noexcept : files_{files}, segments_{segments} {}
+    /// `transactions`: where readers find out how transactions ended; null: there are none.
+    segment_source(segment_directory& files, segment_chain& segments, const transaction_table* transactions) noexcept
+        : files_{files}, segments_{segments}, transactions_{transactions} {}
 
     [[nodiscard]] segment_chain& segments() const noexcept { return segments_; }
     [[nodiscard]] const partition_name& name() const noexcept { return files_.name(); }
+
+    /// How the transaction ended that a data frame is a part of; committed for one that is part of none.
+    [[nodiscard]] transaction_fate fate_of(const frame_view& found) const {
+        if ((found.header.attributes & format::attribute::transactional) == 0) {
+            return transaction_fate::committed;
+        }
+        if ((found.header.extension & format::extension::producer) == 0 || transactions_ == nullptr) {
+            return transaction_fate::unknown;
+        }
+        const format::producer_stamp stamp = format::load_stamp(found.data);
+        return transactions_->fate(stamp.id, stamp.epoch);
+    }
 
     /// Errors    nullptr, and `why`: closed, corrupt_record, or what the disk said.
     [[nodiscard]] segment_pin pin(segment& home, failure& why) {
@@ -78,6 +93,7 @@ public:
 private:
     segment_directory& files_;
     segment_chain& segments_;
+    const transaction_table* transactions_;
     std::mutex mutex_;  // guards that a segment is mapped once
     std::atomic<bool> is_closed_{false};
 };
@@ -89,6 +105,9 @@ private:
 class log_reader {
 public:
     explicit log_reader(segment_source& source) noexcept : source_{&source} {}
+
+    /// Whether it waits in front of transactions that are not decided, and passes over those that were aborted.
+    void read_committed(bool is_to) noexcept { reads_committed_ = is_to; }
 
     /// Goes to an offset; nothing is read before the next fetch.
     void seek(offset wanted) noexcept {
@@ -116,7 +135,11 @@ public:
                 return seen == look::nothing && !home_->ends_in_damage.load(std::memory_order_acquire);
             }
             if (found.kind() == format::frame_kind::data) {
-                if (next_ + found.offsets_taken() > wanted_) {
+                const transaction_fate fate = fate_of(found);
+                if (fate == transaction_fate::open) {
+                    return true;
+                }
+                if (fate != transaction_fate::aborted && next_ + found.offsets_taken() > wanted_) {
                     return false;
                 }
             } else if (found.kind() == format::frame_kind::seal) {
@@ -171,15 +194,17 @@ public:
         return why;
     }
 
-    /// The leader epoch in which the record at an offset was appended, or what stands for it; nullopt where nothing intact
-    /// does. Leaves the reader there.
-    [[nodiscard]] std::optional<std::uint32_t> epoch_at(offset at) {
+    /// The frame that the record at an offset is in, or what stands for it; false where nothing intact does. Leaves the reader
+    /// there, and the frame is there as long as the reader stays.
+    [[nodiscard]] bool find(offset at, frame_view& found) {
         seek(at);
+        return !locate(true) && look_here(true, found) == look::frame && found.kind() != format::frame_kind::seal;
+    }
+
+    /// The leader epoch in which the record at an offset was appended; nullopt as `find`.
+    [[nodiscard]] std::optional<std::uint32_t> epoch_at(offset at) {
         frame_view found;
-        if (locate(true) || look_here(true, found) != look::frame || found.kind() == format::frame_kind::seal) {
-            return std::nullopt;
-        }
-        return found.header.leader_epoch;
+        return find(at, found) ? std::optional{found.header.leader_epoch} : std::nullopt;
     }
 
     /// Shows each intact frame to `use`, whatever it is, from the one that holds `from` to the end of its segment or of the
@@ -296,6 +321,24 @@ private:
                 return true;
             }
             if (found.kind() == format::frame_kind::data && next_ + found.offsets_taken() > wanted_) {
+                const transaction_fate fate = fate_of(found);
+                if (fate != transaction_fate::committed) [[unlikely]] {
+                    if (fate == transaction_fate::open) {
+                        return false;
+                    }
+                    if (fate == transaction_fate::unknown) {
+                        why = {errc::corrupt_record, place_text(source_->name(), *pin_, at_, next_) +
+                                                         ": how the transaction ended that this is a part of cannot be told, since the broker's record of it is "
+                                                         "damaged; with isolation_level read_uncommitted it can be read"};
+                        return false;
+                    }
+                    if (range.count > 0) {
+                        return true;  // what follows is a range of its own
+                    }
+                    advance(found);
+                    wanted_ = next_;
+                    continue;
+                }
                 if ((found.header.attributes & format::attribute::codec_mask) != 0) {
                     why = {errc::unsupported_compression_type, place_text(source_->name(), *pin_, at_, next_) +
                                                                    ": the batch is compressed, and this build has no codec for it"};
@@ -397,6 +440,10 @@ private:
         return true;
     }
 
+    [[nodiscard]] transaction_fate fate_of(const frame_view& found) const {
+        return reads_committed_ ? source_->fate_of(found) : transaction_fate::committed;
+    }
+
     [[nodiscard]] look look_here(bool verify, frame_view& found) {
         const position verified_to = pin_->verified_to.load(std::memory_order_relaxed);
         const position from_disk = pin_->written_from.load(std::memory_order_relaxed);  // before the look, which verifies that much at least
@@ -450,6 +497,7 @@ private:
     }
 
     segment_source* source_;
+    bool reads_committed_ = false;
     offset wanted_ = 0;
     segment* home_ = nullptr;
     segment_pin pin_;      // empty: to be located

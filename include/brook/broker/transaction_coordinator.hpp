@@ -1,0 +1,562 @@
+/// \file brook/broker/transaction_coordinator.hpp
+/// Who holds which transactional id, and the one record by which a transaction is committed.
+/// Floor 4, broker. Source: Kafka's TransactionCoordinator (KIP-98), without its markers: all partitions are here.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <brook/broker/committed_offsets.hpp>
+#include <brook/broker/group_coordinator.hpp>
+#include <brook/broker/topic_state.hpp>
+#include <brook/broker/transaction_record.hpp>
+#include <brook/core/bytes.hpp>
+#include <brook/core/config.hpp>
+#include <brook/core/error.hpp>
+#include <brook/core/ordered.hpp>
+#include <brook/core/types.hpp>
+#include <brook/format/frame.hpp>
+#include <brook/format/record.hpp>
+#include <brook/storage/log.hpp>
+#include <brook/storage/transaction_table.hpp>
+
+namespace brook::inline BROOK_ABI::broker_room {
+
+inline constexpr std::string_view transaction_topic = "__transaction_state";
+
+/// A partition that a transaction has appended to.
+struct transaction_part {
+    topic_handle topic;
+    std::int32_t partition = 0;
+    offset began = 0;                // the log's token
+    offset end = -1;                 // of its last frame; -1: none was appended yet
+    std::uint32_t leader_epoch = 0;
+    std::uint64_t checksum = 0;
+
+    [[nodiscard]] storage::log& log() const { return topic->partition(partition); }
+};
+
+/// One transaction, as its holder and the coordinator share it.
+///
+/// Threads   the id, the stamp and the timeout never change; the parts belong to the holder's thread while it is open; the
+///           rest is guarded by the coordinator.
+class coordinated_transaction {
+public:
+    [[nodiscard]] const std::string& transactional_id() const noexcept { return transactional_id_; }
+    [[nodiscard]] format::producer_stamp stamp(std::int64_t sequence) const noexcept { return {producer_id_, epoch_, sequence}; }
+
+private:
+    friend class transaction_coordinator;
+
+    enum class state { open, committed, aborted, fenced, timed_out };
+
+    std::string transactional_id_;
+    std::int64_t producer_id_ = 0;
+    std::uint16_t epoch_ = 0;
+    std::chrono::nanoseconds timeout_{};
+    state state_ = state::open;
+    bool has_appended_ = false;
+    std::chrono::nanoseconds deadline_{};
+    std::vector<transaction_part> parts_;
+};
+
+using transaction_handle = std::shared_ptr<coordinated_transaction>;
+
+/// The transactions of a broker.
+///
+/// All partitions are on one disk and in one process, so that no two of them have to be brought to agree: a transaction's
+/// batches are appended where they belong, marked as its own, and one record in __transaction_state then makes all of them
+/// count. Killed in front of that record's publication, nothing of it ever does; behind it, all of it.
+///
+/// Readers ask the table of fates (storage::transaction_table), which is the sum of those records. Producer ids are made
+/// anew by each broker object: what a dead process left open has an id that nobody will ever commit.
+///
+/// Threads   shared.
+/// Cost      a commit is one append more than its parts.
+class transaction_coordinator {
+public:
+    transaction_coordinator(shared_state& shared, committed_offsets& offsets) noexcept : shared_{shared}, offsets_{offsets} {}
+
+    /// Takes the internal topic, with all topics of the broker by which to judge its records.
+    /// Errors    corrupt_record, and what appending a judgement says.
+    void open(topic_handle own, const std::vector<topic_handle>& topics) {
+        const std::scoped_lock guard{mutex_};
+        if (topic_) {
+            return;  // another thread has
+        }
+        topic_ = std::move(own);
+        replay(topics);
+    }
+
+    [[nodiscard]] bool is_open() const {
+        const std::scoped_lock guard{mutex_};
+        return topic_ != nullptr;
+    }
+
+    /// Begins a transaction. One that is open under the same id is aborted, and its holder fenced.
+    [[nodiscard]] transaction_handle begin(std::string_view transactional_id, std::chrono::nanoseconds timeout) {
+        const std::scoped_lock guard{mutex_};
+        holder& of = holder_of(transactional_id);
+        if (of.current) {
+            end(of, *of.current, coordinated_transaction::state::fenced);
+        }
+        if (of.producer_id < 0 || of.last_epoch >= largest_epoch || of.aborted.size() >= most_aborted) {
+            of.producer_id = static_cast<std::int64_t>(shared_.platform.random() >> 2);
+            of.last_epoch = -1;
+            of.aborted.clear();
+        }
+        of.aborted.reserve(of.aborted.size() + 1);  // for `end`, which cannot throw
+        auto made = std::make_shared<coordinated_transaction>();
+        made->transactional_id_ = of.transactional_id;
+        made->producer_id_ = of.producer_id;
+        made->epoch_ = static_cast<std::uint16_t>(of.last_epoch + 1);
+        made->timeout_ = timeout;
+        of.current = made;
+        return made;
+    }
+
+    /// Called in front of the first batch that a transaction appends to a partition: from here on readers wait there.
+    /// Errors    producer_fenced, transaction_aborted.
+    [[nodiscard]] failure join(coordinated_transaction& in, const topic_handle& topic, std::int32_t partition, std::size_t& part) {
+        const std::scoped_lock guard{mutex_};
+        if (failure why = refusal(in)) {
+            return why;
+        }
+        join_locked(in, topic, partition);
+        part = in.parts_.size() - 1;
+        return {};
+    }
+
+    /// What it has appended there last.
+    static void note_end(coordinated_transaction& in, std::size_t part, offset end, std::uint64_t checksum) noexcept {
+        transaction_part& there = in.parts_[part];
+        there.end = end;
+        there.leader_epoch = there.log().leader_epoch();
+        there.checksum = checksum;
+    }
+
+    [[nodiscard]] failure check(const coordinated_transaction& in) const {
+        const std::scoped_lock guard{mutex_};
+        return refusal(in);
+    }
+
+    /// All or nothing: what it has appended, how far these groups have read, and the application's state.
+    /// Errors    producer_fenced, transaction_aborted, illegal_generation, what appending says: then it is aborted. What
+    ///           waiting for the disk says: then it is committed, and may be lost with the power.
+    [[nodiscard]] failure commit(const transaction_handle& in, group_coordinator& groups, const std::vector<group_commit>& commits,
+                                 const std::optional<std::string>& state_bytes) {
+        failure why = commits.empty() ? decide(*in, commits, state_bytes) : groups.commit_with(commits, [&] { return decide(*in, commits, state_bytes); });
+        if (why) {
+            abort(*in);
+            return why;
+        }
+        release_parts(*in);
+        return is_durability_promised(*in) ? make_durable(in->transactional_id_) : failure{};
+    }
+
+    /// Nothing of it will ever count. It may have ended already.
+    void abort(coordinated_transaction& in) noexcept {
+        const std::scoped_lock guard{mutex_};
+        const std::size_t i = place_of(in.transactional_id_);
+        if (is_at(i, in.transactional_id_) && holders_[i].current.get() == &in) {
+            end(holders_[i], in, coordinated_transaction::state::aborted);
+        }
+    }
+
+    /// What the last committed transaction of this id has left for the next.
+    [[nodiscard]] std::string state_of(std::string_view transactional_id) const {
+        const std::scoped_lock guard{mutex_};
+        const std::size_t i = place_of(transactional_id);
+        return is_at(i, transactional_id) ? holders_[i].state : std::string{};
+    }
+
+    // ---- upkeep ----
+
+    /// Aborts those that hold readers up for longer than they said, and syncs what topics with a flush_interval promise.
+    /// Returns   when to look again.
+    std::optional<std::chrono::nanoseconds> run_due(std::chrono::nanoseconds now, failure& why) {
+        std::optional<std::chrono::nanoseconds> next;
+        storage::log* to_sync = nullptr;
+        {
+            const std::scoped_lock guard{mutex_};
+            for (holder& of : holders_) {
+                if (!of.current || !of.current->has_appended_) {
+                    continue;
+                }
+                if (now >= of.current->deadline_) {
+                    end(of, *of.current, coordinated_transaction::state::timed_out);
+                } else if (!next || of.current->deadline_ < *next) {
+                    next = of.current->deadline_;
+                }
+            }
+            if (sync_by_ && now >= *sync_by_) {
+                to_sync = &log();
+                sync_by_.reset();
+            } else if (sync_by_ && (!next || *sync_by_ < *next)) {
+                next = sync_by_;
+            }
+        }
+        if (to_sync != nullptr) {
+            why = to_sync->sync();
+        }
+        return next;
+    }
+
+private:
+    using state = coordinated_transaction::state;
+    static constexpr std::int32_t largest_epoch = 65'535;
+    static constexpr std::size_t most_aborted = 1'000;
+
+    struct holder {
+        std::string transactional_id;
+        std::int64_t producer_id = -1;       // of this broker object; -1: none yet
+        std::int32_t last_epoch = -1;        // that has appended something
+        std::vector<std::uint16_t> aborted;  // those of them that failed
+        std::string state;
+        transaction_handle current;          // null: none is open
+        bool has_lost = false;               // at opening: one of its transactions lost a part, and so did all behind it
+        std::vector<transaction_part> unsynced;  // where its transactions end, as far as that may not be on the disk
+    };
+
+    [[nodiscard]] storage::log& log() const { return topic_->partition(0); }
+
+    [[nodiscard]] std::size_t place_of(std::string_view transactional_id) const noexcept {
+        return count_before(holders_.size(), [&](std::size_t i) { return std::string_view{holders_[i].transactional_id} < transactional_id; });
+    }
+    [[nodiscard]] bool is_at(std::size_t i, std::string_view transactional_id) const noexcept {
+        return i < holders_.size() && holders_[i].transactional_id == transactional_id;
+    }
+    [[nodiscard]] holder& holder_of(std::string_view transactional_id) {
+        const std::size_t i = place_of(transactional_id);
+        if (!is_at(i, transactional_id)) {
+            holder made;
+            made.transactional_id = transactional_id;
+            insert_at(holders_, i, std::move(made));
+        }
+        return holders_[i];
+    }
+
+    [[nodiscard]] static failure refusal(const coordinated_transaction& of) {
+        const std::string who = "transaction '" + of.transactional_id_ + '\'';
+        switch (of.state_) {
+            case state::open: return {};
+            case state::fenced:
+                return {errc::producer_fenced, who + ": another one has been begun under this transactional_id, and has aborted this one; if two are meant to run, give them ids of their own"};
+            case state::timed_out:
+                return {errc::transaction_aborted, who + ": it held readers up for longer than its transaction_timeout, and was aborted; begin another"};
+            case state::aborted: return {errc::transaction_aborted, who + ": it has been aborted; begin another"};
+            case state::committed: return {errc::illegal_state, who + ": it has been committed; begin another"};
+        }
+        return {};
+    }
+
+    void join_locked(coordinated_transaction& in, const topic_handle& topic, std::int32_t partition) {
+        if (!in.has_appended_) {
+            holder& of = holder_of(in.transactional_id_);
+            of.last_epoch = in.epoch_;
+            in.has_appended_ = true;
+            const auto now = shared_.platform.monotonic();
+            in.deadline_ = in.timeout_ < std::chrono::nanoseconds::max() - now ? now + in.timeout_ : std::chrono::nanoseconds::max();
+            shared_.transactions.begin(in.producer_id_, in.epoch_);
+        }
+        transaction_part part;
+        part.topic = topic;
+        part.partition = partition;
+        part.began = part.log().begin_transactional();
+        in.parts_.push_back(std::move(part));
+    }
+
+    /// What leaves something in a log without being committed is named by every later record of its producer id.
+    void end(holder& of, coordinated_transaction& in, state how) noexcept {
+        in.state_ = how;
+        if (in.has_appended_ && how != state::committed) {
+            of.aborted.push_back(in.epoch_);
+            shared_.transactions.abort(in.producer_id_);
+            release_parts(in);
+        }
+        of.current = nullptr;
+    }
+
+    static void release_parts(const coordinated_transaction& in) noexcept {
+        for (const transaction_part& part : in.parts_) {
+            part.log().end_transactional(part.began);
+        }
+    }
+
+    /// The moment. Called with the groups held still, where some of them commit.
+    [[nodiscard]] failure decide(coordinated_transaction& in, const std::vector<group_commit>& commits, const std::optional<std::string>& state_bytes) {
+        const std::scoped_lock guard{mutex_};
+        if (failure why = refusal(in)) {
+            return why;
+        }
+        if (failure why = append_commits(in, commits)) {
+            return why;
+        }
+        holder& of = holder_of(in.transactional_id_);
+        if (in.has_appended_ || state_bytes) {
+            transaction_record told{in.producer_id_, in.epoch_, of.aborted, {}, state_bytes.value_or(of.state)};
+            for (const transaction_part& part : in.parts_) {
+                if (part.end >= 0) {
+                    told.ends.push_back({part.topic->meta.id, part.partition, part.leader_epoch, part.end, part.checksum});
+                }
+            }
+            if (failure why = append(in.transactional_id_, told)) {
+                return why;
+            }
+            of.last_epoch = in.epoch_;
+            of.state = std::move(told.state);
+            shared_.transactions.commit(in.producer_id_, in.epoch_, of.aborted);
+        }
+        for (const group_commit& one : commits) {
+            offsets_.note(one.group, one.positions);
+        }
+        note_unsynced(of, in);
+        end(of, in, state::committed);
+        note_sync(in);
+        return {};
+    }
+
+    [[nodiscard]] failure append_commits(coordinated_transaction& in, const std::vector<group_commit>& commits) {
+        std::int64_t sequence = 0;
+        for (const group_commit& one : commits) {
+            if (one.positions.empty()) {
+                continue;
+            }
+            if (sequence == 0) {
+                join_locked(in, offsets_.topic(), 0);
+            }
+            offset end = -1;
+            std::uint64_t checksum = 0;
+            if (failure why = offsets_.append_in_transaction(one.group, one.positions, in.stamp(sequence), end, checksum)) {
+                return why;
+            }
+            note_end(in, in.parts_.size() - 1, end, checksum);
+            sequence += static_cast<std::int64_t>(one.positions.size());
+        }
+        return {};
+    }
+
+    [[nodiscard]] failure append(std::string_view transactional_id, const transaction_record& told) {
+        const format::record_sizes sizes{static_cast<std::uint32_t>(told.key_size(transactional_id)), static_cast<std::uint32_t>(told.value_size()), 0};
+        const std::uint64_t size = format::lone_frame_size(sizes);
+        if (size > log().largest_frame()) {
+            return {errc::record_too_large, "transaction '" + std::string{transactional_id.substr(0, 100)} + "': its record of " + std::to_string(told.ends.size()) +
+                                                " partitions and " + std::to_string(told.state.size()) + " bytes of state does not fit in a segment of " +
+                                                std::string{transaction_topic} + ", which holds " + std::to_string(log().largest_frame()) + " bytes"};
+        }
+        storage::claim taken;
+        failure why;
+        if (!log().take(format::frame_length(static_cast<std::uint32_t>(size)), 1, taken, why)) {
+            return why;
+        }
+        const format::lone_layout body = format::lay_out_lone(taken.data, sizes);
+        told.write_key(body.key, transactional_id);
+        told.write_value(body.value);
+        log().publish(taken, format::frame_word::published(static_cast<std::uint32_t>(size), format::lone_attributes(sizes)),
+                      shared_.platform.now().time_since_epoch().count(), sizes.key);
+        return {};
+    }
+
+    // ---- durability ----
+
+    /// A topic that promises durability promises it of transactions, too.
+    void note_sync(const coordinated_transaction& in) {
+        for (const transaction_part& part : in.parts_) {
+            const auto interval = part.log().options().flush_interval;
+            const auto due = shared_.platform.monotonic() + interval / 2;
+            if (interval.count() > 0 && (!sync_by_ || due < *sync_by_)) {
+                sync_by_ = due;
+                shared_.upkeep.notify();
+            }
+        }
+    }
+
+    [[nodiscard]] static bool is_durability_promised(const coordinated_transaction& in) {
+        for (const transaction_part& part : in.parts_) {
+            if (part.log().options().flush_messages > 0) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /// First the parts, then the record which says that they are there. Those of earlier transactions of the id, too: what is
+    /// lost with the power takes all behind it along.
+    [[nodiscard]] failure make_durable(std::string_view transactional_id) {
+        std::vector<transaction_part> parts;
+        {
+            const std::scoped_lock guard{mutex_};
+            parts = holder_of(transactional_id).unsynced;
+        }
+        for (const transaction_part& part : parts) {
+            if (failure why = part.log().wait_durable(part.end)) {
+                return why;
+            }
+        }
+        return log().sync();
+    }
+
+    static void note_unsynced(holder& of, const coordinated_transaction& in) {
+        for (std::size_t i = of.unsynced.size(); i-- > 0;) {
+            if (of.unsynced[i].end <= of.unsynced[i].log().durable_offset()) {
+                erase_at(of.unsynced, i);
+            }
+        }
+        for (const transaction_part& part : in.parts_) {
+            bool is_there = part.end < 0;
+            for (transaction_part& known : of.unsynced) {
+                if (&known.log() == &part.log()) {
+                    known.end = part.end > known.end ? part.end : known.end;
+                    is_there = true;
+                }
+            }
+            if (!is_there) {
+                of.unsynced.push_back(part);
+            }
+        }
+    }
+
+    // ---- opening ----
+
+    /// What the records said of one producer id.
+    struct told_of_id {
+        std::int64_t producer_id = 0;
+        std::string transactional_id;
+        std::uint16_t epoch = 0;
+        std::vector<std::uint16_t> aborted;
+        std::size_t lost = 0;  // of them, found to be so now
+    };
+
+    void replay(std::vector<topic_handle> topics) {
+        sort_by_id(topics);
+        std::vector<told_of_id> ids;  // by producer id
+        storage::log_reader reader = log().reader();
+        reader.seek(log().log_start_offset());
+        for (std::vector<storage::record_range> ranges;; ranges.clear()) {
+            if (failure why = reader.fetch(1'000, true, ranges)) {
+                shared_.transactions.note_damage();
+                why.text += ". No transaction can be begun, and how those ended that were told of behind it nobody knows; restore the file from a copy";
+                why.raise();
+            }
+            if (ranges.empty()) {
+                break;
+            }
+            for (const auto& range : ranges) {
+                for (position at = range.begin; at < range.end;) {
+                    const format::frame_header header = format::load_header(range.pin->frame(at));
+                    if (format::word_of(header).kind() == format::frame_kind::data) {
+                        apply(header, range.pin->frame(at), topics, ids);
+                    }
+                    at += format::word_of(header).length();
+                }
+            }
+        }
+        std::size_t lost = 0;
+        for (told_of_id& one : ids) {
+            lost += one.lost;
+            if (one.lost > 0) {
+                judge(one);
+            }
+            shared_.transactions.commit(one.producer_id, one.epoch, one.aborted);
+        }
+        if (lost > 0) {
+            if (const failure why = log().sync()) {  // before anything new can be taken for what was lost
+                why.raise();
+            }
+        }
+    }
+
+    void apply(const format::frame_header& header, const std::byte* frame, const std::vector<topic_handle>& topics, std::vector<told_of_id>& ids) {
+        format::record_walk records{header, frame};
+        for (format::record_slice record; records.next(record);) {
+            std::string_view transactional_id;
+            const auto told = transaction_record::decode(record.key(), record.value(), transactional_id);
+            if (!told) {
+                continue;
+            }
+            const std::size_t i = count_before(ids.size(), [&](std::size_t k) { return ids[k].producer_id < told->producer_id; });
+            if (i == ids.size() || ids[i].producer_id != told->producer_id) {
+                insert_at(ids, i, told_of_id{told->producer_id, std::string{transactional_id}, 0, {}, 0});
+            }
+            told_of_id& one = ids[i];
+            one.epoch = told->epoch;
+            for (const std::uint16_t epoch : told->aborted) {
+                add(one.aborted, epoch);
+            }
+            holder& of = holder_of(transactional_id);
+            if (told->ends.empty() && of.has_lost) {
+                of.has_lost = false;  // an earlier opening's judgement: what comes now was committed after it
+            }
+            of.has_lost = of.has_lost || !is_reached(*told, topics);
+            if (of.has_lost) {
+                one.lost += add(one.aborted, told->epoch) ? 1 : 0;
+            } else {
+                of.state = told->state;
+            }
+        }
+    }
+
+    static bool add(std::vector<std::uint16_t>& epochs, std::uint16_t epoch) {
+        for (const std::uint16_t known : epochs) {
+            if (known == epoch) {
+                return false;
+            }
+        }
+        epochs.push_back(epoch);
+        return true;
+    }
+
+    /// Says once and for all that these are aborted.
+    void judge(const told_of_id& of) {
+        transaction_record told{of.producer_id, of.epoch, of.aborted, {}, holder_of(of.transactional_id).state};
+        if (const failure why = append(of.transactional_id, told)) {
+            why.raise();
+        }
+        shared_.report({errc::transaction_aborted, "transaction '" + of.transactional_id + "': " + std::to_string(of.lost) +
+                                                       " that were committed and not on the disk when the power went are aborted, since a part of them is lost"});
+    }
+
+    static void sort_by_id(std::vector<topic_handle>& topics) {
+        std::vector<topic_handle> sorted;
+        for (auto& topic : topics) {
+            insert_at(sorted, place_of(sorted, topic->meta.id), topic);
+        }
+        topics.swap(sorted);
+    }
+    [[nodiscard]] static std::size_t place_of(const std::vector<topic_handle>& topics, const format::topic_id& id) noexcept {
+        return count_before(topics.size(), [&](std::size_t i) { return std::memcmp(topics[i]->meta.id.data(), id.data(), id.size()) < 0; });
+    }
+
+    /// Each log still has what the transaction ends with in it. A topic that has gone is asked for nothing.
+    [[nodiscard]] static bool is_reached(const transaction_record& told, const std::vector<topic_handle>& topics) {
+        for (const transaction_end& end : told.ends) {
+            const std::size_t i = place_of(topics, end.topic);
+            if (i == topics.size() || topics[i]->meta.id != end.topic || end.partition < 0 || end.partition >= topics[i]->partition_count()) {
+                continue;
+            }
+            storage::log& log = topics[i]->partition(end.partition);
+            if (end.end > log.durable_offset() && !log.has_frame(end.end, end.leader_epoch, end.checksum)) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    shared_state& shared_;
+    committed_offsets& offsets_;
+    mutable std::mutex mutex_;  // guards what follows, and that records are appended in the order of what they tell
+    topic_handle topic_;        // null: nobody has begun a transaction yet
+    std::vector<holder> holders_;  // by transactional id
+    std::optional<std::chrono::nanoseconds> sync_by_;  // a topic with a flush_interval waits for it
+};
+
+}  // namespace brook::inline BROOK_ABI::broker_room
