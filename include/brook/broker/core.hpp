@@ -516,6 +516,9 @@ private:
             require_whole(*topic);
             return topic;
         }
+        if (topic_meta left; find_left_behind(name, left)) {
+            return enter_topic(name, left);
+        }
         topic_options options;
         options.segment_bytes = std::int64_t{mib};
         const topic_meta meta = topic_meta::make(name, options, new_id(), {"brook.internal", 0}, {"brook.internal", 0});
