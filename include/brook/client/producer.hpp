@@ -279,7 +279,7 @@ private:
         }
     }
 
-    delivery send_value(const detail::serialized<Key>& key, value_argument value, const std::vector<header>* headers,
+    [[gnu::always_inline]] delivery send_value(const detail::serialized<Key>& key, value_argument value, const std::vector<header>* headers,
                         std::optional<brook::timestamp> time, std::optional<std::int32_t> partition, std::optional<std::int64_t> sequence) {
         return outgoing::with_value(key, value, headers, send_parts(key, time, partition, sequence));
     }
@@ -291,7 +291,8 @@ private:
 
     [[nodiscard, gnu::always_inline]] auto send_parts(const detail::serialized<Key>& key, std::optional<brook::timestamp> time, std::optional<std::int32_t> given,
                                                       std::optional<std::int64_t> sequence) {
-        return [this, &key, time, given, sequence](const format::record_sizes& sizes, const auto& write_key, const auto& write_value, bytes headers) -> delivery {
+        return [this, &key, time, given, sequence](const format::record_sizes& sizes, const auto& write_key, const auto& write_value, bytes headers)
+                   __attribute__((always_inline)) -> delivery {
             engine::embedded_sender& sending = sender();
             if (sequence) [[unlikely]] {
                 require_sequence(*sequence);

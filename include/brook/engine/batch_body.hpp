@@ -32,7 +32,12 @@ public:
 
     /// Bytes of the frame with one more record of this size, at most: not every batch has details, or a producer.
     [[nodiscard]] std::uint64_t frame_bytes_with(std::uint64_t record) const noexcept {
-        return format::frame_header_size + 2 * format::extension::bytes_each + (std::uint64_t{count_} + 1) * sizeof(format::record_detail) + records_.size() + record;
+        return frame_bytes_of(record) + std::uint64_t{count_} * sizeof(format::record_detail) + records_.size();
+    }
+
+    /// The same of one that has no other.
+    [[nodiscard]] static constexpr std::uint64_t frame_bytes_of(std::uint64_t record) noexcept {
+        return format::frame_header_size + 2 * format::extension::bytes_each + sizeof(format::record_detail) + record;
     }
 
     /// Whether a record of this time can be told from the batch's: the number between them may be too large.

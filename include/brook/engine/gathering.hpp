@@ -106,10 +106,14 @@ using batch_handle = std::shared_ptr<gathered_batch>;
 class gathering {
 public:
     struct added {
-        batch_handle batch;            ///< null: it was not gathered,
+        batch_handle batch;  ///< null: it was not gathered, and `unneeded` says why
         std::uint32_t index = 0;
-        std::optional<offset> known{};  ///< since it is there already: here, or where nobody knows any more (-1),
-        failure why;                   ///< or since its number does not follow
+    };
+
+    /// Of a record with a number: why it is not gathered.
+    struct unneeded {
+        offset known = -1;  ///< it is there already: here, or where nobody knows any more (-1)
+        failure why;        ///< its number does not follow
     };
 
     /// Batches that became full: the one before the record, and the one with it.
@@ -121,20 +125,21 @@ public:
 
     /// True when a record can be gathered at all: in a batch it takes some bytes more than alone.
     [[nodiscard]] bool has_room_for(const format::record_sizes& sizes) const noexcept {
-        return batch_body{}.frame_bytes_with(format::entry_bytes(sizes)) <= log_.largest_frame();
+        return batch_body::frame_bytes_of(format::entry_bytes(sizes)) <= log_.largest_frame();
     }
 
     /// Adds a record; `make_batch` gives a new batch where one begins. What the writers throw passes through; `full` has
-    /// been filled in by then. `sequence`: its number, if it has one of its own.
+    /// been filled in by then. `sequence`: its number, if it has one of its own; `skipped`: there where the producer numbers.
     ///
     /// Requires  has_room_for(sizes).
     template <class WriteKey, class WriteValue, class MakeBatch>
     [[nodiscard]] added add(const format::record_sizes& sizes, std::optional<std::int64_t> timestamp, std::optional<std::int64_t> sequence,
                             const WriteKey& write_key,
-                            const WriteValue& write_value, bytes headers, std::chrono::nanoseconds linger, const MakeBatch& make_batch, filled& full) {
+                            const WriteValue& write_value, bytes headers, std::chrono::nanoseconds linger, const MakeBatch& make_batch, filled& full,
+                            unneeded* skipped = nullptr) {
         const std::scoped_lock guard{mutex_};
         added place;
-        if (numbers_ != nullptr && !follows(sequence, place)) {
+        if (numbers_ != nullptr && !follows(sequence, place, *skipped)) {
             return place;
         }
         const std::uint64_t size = format::entry_bytes(sizes);
@@ -182,20 +187,20 @@ public:
 
 private:
     /// Gives the record its number; false when it is there already, or does not follow.
-    [[nodiscard]] bool follows(std::optional<std::int64_t>& sequence, added& place) const {
+    [[nodiscard]] bool follows(std::optional<std::int64_t>& sequence, added& place, unneeded& skipped) const {
         const std::int64_t last = !body_.empty() ? first_sequence_ + body_.count() - 1 : numbers_->last_sequence();
         if (!sequence) {
             sequence = last + 1;
         }
         if (*sequence > last) {
-            place.why = numbers_->check_order(*sequence, last);
-            return !place.why;
+            skipped.why = numbers_->check_order(*sequence, last);
+            return !skipped.why;
         }
         if (!body_.empty() && *sequence >= first_sequence_) {
             place.batch = batch_;  // it is on its way
             place.index = static_cast<std::uint32_t>(*sequence - first_sequence_);
         } else {
-            place.known = numbers_->find(*sequence).value_or(-1);
+            skipped.known = numbers_->find(*sequence).value_or(-1);
         }
         return false;
     }

@@ -371,20 +371,24 @@ private:
         const auto make_batch = [&] { return std::make_shared<gathered_batch>(weak_from_this(), partition, sync_of(partition)); };
         gathering::filled full;
         gathering::added added;
+        std::optional<gathering::unneeded> skipped;
+        if (is_idempotent()) {
+            skipped.emplace();
+        }
         try {
             added = lanes_[static_cast<std::size_t>(partition)].gathered->add(sizes, timestamp, sequence, write_key, write_value, headers, options_.linger,
-                                                                              make_batch, full);
+                                                                              make_batch, full, skipped ? &*skipped : nullptr);
         } catch (...) {
             finish(full[0]);
             throw;
         }
-        finish(full[0]);
-        finish(full[1]);
-        if (added.why) {
-            return fail(partition, std::move(added.why));
+        for (const batch_handle& appended : full) {
+            if (appended) {
+                finish(appended);
+            }
         }
-        if (added.known) {
-            return acknowledge(partition, {*added.known, 0}, 1);
+        if (!added.batch) [[unlikely]] {
+            return skipped->why ? fail(partition, std::move(skipped->why)) : acknowledge(partition, {skipped->known, 0}, 1);
         }
         if (added.index == 0 && !full[1]) {
             topic_.shared().upkeep.notify();  // it sleeps until the next deadline that it knows of

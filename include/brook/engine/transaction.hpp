@@ -52,7 +52,7 @@ public:
         topic_lanes& there = lanes_of(topic);
         lane& to = lane_of(there, partition);
         const std::uint64_t size = format::entry_bytes(sizes);
-        if (batch_body{}.frame_bytes_with(size) > to.log->largest_frame()) {
+        if (batch_body::frame_bytes_of(size) > to.log->largest_frame()) {
             throw_error(errc::record_too_large, to.log->name().text() + ": " + std::to_string(size) + " bytes, and a segment holds " +
                                                     std::to_string(to.log->largest_frame()) + " with their frame; raise the topic's segment_bytes or send less at once");
         }
