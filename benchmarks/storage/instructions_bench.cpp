@@ -116,10 +116,10 @@ void bare_batches(run& bench, std::uint64_t count) {
     bench.expect_equal(log.records(), count, "records in the bare log");
 }
 
-void brook_batches(run& bench, std::uint64_t count) {
+void brook_batches(run& bench, std::uint64_t count, const brook::producer_options& options = {}) {
     const auto values = payloads<100>(batch_count);
     prepared_topic<brook::no_key, payload<100>> prepared{bench.directory(), segment_bytes};
-    brook::producer producer{prepared.topic()};
+    brook::producer producer{prepared.topic(), options};
     warm_clock(bench);
     counted([&] {
         for (std::uint64_t i = 0; i < count; i += batch_count) {
@@ -214,6 +214,27 @@ void brook_hand_over(run& bench, std::uint64_t count, polls what) {
     bench.expect_equal(found, what == polls::of_one ? count : 0, "records handed over");
 }
 
+/// Transactions of 100 records each, to one partition.
+void brook_transactions(run& bench, std::uint64_t count) {
+    const auto values = payloads<100>(batch_count);
+    prepared_topic<brook::no_key, payload<100>> prepared{bench.directory(), segment_bytes};
+    const auto go = [&](std::uint64_t many) {
+        for (std::uint64_t i = 0; i < many; i += batch_count) {
+            auto tx = prepared.broker().begin_transaction({.transactional_id = "bench"});
+            for (const auto& value : values) {
+                tx.send(prepared.topic(), value);
+            }
+            tx.commit();
+        }
+    };
+    go(batch_count);  // the first one makes a topic of the broker's own
+    warm_clock(bench);
+    counted([&] { go(count); });
+    std::uint64_t read = 0;
+    bench.add_hash(prepared.read_back(read, [](const auto& record) { return looked_at(record.value()); }));
+    bench.expect_equal(read, count + batch_count, "records read back");
+}
+
 struct work {
     const char* name;
     std::function<void(run&, std::uint64_t)> go;
@@ -255,6 +276,13 @@ std::vector<work> all_work() {
         {"poll(0), nothing there, brook", [](run& bench, std::uint64_t count) { brook_hand_over(bench, count, polls::of_nothing); }},
         {"send, then poll(0) of the one record, brook", [](run& bench, std::uint64_t count) { brook_hand_over(bench, count, polls::of_one); }},
         {"read batches of 100 x 100 B, unverified, brook", [](run& bench, std::uint64_t count) { brook_read(bench, count, frames::batches, false); }},
+        {"append 100 B, idempotent, brook",
+         [](run& bench, std::uint64_t count) {
+             brook_lone<no_key, 100>(bench, count, {.enable_idempotence = true}, [](auto& producer, const auto& value) { producer.send(value); });
+         }},
+        {"append batches of 100 x 100 B, idempotent, brook",
+         [](run& bench, std::uint64_t count) { brook_batches(bench, count, {.enable_idempotence = true}); }},
+        {"transactions of 100 x 100 B, brook", [](run& bench, std::uint64_t count) { brook_transactions(bench, count); }},
     };
 }
 

@@ -5,6 +5,8 @@
 #include <memory>
 #include <vector>
 
+#include <brook/os/posix.hpp>
+
 #include "support/catch.hpp"
 
 using namespace std::chrono_literals;
@@ -13,7 +15,7 @@ using brook::storage::producer_state;
 using brook::storage::producer_table;
 
 TEST_CASE("producer_state knows its last five batches, record by record", "[storage][producers]") {
-    producer_state state{1};
+    producer_state state{1, brook::os::posix()};
     CHECK(state.last_sequence() == -1);
     CHECK_FALSE(state.find(0));
     for (std::int64_t i = 0; i < 6; ++i) {
@@ -31,14 +33,14 @@ TEST_CASE("producer_state knows its last five batches, record by record", "[stor
 }
 
 TEST_CASE("producer_table comes back from its bytes", "[storage][producers]") {
-    producer_table table;
+    producer_table table{brook::os::posix()};
     table.note({5, 3, 70}, 2, 1'000);
     table.note({2, 1, 0}, 1, 1'002);
     table.note({5, 4, 72}, 1, 1'003);
     static_cast<void>(table.find_or_add(9));  // has appended nothing
     const std::vector<std::byte> encoded = table.encode();
     CHECK(encoded.size() == 2 * producer_table::entry_bytes);
-    producer_table other;
+    producer_table other{brook::os::posix()};
     other.decode(encoded);
     CHECK_FALSE(other.find(9));
     REQUIRE(other.find(5));
@@ -50,12 +52,12 @@ TEST_CASE("producer_table comes back from its bytes", "[storage][producers]") {
 }
 
 TEST_CASE("producer_table takes nothing from bytes that nobody wrote", "[storage][producers]") {
-    producer_table table;
+    producer_table table{brook::os::posix()};
     table.note({5, 3, 70}, 2, 1'000);
     std::vector<std::byte> encoded = table.encode();
     const int at = GENERATE(16, 24, 32);  // first, last, offset
     encoded[static_cast<std::size_t>(at) + 7] = std::byte{0xff};
-    producer_table other;
+    producer_table other{brook::os::posix()};
     other.decode(encoded);
     CHECK(other.empty());
     other.decode(brook::bytes{encoded}.first(39));
@@ -63,7 +65,7 @@ TEST_CASE("producer_table takes nothing from bytes that nobody wrote", "[storage
 }
 
 TEST_CASE("producers without a name are forgotten when they have not been heard of for long, and nobody holds them", "[storage][producers]") {
-    producer_table table;
+    producer_table table{brook::os::posix()};
     constexpr std::int64_t named = producer_table::named_bit | 1;
     table.note({1, 0, 0}, 1, 0);
     table.note({2, 0, 0}, 1, 1);

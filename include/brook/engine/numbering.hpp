@@ -34,13 +34,13 @@ public:
 
     /// Whoever had this id before is fenced from now on.
     void take_over(std::uint16_t epoch) {
-        const std::scoped_lock guard{state_->mutex};
+        const std::scoped_lock guard{state_->lock};
         epoch_ = epoch;
         state_->set_epoch(epoch);
     }
 
     [[nodiscard]] std::int64_t last_sequence() const {
-        const std::scoped_lock guard{state_->mutex};
+        const std::scoped_lock guard{state_->lock};
         return state_->last_sequence();
     }
 
@@ -54,7 +54,7 @@ public:
             why = {errc::forked, log_.name().text() + ": its broker belongs to the parent of this process; open a broker of your own after fork()"};
             return false;
         }
-        const std::scoped_lock held{state_->mutex};
+        const std::scoped_lock held{state_->lock};
         if (state_->epoch() != epoch_) [[unlikely]] {
             why = fenced();
             return false;
@@ -79,11 +79,31 @@ public:
         return true;
     }
 
+    /// The common case: the next number, and `append` needs nothing but a claim. It is given the origin to tell, and where it
+    /// has done it the offset.
+    /// Returns   false: nothing has changed, and append_once says what there is to say.
+    template <class Append>
+    [[nodiscard, gnu::always_inline]] bool try_append_next(std::optional<std::int64_t> sequence, offset& at, const Append& append) {
+        if (log_.is_forked()) [[unlikely]] {
+            return false;
+        }
+        const std::scoped_lock held{state_->lock};
+        const std::int64_t next = state_->last_sequence() + 1;
+        if (state_->epoch() != epoch_ || sequence.value_or(next) != next) [[unlikely]] {
+            return false;
+        }
+        if (!append(batch_origin{{state_->id(), epoch_, next}})) [[unlikely]] {
+            return false;
+        }
+        state_->note({next, next, at});
+        return true;
+    }
+
     // ---- for who gathers ----
 
     /// Where a record is that is there already; nullopt for one that is new.
     [[nodiscard]] std::optional<offset> find(std::int64_t sequence) const {
-        const std::scoped_lock guard{state_->mutex};
+        const std::scoped_lock guard{state_->lock};
         return state_->find(sequence);
     }
 

@@ -264,6 +264,7 @@ private:
         }
         promises_durability_ = logs_.front()->options().promises_durability();
         waits_for_sync_ = options_.waits_for_sync && logs_.front()->options().flush_messages > 0;
+        is_numbered_ = is_idempotent() && !promises_durability_ && options_.linger.count() == 0 && !options_.on_delivery && !logs_.front()->options().is_append_time;
         is_special_.store(promises_durability_ || is_idempotent() || options_.linger.count() > 0 || options_.on_delivery || logs_.front()->options().is_append_time,
                           std::memory_order_relaxed);
     }
@@ -304,7 +305,7 @@ private:
                 why.raise();
             }
             {
-                const std::scoped_lock guard{state->mutex};
+                const std::scoped_lock guard{state->lock};
                 latest = state->epoch() > latest ? state->epoch() : latest;
             }
             lanes_[i].numbers = std::make_unique<numbering>(*logs_[i], std::move(state), options_.are_sequences_dense);
@@ -325,6 +326,24 @@ private:
                                                                                 [&](const batch_origin& origin) { return append(&origin); });
     }
 
+    /// Numbers, and nothing else that is special: as the fast path of `send`, in the producer's order.
+    template <class WriteKey, class WriteValue>
+    [[nodiscard, gnu::always_inline]] bool try_send_numbered(std::int32_t partition, const format::record_sizes& sizes, std::optional<std::int64_t> timestamp,
+                                                            std::optional<std::int64_t> sequence, const WriteKey& write_key, const WriteValue& write_value,
+                                                            bytes headers, appended& done) {
+        storage::log& log = *logs_[static_cast<std::size_t>(partition)];
+        done.timestamp = timestamp ? *timestamp : platform_.now().time_since_epoch().count();
+        return lanes_[static_cast<std::size_t>(partition)].numbers->try_append_next(sequence, done.at, [&](const batch_origin& origin) __attribute__((always_inline)) {
+            storage::claim taken;
+            if (!log.try_take(embedded_topic::length_of(format::lone_frame_size(sizes, format::extension::producer)), 1, taken)) [[unlikely]] {
+                return false;
+            }
+            embedded_topic::fill(log, taken, sizes, 0, done.timestamp, write_key, write_value, headers, &origin);
+            done.at = taken.first;
+            return true;
+        });
+    }
+
     /// What takes more than a claim at hand: disk space, a new segment, append time, numbers, gathering, acknowledgements
     /// to come; a partition that is not there, a closed producer.
     template <class WriteKey, class WriteValue>
@@ -333,6 +352,10 @@ private:
         if (static_cast<std::size_t>(partition) >= logs_.size() || is_closed_.load(std::memory_order_relaxed)) {
             return refuse(partition);
         }
+        appended done;
+        if (is_numbered_ && try_send_numbered(partition, sizes, timestamp, sequence, write_key, write_value, headers, done)) [[likely]] {
+            return {done, nullptr};
+        }
         if (is_gathering() && lanes_[static_cast<std::size_t>(partition)].gathered->has_room_for(sizes)) {
             return gather(partition, sizes, timestamp, sequence, write_key, write_value, headers);
         }
@@ -340,7 +363,6 @@ private:
         if (logs_.front()->options().is_append_time) {
             timestamp.reset();  // the log's own time counts
         }
-        appended done;
         failure why;
         const std::int64_t time = timestamp ? *timestamp : platform_.now().time_since_epoch().count();
         const bool is_done = append_numbered(partition, sequence, 1, done, why, [&](const batch_origin* origin) {
@@ -496,7 +518,8 @@ private:
     sender_options options_;
     os::platform& platform_;
     std::vector<storage::log*> logs_;      // one a partition
-    std::atomic<bool> is_special_{false};  // sending is more than appending
+    std::atomic<bool> is_special_{false};  // sending is more than appending;
+    bool is_numbered_ = false;             // by numbers alone
     bool promises_durability_ = false;
     bool waits_for_sync_ = false;
     std::atomic<bool> is_closed_{false};

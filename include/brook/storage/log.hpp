@@ -640,7 +640,7 @@ private:
     std::int64_t last_append_time_ = 0;
     std::mutex times_mutex_;  // guards the making of each segment's time index
 
-    producer_table producers_;
+    producer_table producers_{files_.platform()};
 
     std::mutex open_transactions_mutex_;       // guards them
     std::vector<offset> open_transactions_;    // where the log ended when each began to append

@@ -18,12 +18,14 @@
 #include <brook/core/ordered.hpp>
 #include <brook/core/types.hpp>
 #include <brook/format/frame.hpp>
+#include <brook/os/brief_lock.hpp>
+#include <brook/os/platform.hpp>
 
 namespace brook::inline BROOK_ABI::storage {
 
 /// One producer as one partition knows it.
 ///
-/// Threads   shared, under `mutex`: who appends for the producer holds it from the question whether a record is new to
+/// Threads   shared, under `lock`: who appends for the producer holds it from the question whether a record is new to
 ///           the note that it is there. So its records stand in the order of their sequences, and others' go on.
 class producer_state {
 public:
@@ -36,9 +38,9 @@ public:
         offset at = -1;
     };
 
-    explicit producer_state(std::int64_t id) noexcept : id_{id} {}
+    producer_state(std::int64_t id, os::platform& on) noexcept : lock{on}, id_{id} {}
 
-    std::mutex mutex;  ///< guards everything but the id
+    os::brief_lock lock;  ///< guards everything but the id
 
     [[nodiscard]] std::int64_t id() const noexcept { return id_; }
 
@@ -47,7 +49,7 @@ public:
     void set_epoch(std::uint16_t epoch) noexcept { epoch_ = epoch; }
 
     /// The largest sequence that is in the log; -1: nothing is known of it.
-    [[nodiscard]] std::int64_t last_sequence() const noexcept { return newest().last; }
+    [[nodiscard]] std::int64_t last_sequence() const noexcept { return last_sequence_; }
 
     [[nodiscard]] const batch& newest() const noexcept { return batches_[newest_]; }
 
@@ -67,8 +69,9 @@ public:
     /// Takes a batch that has been appended; one that is known is not taken twice.
     void note(const batch& appended) noexcept {
         if (appended.last > last_sequence()) {
-            newest_ = static_cast<std::uint8_t>((newest_ + 1u) % batches_.size());
+            newest_ = newest_ == most_remembered - 1 ? std::uint8_t{0} : static_cast<std::uint8_t>(newest_ + 1);
             batches_[newest_] = appended;
+            last_sequence_ = appended.last;
         }
     }
 
@@ -76,6 +79,7 @@ private:
     std::int64_t id_;
     std::uint16_t epoch_ = 0;
     std::uint8_t newest_ = 0;
+    std::int64_t last_sequence_ = -1;
     std::array<batch, most_remembered> batches_{};
 
     friend class producer_table;
@@ -100,6 +104,8 @@ public:
     /// forgotten when they have not been heard of for long.
     static constexpr std::int64_t named_bit = std::int64_t{1} << 62;
 
+    explicit producer_table(os::platform& on) noexcept : platform_{on} {}
+
     [[nodiscard]] std::shared_ptr<producer_state> find(std::int64_t id) const {
         const std::scoped_lock guard{mutex_};
         const std::size_t i = place_of(id);
@@ -110,7 +116,7 @@ public:
         const std::scoped_lock guard{mutex_};
         const std::size_t i = place_of(id);
         if (!is_at(i, id)) {
-            insert_at(states_, i, std::make_shared<producer_state>(id));
+            insert_at(states_, i, std::make_shared<producer_state>(id, platform_));
         }
         return states_[i];
     }
@@ -123,7 +129,7 @@ public:
     /// A batch that is in the log.
     void note(const format::producer_stamp& stamp, std::uint32_t count, offset at) {
         const auto state = find_or_add(stamp.id);
-        const std::scoped_lock guard{state->mutex};
+        const std::scoped_lock guard{state->lock};
         if (stamp.sequence > state->last_sequence()) {
             state->set_epoch(stamp.epoch);
         }
@@ -139,7 +145,7 @@ public:
         }
         std::vector<std::byte> encoded;
         for (const auto& state : all) {
-            const std::scoped_lock guard{state->mutex};
+            const std::scoped_lock guard{state->lock};
             const producer_state::batch& newest = state->newest();
             if (newest.at < 0) {
                 continue;
@@ -164,7 +170,7 @@ public:
                 continue;  // nobody wrote that
             }
             const auto state = find_or_add(load<std::int64_t>(from));
-            const std::scoped_lock guard{state->mutex};
+            const std::scoped_lock guard{state->lock};
             state->set_epoch(load<std::uint16_t>(from + 8));
             state->note(newest);
         }
@@ -181,7 +187,7 @@ public:
             }
             std::int64_t last = -1;
             {
-                const std::scoped_lock looking{state.mutex};
+                const std::scoped_lock looking{state.lock};
                 last = state.last_sequence();
             }
             if (state.seen_last_ != last || state.seen_moving_ == std::chrono::nanoseconds{}) {
@@ -199,6 +205,7 @@ private:
     }
     [[nodiscard]] bool is_at(std::size_t i, std::int64_t id) const noexcept { return i < states_.size() && states_[i]->id() == id; }
 
+    os::platform& platform_;
     mutable std::mutex mutex_;  // guards the vector; each state guards itself, and is locked second
     std::vector<std::shared_ptr<producer_state>> states_;  // by id
 };
