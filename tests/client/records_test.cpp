@@ -24,6 +24,7 @@ using namespace std::chrono_literals;
 using brook::errc;
 using brook::no_key;
 using brook::test::code_of;
+using brook::test::outcome_of;
 using brook::test::temp_directory;
 
 namespace {
@@ -151,6 +152,8 @@ TEST_CASE("records stay readable when everything else has gone", "[client][recor
         REQUIRE(record.key() == "key " + std::to_string(i));
         REQUIRE(record.value() == std::string(20, static_cast<char>('a' + i % 26)));
         REQUIRE(record.offset() == i++);
+        REQUIRE(record.topic() == "texts");  // which its segment knows
+        REQUIRE(record.partition() == 0);
     }
     auto moved = std::move(records);
     CHECK(moved.front().value() == kept);
@@ -171,7 +174,10 @@ TEST_CASE("a key that was sent without a view of it can be read from the batch a
     CHECK(records.front().value() == 9);
     const auto gone = *std::next(records.begin());
     CHECK(gone.is_tombstone());
-    CHECK(code_of([&] { static_cast<void>(gone.value()); }) == errc::no_value);
+    const auto refused = outcome_of([&] { static_cast<void>(gone.value()); });
+    CHECK(refused.code == errc::no_value);
+    CHECK(refused.names("topic 'numbers', partition 0"));
+    CHECK(refused.names("offset 1"));
 }
 
 TEST_CASE("a lone record with an extension is read as what it is", "[client][records]") {

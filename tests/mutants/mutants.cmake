@@ -154,11 +154,11 @@ brook_mutant(segment_name_not_synced
 brook_mutant(spare_name_not_synced
   FILE storage/segment_directory.hpp
   FIND [=[        if (const auto code = platform_->sync_directory(path_)) {
-            return {code, name_.text() + ": cannot sync " + path_};
+            return {code, name_->text() + ": cannot sync " + path_};
         }
         return {};]=]
   REPLACE [=[        if (const auto code = BROOK_MUTANT(spare_name_not_synced) ? std::error_code{} : platform_->sync_directory(path_)) {
-            return {code, name_.text() + ": cannot sync " + path_};
+            return {code, name_->text() + ": cannot sync " + path_};
         }
         return {};]=]
   CAUGHT_BY test storage/appender "a prepared spare becomes the next segment, and upkeep gives it its name")
@@ -191,8 +191,8 @@ brook_mutant(checkpoint_over_the_last_one
 
 brook_mutant(checkpoint_of_a_stranger
   FILE storage/segment_directory.hpp
-  FIND [=[        if (newest && (newest->topic != name_.topic_id || newest->partition != name_.number)) {]=]
-  REPLACE [=[        if (newest && !BROOK_MUTANT(checkpoint_of_a_stranger) && (newest->topic != name_.topic_id || newest->partition != name_.number)) {]=]
+  FIND [=[        if (newest && (newest->topic != name_->topic_id || newest->partition != name_->number)) {]=]
+  REPLACE [=[        if (newest && !BROOK_MUTANT(checkpoint_of_a_stranger) && (newest->topic != name_->topic_id || newest->partition != name_->number)) {]=]
   CAUGHT_BY test storage/segment_directory "a checkpoint is read back, and a torn write leaves the one before")
 
 brook_mutant(newer_checkpoint_overwritten
@@ -214,11 +214,11 @@ brook_mutant(rotten_spare_put_aside
 
 brook_mutant(unreadable_checkpoint_is_none
   FILE storage/segment_directory.hpp
-  FIND [=[            why = {code, name_.text() + ": cannot read " + checkpoint_path() +]=]
+  FIND [=[            why = {code, name_->text() + ": cannot read " + checkpoint_path() +]=]
   REPLACE [=[            if (BROOK_MUTANT(unreadable_checkpoint_is_none)) {
                 return std::nullopt;
             }
-            why = {code, name_.text() + ": cannot read " + checkpoint_path() +]=]
+            why = {code, name_->text() + ": cannot read " + checkpoint_path() +]=]
   CAUGHT_BY test storage/recovery "what tells how much was durable and cannot be read makes opening fail, and nothing is cut")
 
 brook_mutant(segment_of_a_stranger

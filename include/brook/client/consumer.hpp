@@ -646,7 +646,7 @@ private:
             }
             for (auto& range : ranges_) {
                 left -= range.count;
-                found.add(one.number, std::move(range));
+                found.add(std::move(range));
             }
         }
         next_partition_ = next_partition_ + 1 < partitions_.size() ? next_partition_ + 1 : 0;

@@ -34,12 +34,14 @@ namespace brook::inline BROOK_ABI {
 ///           each call.
 template <class Key, class Value, class Broker = broker>
 class record_view {
+    using segment = typename decltype(detail::engine_t<Broker>::range::pin)::element_type;
+
 public:
     /// Errors    no_value, when it has none (Kafka's null key) and the key type is not no_key; what its serde throws.
     [[nodiscard]] typename detail::codec<Key>::view_type key() const {
         if constexpr (!std::is_same_v<Key, no_key>) {
             if (!slice_.has_key()) [[unlikely]] {
-                refuse(slice_, partition_, "has no key; look at has_key() first");
+                refuse(slice_, *segment_, "has no key; look at has_key() first");
             }
         }
         return detail::codec<Key>::read(slice_.key());
@@ -48,7 +50,7 @@ public:
     /// Errors    no_value for a tombstone; schema_read, or what its serde throws, where the bytes are not a Value.
     [[nodiscard]] typename detail::codec<Value>::view_type value() const {
         if (!slice_.has_value()) [[unlikely]] {
-            refuse(slice_, partition_, "is a tombstone; look at is_tombstone() first");
+            refuse(slice_, *segment_, "is a tombstone; look at is_tombstone() first");
         }
         return detail::codec<Value>::read(slice_.value());
     }
@@ -59,7 +61,8 @@ public:
     [[nodiscard]] bytes value_bytes() const noexcept { return slice_.value(); }
 
     [[nodiscard]] brook::offset offset() const noexcept { return slice_.offset(); }
-    [[nodiscard]] std::int32_t partition() const noexcept { return partition_; }
+    [[nodiscard]] std::string_view topic() const noexcept { return segment_->of().topic; }
+    [[nodiscard]] std::int32_t partition() const noexcept { return static_cast<std::int32_t>(segment_->of().number); }
     [[nodiscard]] brook::timestamp timestamp() const noexcept { return brook::timestamp{std::chrono::nanoseconds{slice_.timestamp()}}; }
     [[nodiscard]] brook::timestamp_type timestamp_type() const noexcept {
         return slice_.is_append_time() ? brook::timestamp_type::append_time : brook::timestamp_type::create_time;
@@ -88,16 +91,16 @@ public:
         return all;
     }
 
-    record_view(format::record_slice slice, std::int32_t partition) noexcept : slice_{slice}, partition_{partition} {}
+    record_view(format::record_slice slice, const segment* where) noexcept : slice_{slice}, segment_{where} {}
 
 private:
     /// By value, so that a view which nobody refuses can stay in registers.
-    [[noreturn]] static void refuse(format::record_slice slice, std::int32_t partition, const char* what) {
-        throw_error(errc::no_value, std::string{"the record at offset "} + std::to_string(slice.offset()) + " of partition " + std::to_string(partition) + ' ' + what);
+    [[noreturn]] static void refuse(format::record_slice slice, const segment& where, const char* what) {
+        throw_error(errc::no_value, where.of().text() + ": the record at offset " + std::to_string(slice.offset()) + ' ' + what);
     }
 
     format::record_slice slice_;
-    std::int32_t partition_;
+    const segment* segment_;  // which it lies in, and whose that is
 };
 
 /// Records from one poll, partition by partition, in the order of their offsets. Holds the memory they lie in, so that
@@ -108,11 +111,7 @@ private:
 template <class Key, class Value, class Broker = broker>
 class records {
     using range = typename detail::engine_t<Broker>::range;
-
-    struct part {
-        std::int32_t partition = -1;
-        range of{};
-    };
+    using segment = typename decltype(range::pin)::element_type;
 
 public:
     using value_type = record_view<Key, Value, Broker>;
@@ -136,7 +135,7 @@ public:
             } else if (here_.entry != nullptr) {
                 slice.look_at_entry(here_.frame, here_.entry, here_.index);
             }
-            return {slice, here_.partition};
+            return {slice, here_.segment};
         }
 
         iterator& operator++() noexcept {
@@ -165,7 +164,7 @@ public:
             std::uint32_t entries_left = 0;       ///< in a batch without details, of which all records are meant: those behind it
             std::uint32_t left = 0;               ///< this record and those behind it
             std::uint32_t part = 0;
-            std::int32_t partition = -1;
+            const records::segment* segment = nullptr;
         };
 
         explicit iterator(const records& batch) noexcept : batch_{&batch} {
@@ -208,7 +207,7 @@ public:
             here.entry = nullptr;
             here.entries_left = 0;
             while (here.left > 0) {
-                const range& now = batch.part_at(here.part).of;
+                const range& now = batch.part_at(here.part);
                 if (here.next < now.pin->data() + now.end) {
                     here.frame = here.next;
                     const auto word = load<format::frame_word>(here.frame);
@@ -239,19 +238,19 @@ public:
         }
 
         [[nodiscard]] static place enter(const records& batch, std::uint32_t index, std::uint32_t left) noexcept {
-            const part& entered = batch.part_at(index);
+            const range& entered = batch.part_at(index);
             place here;
-            here.next = entered.of.pin->data() + entered.of.begin;
-            here.bare_end = entered.of.is_bare ? entered.of.pin->data() + entered.of.end : nullptr;
+            here.next = entered.pin->data() + entered.begin;
+            here.bare_end = entered.is_bare ? entered.pin->data() + entered.end : nullptr;
             here.left = left;
             here.part = index;
-            here.partition = entered.partition;
+            here.segment = entered.pin.get();
             return here;
         }
 
         /// Within a batch, of which perhaps not all records are meant.
         [[nodiscard]] static bool find_in_batch(const records& batch, format::record_walk& walk, place& here) noexcept {
-            const range& now = batch.part_at(here.part).of;
+            const range& now = batch.part_at(here.part);
             for (format::record_slice one; here.entry = walk.entry(), here.index = walk.index(), walk.next(one);) {
                 if (const auto at = one.offset(); at >= now.first && at < now.last) {
                     const auto header = format::load_header(here.frame);
@@ -302,21 +301,21 @@ public:
     [[nodiscard]] std::size_t size() const noexcept { return count_; }
 
     /// Used by the consumer.
-    void add(std::int32_t partition, range of) {
-        const std::uint32_t count = of.count;
+    void add(range part) {
+        const std::uint32_t count = part.count;
         if (empty()) {
-            first_ = {partition, std::move(of)};
+            first_ = std::move(part);
         } else {
-            more_.push_back({partition, std::move(of)});
+            more_.push_back(std::move(part));
         }
         count_ += count;
     }
 
 private:
-    [[nodiscard]] const part& part_at(std::size_t index) const noexcept { return index == 0 ? first_ : more_[index - 1]; }
+    [[nodiscard]] const range& part_at(std::size_t index) const noexcept { return index == 0 ? first_ : more_[index - 1]; }
 
-    part first_;  // most have no other, and allocate nothing
-    std::vector<part> more_;
+    range first_;  // most have no other, and allocate nothing
+    std::vector<range> more_;
     std::uint32_t count_ = 0;
 };
 

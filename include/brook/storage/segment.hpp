@@ -24,6 +24,15 @@
 
 namespace brook::inline BROOK_ABI::storage {
 
+/// Who a partition is; for headers and for messages.
+struct partition_name {
+    std::string topic;
+    format::topic_id topic_id{};
+    std::uint32_t number = 0;
+
+    [[nodiscard]] std::string text() const { return "topic '" + topic + "', partition " + std::to_string(number); }
+};
+
 /// The tail of a segment in one word: how many offsets and bytes have been claimed so far.
 ///
 ///     records << 32 | bytes          bit 31 of bytes: sealed, no more claims
@@ -70,10 +79,11 @@ inline constexpr std::uint32_t index_interval = 4096;
 /// Threads   shared.
 class mapped_segment {
 public:
-    mapped_segment(std::string path, std::unique_ptr<os::file> log_file, std::unique_ptr<os::file> index_file,
+    mapped_segment(std::shared_ptr<const partition_name> of, std::string path, std::unique_ptr<os::file> log_file, std::unique_ptr<os::file> index_file,
                    std::unique_ptr<os::mapping> log, std::unique_ptr<os::mapping> index, const format::segment_birth& birth,
                    position readable) noexcept
-        : path_{std::move(path)},
+        : of_{std::move(of)},
+          path_{std::move(path)},
           log_file_{std::move(log_file)},
           index_file_{std::move(index_file)},
           log_{std::move(log)},
@@ -83,6 +93,8 @@ public:
           readable_{readable},
           search_end_{readable} {}
 
+    /// Whose segment it is.
+    [[nodiscard]] const partition_name& of() const noexcept { return *of_; }
     /// As it was when opened, for messages: a spare's path says spare.log until the segment is opened again.
     [[nodiscard]] const std::string& path() const noexcept { return path_; }
     [[nodiscard]] std::byte* data() const noexcept { return log_->data(); }
@@ -140,6 +152,7 @@ private:
         return atomic_at<std::uint64_t>(index_->data() + std::size_t{number} * sizeof(index_slot));
     }
 
+    std::shared_ptr<const partition_name> of_;
     std::string path_;
     std::unique_ptr<os::file> log_file_;
     std::unique_ptr<os::file> index_file_;

@@ -28,15 +28,6 @@
 
 namespace brook::inline BROOK_ABI::storage {
 
-/// Who a partition is; for headers and for messages.
-struct partition_name {
-    std::string topic;
-    format::topic_id topic_id{};
-    std::uint32_t number = 0;
-
-    [[nodiscard]] std::string text() const { return "topic '" + topic + "', partition " + std::to_string(number); }
-};
-
 /// Base offset as 20 digits, as Kafka names its segments.
 [[nodiscard]] inline std::string segment_name(offset base) {
     const std::string digits = std::to_string(base);
@@ -128,11 +119,11 @@ struct segment_summary {
 class segment_directory {
 public:
     segment_directory(os::platform& platform, std::string path, partition_name name)
-        : platform_{&platform}, path_{std::move(path)}, name_{std::move(name)} {}
+        : platform_{&platform}, path_{std::move(path)}, name_{std::make_shared<const partition_name>(std::move(name))} {}
 
     [[nodiscard]] os::platform& platform() const noexcept { return *platform_; }
     [[nodiscard]] const std::string& path() const noexcept { return path_; }
-    [[nodiscard]] const partition_name& name() const noexcept { return name_; }
+    [[nodiscard]] const partition_name& name() const noexcept { return *name_; }
     [[nodiscard]] std::string log_path(offset base) const { return path_ + '/' + segment_name(base) + ".log"; }
     [[nodiscard]] std::string index_path(offset base) const { return path_ + '/' + segment_name(base) + ".index"; }
 
@@ -157,16 +148,16 @@ public:
         const std::string to = path_ + '/' + segment_name(base);
         if (const auto code = platform_->rename_to_new(from + ".log", to + ".log")) {
             if (code != std::errc::no_such_file_or_directory) {
-                return {code, name_.text() + ": cannot rename " + from + ".log to " + to + ".log"};
+                return {code, name_->text() + ": cannot rename " + from + ".log to " + to + ".log"};
             }
         } else {
             discard(to + ".index");  // an index whose log was not there is nobody's
         }
         if (const auto code = platform_->rename_to_new(from + ".index", to + ".index"); code && code != std::errc::no_such_file_or_directory) {
-            return {code, name_.text() + ": cannot rename " + from + ".index to " + to + ".index"};
+            return {code, name_->text() + ": cannot rename " + from + ".index to " + to + ".index"};
         }
         if (const auto code = platform_->sync_directory(path_)) {
-            return {code, name_.text() + ": cannot sync " + path_};
+            return {code, name_->text() + ": cannot sync " + path_};
         }
         return {};
     }
@@ -199,7 +190,7 @@ public:
         if (code = find_zeros(*log, zeros_from); code) {
             return refuse(why, code, "cannot read " + log_path);
         }
-        auto opened = std::make_shared<mapped_segment>(std::string{log_path}, std::move(log), std::move(index), std::move(log_map), std::move(index_map),
+        auto opened = std::make_shared<mapped_segment>(name_, std::string{log_path}, std::move(log), std::move(index), std::move(log_map), std::move(index_map),
                                                        summary.birth, readable);
         const auto kept = align_up(std::uint64_t{zeros_from} + format::frame_header_size, std::uint64_t{4096});  // as far as closing leaves the disk space
         opened->set_search_end(kept < readable ? static_cast<position>(kept) : readable);
@@ -225,7 +216,7 @@ public:
             refuse(why, code, "cannot read " + log_path);
             return nullptr;
         }
-        why = summarize(bytes{raw}.first(size < raw.size() ? 0 : raw.size()), log_path, name_, summary);
+        why = summarize(bytes{raw}.first(size < raw.size() ? 0 : raw.size()), log_path, *name_, summary);
         return why ? nullptr : std::move(file);
     }
 
@@ -281,16 +272,16 @@ public:
             code = file->read_at(0, mutable_bytes{raw}.first(whole));
         }
         if (code) {
-            why = {code, name_.text() + ": cannot read " + checkpoint_path() + "; if it stays so, move it away to go on without what it knows to be durable"};
+            why = {code, name_->text() + ": cannot read " + checkpoint_path() + "; if it stays so, move it away to go on without what it knows to be durable"};
             return std::nullopt;
         }
         auto newest = format::newest_checkpoint(raw);
         if (newest && newest->version > format::format_version) {
-            why = {errc::unsupported_version, name_.text() + ": " + checkpoint_path() + " has format version " + std::to_string(newest->version) +
+            why = {errc::unsupported_version, name_->text() + ": " + checkpoint_path() + " has format version " + std::to_string(newest->version) +
                                                   ", this brook reads up to " + std::to_string(format::format_version) + "; use a newer one"};
             return std::nullopt;
         }
-        if (newest && (newest->topic != name_.topic_id || newest->partition != name_.number)) {
+        if (newest && (newest->topic != name_->topic_id || newest->partition != name_->number)) {
             return std::nullopt;
         }
         return newest;
@@ -298,8 +289,8 @@ public:
 
     /// On the disk when this returns.
     [[nodiscard]] failure write_checkpoint(format::checkpoint slot) {
-        slot.topic = name_.topic_id;
-        slot.partition = name_.number;
+        slot.topic = name_->topic_id;
+        slot.partition = name_->number;
         std::error_code code;
         auto file = platform_->open(checkpoint_path(), os::open_mode::read_write, code);
         const bool is_new = !file && code == std::errc::no_such_file_or_directory;
@@ -320,7 +311,7 @@ public:
         if (is_new && !code) {
             code = platform_->sync_directory(path_);
         }
-        return code ? failure{code, name_.text() + ": cannot write " + checkpoint_path()} : failure{};
+        return code ? failure{code, name_->text() + ": cannot write " + checkpoint_path()} : failure{};
     }
 
     void discard(const std::string& path) noexcept {
@@ -374,7 +365,7 @@ private:
     }
 
     segment_pin refuse(failure& why, std::error_code code, const std::string& what) const {
-        why = {code, name_.text() + ": " + what};
+        why = {code, name_->text() + ": " + what};
         return nullptr;
     }
 
@@ -390,7 +381,7 @@ private:
         if (code = log->allocate(0, window); code) {
             return refuse(why, code, std::string{"cannot take "} + std::to_string(window) + " bytes of disk for " + temporary);
         }
-        const auto birth = format::make_birth(platform_->random(), capacity, name_.topic_id, name_.number);
+        const auto birth = format::make_birth(platform_->random(), capacity, name_->topic_id, name_->number);
         std::array<std::byte, format::segment_header_size> header{};
         store(header.data(), birth);
         if (base) {
@@ -417,9 +408,9 @@ private:
         if (!index_map) {
             return refuse(why, code, "cannot map " + stem + ".index");
         }
-        auto made = std::make_shared<mapped_segment>(stem + ".log", std::move(log), std::move(index), std::move(log_map),
+        auto made = std::make_shared<mapped_segment>(name_, stem + ".log", std::move(log), std::move(index), std::move(log_map),
                                                      std::move(index_map), birth, window);
-        if (why = sign(*made, name_); why) {
+        if (why = sign(*made, *name_); why) {
             return nullptr;
         }
         // The order of R5: the header on the disk, then the name, then the directory. Only then may anything rely on it.
@@ -443,7 +434,7 @@ private:
 
     os::platform* platform_;
     std::string path_;
-    partition_name name_;
+    std::shared_ptr<const partition_name> name_;  // of each segment, too: what was read outlives us
 };
 
 }  // namespace brook::inline BROOK_ABI::storage
