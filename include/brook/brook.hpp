@@ -19,6 +19,7 @@
 #include <brook/client/serde.hpp>
 #include <brook/client/slot.hpp>
 #include <brook/client/topic.hpp>
+#include <brook/client/topic_pattern.hpp>
 #include <brook/core/config.hpp>
 #include <brook/core/error.hpp>
 #include <brook/core/types.hpp>

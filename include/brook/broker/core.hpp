@@ -168,15 +168,24 @@ public:
     }
 
     [[nodiscard]] std::vector<std::string> topic_names() const {
-        require_open();
-        const std::scoped_lock guard{topics_mutex_};
         std::vector<std::string> names;
-        for (const auto& topic : topics_) {
-            if (!topic->name.starts_with("__")) {
-                names.push_back(topic->name);
-            }
+        for (const auto& topic : topics()) {
+            names.push_back(topic->name);
         }
         return names;
+    }
+
+    /// All but the broker's own, by name; those, too, that could not be opened.
+    [[nodiscard]] std::vector<topic_handle> topics() const {
+        require_open();
+        const std::scoped_lock guard{topics_mutex_};
+        std::vector<topic_handle> all;
+        for (const auto& topic : topics_) {
+            if (!topic->name.starts_with("__")) {
+                all.push_back(topic);
+            }
+        }
+        return all;
     }
 
     // ---- groups ----
@@ -189,17 +198,8 @@ public:
     }
 
     [[nodiscard]] group_description describe_group(std::string_view name) {
-        std::vector<topic_handle> topics;
-        {
-            require_open();
-            const std::scoped_lock guard{topics_mutex_};
-            for (const auto& topic : topics_) {
-                if (!topic->name.starts_with("__")) {
-                    topics.push_back(topic);
-                }
-            }
-        }
-        return groups().describe(name, topics);
+        const auto all = topics();
+        return groups().describe(name, all);
     }
 
     void leave(const std::string& group, group::member_id member) noexcept {
@@ -453,6 +453,8 @@ private:
         check(platform_.sync_directory(topics_path()), "cannot sync " + topics_path());
         topic_handle topic = open_topic(name, meta);
         insert(topic);
+        shared_->topics.fetch_add(1, std::memory_order_seq_cst);  // who sees it grown finds the topic
+        shared_->readers.notify();
         return topic;
     }
 

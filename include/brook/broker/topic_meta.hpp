@@ -87,9 +87,17 @@ struct topic_meta {
         agree(topic, "message_timestamp_type (1: append time)", given_type == timestamp_type::append_time ? 1 : 0, log.is_append_time ? 1 : 0);
     }
 
+    /// Errors    schema_mismatch.
     void require_types(std::string_view topic, const schema& given_key, const schema& given_value) const {
-        require_type(topic, "key", key, given_key);
-        require_type(topic, "value", value, given_value);
+        if (failure why = refuse_types(topic, given_key, given_value)) {
+            why.raise();
+        }
+    }
+
+    /// What require_types throws, if it throws.
+    [[nodiscard]] failure refuse_types(std::string_view topic, const schema& given_key, const schema& given_value) const {
+        failure why = refuse_type(topic, "key", key, given_key);
+        return why ? why : refuse_type(topic, "value", value, given_value);
     }
 
     [[nodiscard]] std::string encode() const {
@@ -171,11 +179,10 @@ private:
         }
     }
 
-    static void require_type(std::string_view topic, std::string_view what, const schema& stored, const schema& given) {
-        if (stored != given) {
-            throw_error(errc::schema_mismatch, std::string{"topic '"} + std::string{topic} + "': its " + std::string{what} + "s are " + text_of(stored) +
-                                                   ", and this program's are " + text_of(given));
-        }
+    [[nodiscard]] static failure refuse_type(std::string_view topic, std::string_view what, const schema& stored, const schema& given) {
+        return stored == given ? failure{}
+                               : failure{errc::schema_mismatch, std::string{"topic '"} + std::string{topic} + "': its " + std::string{what} + "s are " +
+                                                                    text_of(stored) + ", and this program's are " + text_of(given)};
     }
 
     [[nodiscard]] static std::string text_of(const schema& type) {

@@ -38,6 +38,9 @@ public:
     storage::event_count upkeep;   ///< woken when there is work ahead
     storage::transaction_table transactions;  ///< how each of them ended
 
+    /// Grows from 1 when a topic has come. Readers are woken, too: some of them may read it.
+    std::atomic<std::uint64_t> topics{1};
+
     /// Upkeep goes to sleep without an alarm.
     void rest() noexcept { is_resting_.store(true, std::memory_order_seq_cst); }
 

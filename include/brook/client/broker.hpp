@@ -58,7 +58,7 @@ public:
     ///           schema_mismatch when its types are others; closed.
     template <class Key, class Value>
     brook::topic<Key, Value, broker> create_topic(std::string_view name, topic_options options = {}) {
-        return brook::topic<Key, Value, broker>{{open_core(), open_core()->create_topic(name, options, schema_of<Key>(), schema_of<Value>())}};
+        return brook::topic<Key, Value, broker>{{open_core(), open_core()->create_topic(name, options, detail::schema_of<Key>(), detail::schema_of<Value>())}};
     }
 
     /// Opens a topic that exists: a typo creates nothing.
@@ -66,7 +66,7 @@ public:
     /// Errors    unknown_topic_or_partition, schema_mismatch, corrupt_record, invalid_topic, closed.
     template <class Key, class Value>
     brook::topic<Key, Value, broker> topic(std::string_view name) const {
-        return brook::topic<Key, Value, broker>{{open_core(), open_core()->topic(name, schema_of<Key>(), schema_of<Value>())}};
+        return brook::topic<Key, Value, broker>{{open_core(), open_core()->topic(name, detail::schema_of<Key>(), detail::schema_of<Value>())}};
     }
 
     /// The names of all topics, sorted.
@@ -144,6 +144,8 @@ public:
     }
 
 private:
+    friend struct detail::access;
+
     static constexpr std::size_t longest_id = 32 * kib;
 
     static void raise(const failure& why) {
@@ -157,11 +159,6 @@ private:
             throw_error(errc::closed, "this broker is closed, or was moved from");
         }
         return core_;
-    }
-
-    template <class T>
-    [[nodiscard]] static broker_room::schema schema_of() {
-        return {std::string{detail::codec<T>::schema()}, detail::codec<T>::fingerprint()};
     }
 
     std::shared_ptr<broker_room::core> core_;

@@ -1,5 +1,5 @@
 /// \file brook/client/consumer.hpp
-/// Reads typed records from a topic, alone or as a member of a group.
+/// Reads typed records from topics, alone or as a member of a group.
 /// Floor 6, client. Source: Kafka's KafkaConsumer.
 #pragma once
 
@@ -23,6 +23,7 @@
 #include <brook/client/consumer_options.hpp>
 #include <brook/client/records.hpp>
 #include <brook/client/topic.hpp>
+#include <brook/client/topic_pattern.hpp>
 #include <brook/core/callback.hpp>
 #include <brook/core/config.hpp>
 #include <brook/core/error.hpp>
@@ -32,10 +33,17 @@
 
 namespace brook::inline BROOK_ABI {
 
-/// Reads the partitions of one topic.
+/// Reads the partitions of topics of one type.
 ///
-/// A consumer made from a topic reads all its partitions; as a group's member those that fall to it, from where the group
-/// committed, else by `auto_offset_reset`. `assign` and `seek` overrule that.
+/// A consumer made from topics, or from a pattern that their names match, reads all their partitions; as a group's member
+/// those that fall to it, from where the group committed, else by `auto_offset_reset`. `assign` and `seek` overrule that.
+///
+///     brook::consumer both{{orders, returns}, {.group_id = "billing"}};
+///     brook::consumer<std::string, reading> climate{broker, brook::topic_pattern{"sensors.*.temperature"}};
+///
+/// Topics that are made later and match its pattern join in at its next poll, from their first record on where nothing was
+/// committed (unless auto_offset_reset is none). One that matches and has other types is left out, and `broker.health()`
+/// says so.
 ///
 /// A group settles while its members poll: who has to give up a partition does so at its next poll, and only then
 /// another one has it.
@@ -47,28 +55,24 @@ class consumer {
     static_assert(detail::check_key<Key>() && detail::check_readable<Value>());
 
     using engine_type = detail::engine_t<Broker>;
+    using engine_topic = typename engine_type::topic;
     using topic_type = topic<Key, Value, Broker>;
 
 public:
     /// Errors    invalid_config, closed.
-    explicit consumer(const topic_type& from, consumer_options options = {})
-        : options_{std::move(options)}, wakeups_{std::make_unique<bell>()} {
-        if (options_.max_poll_records < 1) {
-            throw_error(errc::invalid_config, "consumer of topic '" + from.name() + "': max_poll_records is 1 or more");
-        }
-        if (options_.max_poll_interval.count() <= 0 || options_.session_timeout.count() < 0) {
-            throw_error(errc::invalid_config, "consumer of topic '" + from.name() + "': max_poll_interval is more than 0, session_timeout not less");
-        }
-        if (!options_.partition_assignment_strategy) {
-            throw_error(errc::invalid_config, "consumer of topic '" + from.name() + "': partition_assignment_strategy is missing");
-        }
-        if (!options_.group_instance_id.empty() && options_.group_id.empty()) {
-            throw_error(errc::invalid_config, "consumer of topic '" + from.name() + "': group_instance_id needs a group_id");
-        }
-        if (options_.enable_auto_commit && options_.group_id.empty()) {
-            throw_error(errc::invalid_config, "consumer of topic '" + from.name() + "': enable_auto_commit needs a group_id to commit for");
-        }
+    explicit consumer(const topic_type& from, consumer_options options = {}) : consumer{std::span{&from, 1}, std::move(options)} {}
+    consumer(std::initializer_list<topic_type> from, consumer_options options = {}) : consumer{std::span{from.begin(), from.size()}, std::move(options)} {}
+    explicit consumer(std::span<const topic_type> from, consumer_options options = {}) : consumer{std::move(options)} {
+        require_legal(text_of(from));
         subscribe(from);
+    }
+
+    /// Reads the topics of this broker that match, now and later; there may be none as yet.
+    /// Errors    invalid_config, closed.
+    consumer(const Broker& broker, topic_pattern from, consumer_options options = {}) : consumer{std::move(options)} {
+        require_legal(text_of(from));
+        core_ = detail::access::core(broker);
+        subscribe(std::move(from));
     }
 
     consumer(consumer&& other) noexcept = default;
@@ -76,7 +80,13 @@ public:
         if (this != &other) {
             leave();
             options_ = std::move(other.options_);
-            topic_ = std::move(other.topic_);
+            core_ = std::move(other.core_);
+            shared_ = std::move(other.shared_);
+            topics_ = std::move(other.topics_);
+            pattern_ = std::move(other.pattern_);
+            left_out_ = std::move(other.left_out_);
+            seen_topics_ = other.seen_topics_;
+            told_topics_ = other.told_topics_;
             partitions_ = std::move(other.partitions_);
             next_partition_ = other.next_partition_;
             sought_ = std::move(other.sought_);
@@ -97,41 +107,59 @@ public:
 
     // ---- what to read ----
 
-    /// Reads all partitions of a topic, from the next poll on, in place of what it read before.
-    /// Errors    closed.
-    void subscribe(const topic_type& from) {
-        detail::access::engine(from).open_core()->require_open();
-        const auto& shared = detail::access::engine(from).state()->shared;
-        leave();  // what it read before falls to others; it joins again at the next poll
-        topic_ = std::make_unique<topic_type>(from);
-        wakeups_->hang(shared);
-        is_subscribed_ = true;
-        drop_all();
-        for (std::int32_t number = 0; options_.group_id.empty() && number < from.partition_count(); ++number) {
-            take(number);
+    /// Reads all partitions of these topics of one broker, from the next poll on, in place of what it read before.
+    /// Errors    closed; invalid_config for none, or for topics of two brokers.
+    void subscribe(const topic_type& from) { subscribe(std::span{&from, 1}); }
+    void subscribe(std::initializer_list<topic_type> from) { subscribe(std::span{from.begin(), from.size()}); }
+    void subscribe(std::span<const topic_type> from) {
+        if (from.empty()) {
+            throw_error(errc::invalid_config, "a consumer reads one topic or more; name them, or give a pattern");
         }
+        std::vector<subscribed> wanted;
+        for (const auto& one : from) {
+            const auto& handle = detail::access::engine(one);
+            handle.open_core()->require_open();
+            if (handle.state()->shared != detail::access::engine(from.front()).state()->shared) {
+                throw_error(errc::invalid_config, "consumer of " + text_of(from) + ": they are of two brokers");
+            }
+            add(wanted, {handle, false});
+        }
+        const auto& first = detail::access::engine(from.front());
+        turn_to(first.core(), first.state()->shared, std::move(wanted), std::nullopt);
     }
 
-    /// Reads these partitions of its topic alone, whoever else does: a consumer that is assigned to is no member of its
-    /// group. It commits for the group as long as that has no members.
-    /// Errors    unknown_topic_or_partition for a partition of another topic.
+    /// Reads all topics of its broker that match, now and later; there may be none as yet.
+    /// Errors    closed.
+    void subscribe(topic_pattern from) {
+        const auto core = open_core();
+        core->require_open();
+        turn_to(core, core->shared(), {}, std::move(from));
+        find_topics(*core);
+    }
+
+    /// Reads these partitions alone, of any topics of its broker that have its types, whoever else does: a consumer that is
+    /// assigned to is no member of its group. It commits for the group as long as that has no members.
+    /// Errors    schema_mismatch; unknown_topic_or_partition for a partition of another broker.
     void assign(std::span<const brook::partition> chosen) {
-        std::vector<std::int32_t> numbers;
+        std::vector<brook::partition> wanted;
         for (const auto& one : chosen) {
-            require_ours(one);
+            require_our_broker(one);
+            if (const failure why = refuse_types(*state_of(one))) {
+                why.raise();
+            }
             bool is_there = false;  // named twice is read once
-            for (const std::int32_t number : numbers) {
-                is_there = is_there || number == one.number();
+            for (const auto& other : wanted) {
+                is_there = is_there || other == one;
             }
             if (!is_there) {
-                numbers.push_back(one.number());
+                wanted.push_back(one);
             }
         }
         leave();
         is_subscribed_ = false;
         drop_all();
-        for (const std::int32_t number : numbers) {
-            take(number);
+        for (const auto& one : wanted) {
+            take(one);
         }
     }
     void assign(std::initializer_list<brook::partition> chosen) { assign(std::span{chosen.begin(), chosen.size()}); }
@@ -140,7 +168,7 @@ public:
     [[nodiscard]] std::vector<brook::partition> assignment() const {
         std::vector<brook::partition> all;
         for (const auto& one : partitions_) {
-            all.push_back(topic_->partition(one.number));
+            all.push_back(one.of);
         }
         return all;
     }
@@ -189,28 +217,28 @@ public:
     /// Errors    no_offset before the first poll, unless it was sought; unknown_topic_or_partition when not assigned.
     [[nodiscard]] offset position(const brook::partition& which) {
         require_ours(which);
-        if (const std::size_t i = place_of(which.number()); i < partitions_.size() && partitions_[i].has_position) {
+        if (const std::size_t i = place_of(which); i < partitions_.size() && partitions_[i].has_position) {
             return partitions_[i].reader.position_offset();
         }
         for (const auto& one : sought_) {
-            if (one.number == which.number()) {
+            if (one.of == which) {
                 return one.next;
             }
         }
         if (has_settled_ || is_fenced_) {
             static_cast<void>(find(which));  // says that it is not ours
         }
-        throw_error(errc::no_offset, place(which.number()) + ": it has no position before the first poll");
+        throw_error(errc::no_offset, place(which) + ": it has no position before the first poll");
     }
 
     /// Goes to an offset. One that the partition does not have goes by auto_offset_reset, at the next poll. Of a group's
     /// member: before its first poll for any partition, should it fall to it; later for those that it reads.
     void seek(const brook::partition& which, offset wanted) {
         require_ours(which);
-        if (const std::size_t i = place_of(which.number()); i < partitions_.size()) {
+        if (const std::size_t i = place_of(which); i < partitions_.size()) {
             go(partitions_[i], wanted);
         } else if (is_of_a_group() && !has_settled_) {
-            note_sought(which.number(), wanted);
+            note_sought(which, wanted);
         } else {
             static_cast<void>(find(which));  // says that it is not ours
         }
@@ -251,13 +279,13 @@ public:
     void commit(const brook::partition& which, offset next, std::string metadata = {}) {
         require_group();
         if (metadata.size() > broker_room::offset_metadata_max_bytes) {
-            throw_error(errc::offset_metadata_too_large, place(which.number()) + ": " + std::to_string(metadata.size()) + " bytes of metadata; at most " +
+            throw_error(errc::offset_metadata_too_large, place(which) + ": " + std::to_string(metadata.size()) + " bytes of metadata; at most " +
                                                              std::to_string(broker_room::offset_metadata_max_bytes) + " go with a commit");
         }
-        detail::access::engine(*topic_).open_core()->require_open();
+        open_core()->require_open();
         const assigned& one = find(which);
         if (const offset end = one.log->log_end_offset(); next < 0 || next > end) {
-            throw_error(errc::offset_out_of_range, place(one.number) + ": offset " + std::to_string(next) + " cannot be committed; 0 to " +
+            throw_error(errc::offset_out_of_range, place(one.of) + ": offset " + std::to_string(next) + " cannot be committed; 0 to " +
                                                        std::to_string(end) + " can");
         }
         raise(commit({position_of(one, next, std::move(metadata))}));
@@ -267,7 +295,7 @@ public:
     /// auto_offset_reset. What a transaction that was aborted had read is read again.
     void seek_to_committed() {
         require_group();
-        const auto core = detail::access::engine(*topic_).open_core();
+        const auto core = open_core();
         for (auto& one : partitions_) {
             one.has_position = false;
             one.committed = -1;
@@ -300,7 +328,7 @@ public:
         require_group();
         raise(fenced());
         if (options_.enable_auto_commit) {
-            throw_error(errc::invalid_config, "consumer of topic '" + topic_->name() + "': with enable_auto_commit its polls commit, before a transaction does; leave it out");
+            throw_error(errc::invalid_config, "consumer of " + what() + ": with enable_auto_commit its polls commit, before a transaction does; leave it out");
         }
         broker_room::group_commit read{options_.group_id, seat_.id, {}};
         for (const auto& one : partitions_) {
@@ -312,7 +340,7 @@ public:
     }
 
 private:
-    /// What `wakeup` rings, from any thread, whatever topic the consumer turns to meanwhile.
+    /// What `wakeup` rings, from any thread, whatever topics the consumer turns to meanwhile.
     class bell {
     public:
         void hang(std::shared_ptr<broker_room::shared_state> where) {
@@ -352,8 +380,15 @@ private:
         const broker_room::group_seat& seat_;
     };
 
+    // ---- what it reads ----
+
+    struct subscribed {
+        engine_topic of;
+        bool is_late;  ///< was made after it had subscribed
+    };
+
     struct assigned {
-        std::int32_t number;
+        brook::partition of;
         storage::log* log;
         typename engine_type::reader reader;
         offset committed = -1;      ///< what is known to be committed
@@ -361,14 +396,108 @@ private:
         bool is_paused = false;
     };
 
-    void take(std::int32_t number) {
-        storage::log& log = detail::access::engine(*topic_).log(number);
-        partitions_.push_back({number, &log, log.reader()});
+    explicit consumer(consumer_options&& options) : options_{std::move(options)}, wakeups_{std::make_unique<bell>()} {}
+
+    void require_legal(const std::string& from) const {
+        const char* const wrong = options_.max_poll_records < 1 ? "max_poll_records is 1 or more"
+                                  : options_.max_poll_interval.count() <= 0 || options_.session_timeout.count() < 0
+                                      ? "max_poll_interval is more than 0, session_timeout not less"
+                                  : !options_.partition_assignment_strategy ? "partition_assignment_strategy is missing"
+                                  : !options_.group_instance_id.empty() && options_.group_id.empty() ? "group_instance_id needs a group_id"
+                                  : options_.enable_auto_commit && options_.group_id.empty() ? "enable_auto_commit needs a group_id to commit for"
+                                                                                             : nullptr;
+        if (wrong != nullptr) {
+            throw_error(errc::invalid_config, "consumer of " + from + ": " + wrong);
+        }
+    }
+
+    void turn_to(std::weak_ptr<broker_room::core> core, std::shared_ptr<broker_room::shared_state> shared, std::vector<subscribed> topics,
+                 std::optional<topic_pattern> pattern) {
+        leave();  // what it read before falls to others; it joins again at the next poll
+        drop_all();
+        core_ = std::move(core);
+        shared_ = std::move(shared);
+        wakeups_->hang(shared_);
+        topics_ = std::move(topics);
+        pattern_ = std::move(pattern);
+        is_subscribed_ = true;
+        for (const auto& one : topics_) {
+            take_all(one.of);
+        }
+    }
+
+    /// By name, each once.
+    static void add(std::vector<subscribed>& topics, subscribed one) {
+        const std::size_t at = count_before(topics.size(), [&](std::size_t i) { return topics[i].of.name() < one.of.name(); });
+        if (at == topics.size() || topics[at].of.state() != one.of.state()) {
+            insert_at(topics, at, std::move(one));
+        }
+    }
+
+    /// Takes in what matches its pattern and has come since it last looked.
+    void find_topics(broker_room::core& core) {
+        const bool is_late = seen_topics_ != 0;
+        const std::uint64_t count = shared_->topics.load(std::memory_order_acquire);  // before the look: what comes from here on is seen next time
+        for (auto& state : core.topics()) {
+            if (state->why || !pattern_->matches(state->name) || find_topic(state->meta.id) != nullptr) {
+                continue;
+            }
+            if (failure why = refuse_types(*state)) {
+                leave_out(*state, std::move(why));
+                continue;
+            }
+            engine_topic found{core_.lock(), std::move(state)};
+            add(topics_, {found, is_late});
+            take_all(found);
+        }
+        seen_topics_ = count;
+    }
+
+    /// Says so once.
+    void leave_out(const broker_room::topic_state& topic, failure why) {
+        for (const auto& known : left_out_) {
+            if (known == topic.meta.id) {
+                return;
+            }
+        }
+        left_out_.push_back(topic.meta.id);
+        why.text += "; the consumer of " + text_of(*pattern_) + " does without it";
+        shared_->report(why);
+    }
+
+    [[nodiscard]] static failure refuse_types(const broker_room::topic_state& topic) {
+        return topic.meta.refuse_types(topic.name, detail::schema_of<Key>(), detail::schema_of<Value>());
+    }
+
+    /// Null: it has not subscribed to it.
+    [[nodiscard]] const subscribed* find_topic(const format::topic_id& id) const noexcept {
+        for (const auto& one : topics_) {
+            if (one.of.state()->meta.id == id) {
+                return &one;
+            }
+        }
+        return nullptr;
+    }
+
+    /// Where there is no group to share it with.
+    void take_all(const engine_topic& topic) {
+        for (std::int32_t number = 0; options_.group_id.empty() && number < topic.partition_count(); ++number) {
+            take({topic, number});
+        }
+    }
+
+    void take(const brook::partition& which) {
+        storage::log& log = detail::access::engine(which).log(which.number());
+        partitions_.push_back({which, &log, log.reader()});
         partitions_.back().reader.read_committed(options_.isolation_level == isolation_level::read_committed);
         next_partition_ = 0;
     }
 
     void drop_all() {
+        topics_.clear();
+        pattern_.reset();
+        left_out_.clear();
+        seen_topics_ = 0;
         partitions_.clear();
         sought_.clear();
         came_.clear();
@@ -386,46 +515,56 @@ private:
     // ---- what was sought before anything was assigned ----
 
     struct sought {
-        std::int32_t number;
+        brook::partition of;
         offset next;
     };
 
     template <class Where>
     void seek_each(const Where& where) {
         for (auto& one : partitions_) {
-            go(one, where(topic_->partition(one.number)));
+            go(one, where(one.of));
         }
-        for (std::int32_t number = 0; is_of_a_group() && !has_settled_ && number < topic_->partition_count(); ++number) {
-            note_sought(number, where(topic_->partition(number)));
+        if (!is_of_a_group() || has_settled_) {
+            return;
+        }
+        for (const auto& topic : topics_) {
+            for (std::int32_t number = 0; number < topic.of.partition_count(); ++number) {
+                const brook::partition one{topic.of, number};
+                note_sought(one, where(one));
+            }
         }
     }
 
-    void note_sought(std::int32_t number, offset next) {
+    void note_sought(const brook::partition& which, offset next) {
         for (auto& one : sought_) {
-            if (one.number == number) {
+            if (one.of == which) {
                 one.next = next;
                 return;
             }
         }
-        sought_.push_back({number, next});
+        sought_.push_back({which, next});
     }
 
     // ---- positions ----
 
-    /// Settles with the group what has changed in it, and goes to where each new partition is to be read from.
+    /// Settles what has changed in the group, or among the topics that match, and goes to where each new partition is to be
+    /// read from.
     void settle() {
-        const auto core = detail::access::engine(*topic_).open_core();
+        const auto core = open_core();
         core->require_open();
+        if (has_new_topics()) {
+            find_topics(*core);
+        }
         if (is_of_a_group()) {
             settle_with(core->groups());
         }
+        has_settled_ = false;  // should one of them have no position
         for (auto& one : partitions_) {
             if (!options_.group_id.empty() && one.committed < 0) {
                 adopt_commit(*core, one);
             }
             if (!one.has_position) {
-                reset(one, "nothing was committed");
-                one.has_position = true;
+                begin(one);
             }
         }
         has_settled_ = true;
@@ -442,29 +581,47 @@ private:
         if (seat_.id == 0) {
             seat_ = groups.join(options_.group_id,
                                 {options_.group_instance_id, options_.max_poll_interval, options_.session_timeout, options_.partition_assignment_strategy},
-                                {{topic_id(), topic_->name(), topic_->partition_count()}});
+                                group_topics());
             seat_.shared->polls.store(1, std::memory_order_release);  // it is in one
+        } else if (told_topics_ != topics_.size()) {
+            groups.subscribe(options_.group_id, seat_.id, group_topics());
         }
+        told_topics_ = topics_.size();
         seen_changes_ = seat_.shared->changes.load(std::memory_order_acquire);  // before it is looked at: what changes from here on is seen next time
         if (const auto going = groups.to_release(options_.group_id, seat_.id); !going.empty()) {
             give_up(groups, going);
         }
         for (const auto& place : groups.take(options_.group_id, seat_.id, awaits_more_)) {
-            take(place.partition);
-            came_.push_back(topic_->partition(place.partition));
+            take(partition_at(place));
+            came_.push_back(partitions_.back().of);
             for (const auto& one : sought_) {
-                if (one.number == place.partition) {
+                if (one.of == came_.back()) {
                     go(partitions_.back(), one.next);
                 }
             }
         }
     }
 
+    [[nodiscard]] std::vector<broker_room::group_topic> group_topics() const {
+        std::vector<broker_room::group_topic> all;
+        for (const auto& one : topics_) {
+            all.push_back({one.of.state()->meta.id, one.of.name(), one.of.partition_count()});
+        }
+        return all;
+    }
+
+    /// What the group shares out is of the topics that its members have named to it.
+    [[nodiscard]] brook::partition partition_at(const broker_room::group_place& place) const {
+        const subscribed* const topic = find_topic(place.topic);
+        BROOK_ASSERT(topic != nullptr);
+        return {topic->of, place.partition};
+    }
+
     /// The listener may commit; whatever it throws, the group goes on without these.
     void give_up(broker_room::group_coordinator& groups, const std::vector<broker_room::group_place>& going) {
         std::vector<brook::partition> told;
         for (const auto& place : going) {
-            told.push_back(topic_->partition(place.partition));
+            told.push_back(partition_at(place));
         }
         std::exception_ptr thrown;
         try {
@@ -472,8 +629,8 @@ private:
         } catch (...) {
             thrown = std::current_exception();
         }
-        for (const auto& place : going) {
-            if (const std::size_t i = place_of(place.partition); i < partitions_.size()) {
+        for (const auto& one : told) {
+            if (const std::size_t i = place_of(one); i < partitions_.size()) {
                 erase_at(partitions_, i);
             }
         }
@@ -510,19 +667,21 @@ private:
     /// What it reads is settled with others.
     [[nodiscard]] bool is_of_a_group() const noexcept { return is_subscribed_ && !options_.group_id.empty(); }
 
-    /// Something to settle with the group.
+    /// Something to settle: with the group, or because topics have come.
     [[nodiscard]] bool has_changed() const noexcept {
-        return seat_.shared != nullptr && seat_.shared->changes.load(std::memory_order_acquire) != seen_changes_;
+        return (seat_.shared != nullptr && seat_.shared->changes.load(std::memory_order_acquire) != seen_changes_) || has_new_topics();
     }
 
+    [[nodiscard]] bool has_new_topics() const noexcept { return pattern_ && shared_->topics.load(std::memory_order_acquire) != seen_topics_; }
+
     [[nodiscard]] std::optional<broker_room::committed_position> find_commit(const brook::partition& which) const {
-        return detail::access::engine(*topic_).open_core()->offsets().find(options_.group_id, topic_id(), which.number());
+        return open_core()->offsets().find(options_.group_id, id_of(which), which.number());
     }
 
     /// R7: a commit of a history that was cut, by the epoch of its last record or by the end of the log, is not believed:
     /// the log is right, and the group goes on where the two part.
     void adopt_commit(broker_room::core& core, assigned& one) {
-        const auto found = core.offsets().find(options_.group_id, topic_id(), one.number);
+        const auto found = core.offsets().find(options_.group_id, id_of(one.of), one.of.number());
         if (!found) {
             return;
         }
@@ -534,7 +693,7 @@ private:
             }
         }
         if (next != found->next && !one.has_position) {
-            core.shared()->report({errc::offset_out_of_range, place(one.number) + ": group '" + options_.group_id + "' has committed offset " +
+            core.shared()->report({errc::offset_out_of_range, place(one.of) + ": group '" + options_.group_id + "' has committed offset " +
                                                                   std::to_string(found->next) + ", and what it had read there was cut with the power; it goes on at " +
                                                                   std::to_string(next)});
         }
@@ -549,12 +708,23 @@ private:
         return options_.isolation_level == isolation_level::read_committed ? of.last_stable_offset() : of.log_end_offset();
     }
 
+    /// Of a topic that came later everything is new, also to who wants the latest.
+    void begin(assigned& one) {
+        const subscribed* const topic = find_topic(id_of(one.of));
+        if (topic != nullptr && topic->is_late && options_.auto_offset_reset == offset_reset::latest) {
+            one.reader.seek(one.log->log_start_offset());
+        } else {
+            reset(one, "nothing was committed");
+        }
+        one.has_position = true;
+    }
+
     void reset(assigned& one, const std::string& why) {
         switch (options_.auto_offset_reset) {
             case offset_reset::earliest: one.reader.seek(one.log->log_start_offset()); break;
             case offset_reset::latest: one.reader.seek(end_of(*one.log)); break;
             case offset_reset::none:
-                throw_error(errc::offset_out_of_range, place(one.number) + ": " + why + ", and auto_offset_reset is none; seek first, to something from " +
+                throw_error(errc::offset_out_of_range, place(one.of) + ": " + why + ", and auto_offset_reset is none; seek first, to something from " +
                                                            std::to_string(one.log->log_start_offset()) + " to " + std::to_string(one.log->log_end_offset()));
         }
     }
@@ -569,7 +739,7 @@ private:
         if (!has_settled_ || has_changed()) {
             settle();
         }
-        auto& shared = detail::access::engine(*topic_).shared();
+        broker_room::shared_state& shared = *shared_;
         std::optional<std::chrono::nanoseconds> deadline;
         for (;;) {
             records<Key, Value, Broker> found = fetch();
@@ -577,7 +747,7 @@ private:
                 return found;
             }
             const auto ticket = shared.readers.prepare();  // first: who closes from here on ends the wait
-            detail::access::engine(*topic_).open_core()->require_open();
+            open_core()->require_open();
             if (has_changed()) {
                 if (options_.enable_auto_commit) {
                     commit_before_polling();
@@ -626,14 +796,14 @@ private:
         for (std::size_t i = 0, at = next_partition_; i < partitions_.size() && left > 0; ++i, at = at + 1 < partitions_.size() ? at + 1 : 0) {
             assigned& one = partitions_[at];
             if (one.log->is_closed()) {
-                throw_error(errc::closed, place(one.number) + ": its broker is closed");
+                throw_error(errc::closed, place(one.of) + ": its broker is closed");
             }
             if (one.is_paused || one.reader.sees_nothing()) {
                 continue;
             }
             ranges_.clear();
             const bool is_before = one.reader.position_offset() < one.log->log_start_offset();
-            if (const failure why = is_before ? failure{errc::offset_out_of_range, place(one.number) + ": it begins later"}
+            if (const failure why = is_before ? failure{errc::offset_out_of_range, place(one.of) + ": it begins later"}
                                               : one.reader.fetch(left, options_.check_crcs, ranges_)) {
                 if (!found.empty()) {
                     break;  // what was found first is given first
@@ -685,7 +855,7 @@ private:
         if (!epoch) {
             epoch = one.log->epoch_before(next);
         }
-        return {topic_id(), one.number, next, epoch ? static_cast<std::int32_t>(*epoch) : -1, std::move(metadata)};
+        return {id_of(one.of), one.of.number(), next, epoch ? static_cast<std::int32_t>(*epoch) : -1, std::move(metadata)};
     }
 
     [[nodiscard]] failure commit_all() {
@@ -702,22 +872,22 @@ private:
         if (positions.empty()) {
             return {};
         }
-        const auto core = detail::access::engine(*topic_).open_core();
+        const auto core = open_core();
         if (failure why = core->groups().commit(options_.group_id, seat_.id, positions)) {
             return why;
         }
         for (const auto& position : positions) {
             for (auto& one : partitions_) {
-                one.committed = one.number == position.partition ? position.next : one.committed;
+                one.committed = one.of.number() == position.partition && id_of(one.of) == position.topic ? position.next : one.committed;
             }
         }
         return {};
     }
 
     /// As many as there are: it does not read it.
-    [[nodiscard]] std::size_t place_of(std::int32_t number) const noexcept {
+    [[nodiscard]] std::size_t place_of(const brook::partition& which) const noexcept {
         std::size_t i = 0;
-        while (i < partitions_.size() && partitions_[i].number != number) {
+        while (i < partitions_.size() && !(partitions_[i].of == which)) {
             ++i;
         }
         return i;
@@ -725,35 +895,79 @@ private:
 
     [[nodiscard]] assigned& find(const brook::partition& which) {
         require_ours(which);
-        if (const std::size_t i = place_of(which.number()); i < partitions_.size()) {
+        if (const std::size_t i = place_of(which); i < partitions_.size()) {
             return partitions_[i];
         }
         raise(fenced());
-        throw_error(errc::unknown_topic_or_partition, place(which.number()) + (is_of_a_group()
+        throw_error(errc::unknown_topic_or_partition, place(which) + (is_of_a_group()
                                                           ? ": this consumer does not read it now; what a member of a group reads is settled by its polls"
                                                           : ": this consumer does not read it; assign it first"));
     }
 
+    /// A partition of a topic that it reads, or will have read by its next poll; of any topic, if it is assigned to.
     void require_ours(const brook::partition& which) const {
-        if (!(which == topic_->partition(which.number()))) {
-            throw_error(errc::unknown_topic_or_partition, "this consumer reads topic '" + topic_->name() + "', and that is a partition of another");
+        require_our_broker(which);
+        const broker_room::topic_state& topic = *state_of(which);
+        if (is_subscribed_ && !(pattern_ ? pattern_->matches(topic.name) && !refuse_types(topic) : find_topic(topic.meta.id) != nullptr)) {
+            throw_error(errc::unknown_topic_or_partition, place(which) + ": this consumer reads " + what() + ", and that is a partition of another");
+        }
+    }
+
+    void require_our_broker(const brook::partition& which) const {
+        if (state_of(which)->shared != shared_) {
+            throw_error(errc::unknown_topic_or_partition, place(which) + ": that is a partition of another broker than this consumer's");
         }
     }
 
     void require_group() const {
         if (options_.group_id.empty()) {
-            throw_error(errc::illegal_state, "consumer of topic '" + topic_->name() + "': it has no group_id to commit for");
+            throw_error(errc::illegal_state, "consumer of " + what() + ": it has no group_id to commit for");
         }
     }
 
-    [[nodiscard]] const format::topic_id& topic_id() const noexcept { return detail::access::engine(*topic_).state()->meta.id; }
-    [[nodiscard]] std::string place(std::int32_t number) const {
-        return "topic '" + topic_->name() + "', partition " + std::to_string(number);
+    /// Errors    closed.
+    [[nodiscard]] std::shared_ptr<broker_room::core> open_core() const {
+        auto core = core_.lock();
+        if (!core || core->is_closed()) {
+            throw_error(errc::closed, "consumer of " + what() + ": its broker is closed");
+        }
+        return core;
+    }
+
+    [[nodiscard]] static const broker_room::topic_handle& state_of(const brook::partition& which) noexcept { return detail::access::engine(which).state(); }
+    [[nodiscard]] static const format::topic_id& id_of(const brook::partition& which) noexcept { return state_of(which)->meta.id; }
+
+    // ---- texts ----
+
+    [[nodiscard]] static std::string place(const brook::partition& which) {
+        return "topic '" + which.topic() + "', partition " + std::to_string(which.number());
+    }
+
+    [[nodiscard]] static std::string text_of(const topic_pattern& pattern) { return "pattern '" + pattern.text() + '\''; }
+
+    [[nodiscard]] static std::string text_of(std::span<const topic_type> topics) {
+        std::string text = topics.size() == 1 ? "topic " : "topics ";
+        for (const auto& one : topics) {
+            text += (&one == topics.data() ? "'" : ", '") + one.name() + '\'';
+        }
+        return text;
+    }
+
+    /// What it reads.
+    [[nodiscard]] std::string what() const {
+        if (pattern_) {
+            return text_of(*pattern_);
+        }
+        std::vector<topic_type> all;
+        for (const auto& one : topics_) {
+            all.emplace_back(one.of);
+        }
+        return is_subscribed_ ? text_of(all) : "assigned partitions";
     }
 
     void leave() noexcept {
-        if (topic_ && seat_.id != 0) {
-            if (const auto core = detail::access::engine(*topic_).core()) {
+        if (seat_.id != 0) {
+            if (const auto core = core_.lock()) {
                 core->leave(options_.group_id, seat_.id);
             }
         }
@@ -761,7 +975,13 @@ private:
     }
 
     consumer_options options_;
-    std::unique_ptr<topic_type> topic_;
+    std::weak_ptr<broker_room::core> core_;
+    std::shared_ptr<broker_room::shared_state> shared_;
+    std::vector<subscribed> topics_;            // by name
+    std::optional<topic_pattern> pattern_;      // that they match
+    std::vector<format::topic_id> left_out_;    // they match, and have other types
+    std::uint64_t seen_topics_ = 0;             // how many had come to the broker when it looked; 0: it has not looked
+    std::size_t told_topics_ = 0;               // how many the group knows that it reads
     std::vector<assigned> partitions_;
     std::vector<typename engine_type::range> ranges_;  // reused by each fetch
     std::size_t next_partition_ = 0;
@@ -780,5 +1000,9 @@ template <class Key, class Value, class Broker>
 consumer(const topic<Key, Value, Broker>&) -> consumer<Key, Value, Broker>;
 template <class Key, class Value, class Broker>
 consumer(const topic<Key, Value, Broker>&, consumer_options) -> consumer<Key, Value, Broker>;
+template <class Key, class Value, class Broker>
+consumer(std::initializer_list<topic<Key, Value, Broker>>) -> consumer<Key, Value, Broker>;
+template <class Key, class Value, class Broker>
+consumer(std::initializer_list<topic<Key, Value, Broker>>, consumer_options) -> consumer<Key, Value, Broker>;
 
 }  // namespace brook::inline BROOK_ABI

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include <brook/broker/topic_meta.hpp>
 #include <brook/client/codec.hpp>
 #include <brook/client/serde.hpp>
 #include <brook/core/config.hpp>
@@ -25,25 +26,39 @@ namespace detail {
 template <class Broker>
 using engine_t = typename engine_of<Broker>::type;
 
-/// Lets the client room reach the engine's handle behind a typed one, and nobody else.
+/// Lets the client room reach what stands behind a typed handle, and nobody else.
 struct access {
     template <class Handle>
     [[nodiscard]] static const auto& engine(const Handle& handle) noexcept {
         return handle.topic_;
     }
+
+    /// Errors    closed.
+    template <class Broker>
+    [[nodiscard]] static const auto& core(const Broker& broker) {
+        return broker.open_core();
+    }
 };
+
+template <class T>
+[[nodiscard]] broker_room::schema schema_of() {
+    return {std::string{codec<T>::schema()}, codec<T>::fingerprint()};
+}
 
 }  // namespace detail
 
 /// One partition of a topic: an ordered, immutable, append-only log.
 ///
 /// Threads   shared. A handle: copies mean the same partition.
-/// Lifetime  may outlive its broker; then every call but `number` throws closed.
+/// Lifetime  may outlive its broker; then every call but `number` and `topic` throws closed.
 /// Errors    closed, and what each function names.
 class partition {
 public:
     /// 0 to the topic's number of partitions, less one.
     [[nodiscard]] std::int32_t number() const noexcept { return number_; }
+
+    /// The name of its topic.
+    [[nodiscard]] const std::string& topic() const noexcept { return topic_.name(); }
 
     /// Offset of the first record that can be read.
     offset log_start_offset() const { return log().log_start_offset(); }
