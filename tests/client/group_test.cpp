@@ -12,6 +12,7 @@
 #include <random>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -50,8 +51,8 @@ struct world {
         broker.reset();
         broker.emplace(directory.path(), brook::broker_options{.maintenance = maintenance::manual, .platform = &platform});
     }
-    [[nodiscard]] numbers_topic numbers(std::int32_t partitions) {
-        return broker->create_topic<no_key, std::uint64_t>("numbers", {.partitions = partitions, .segment_bytes = 1 << 20});
+    [[nodiscard]] numbers_topic numbers(std::int32_t partitions, std::string_view name = "numbers") {
+        return broker->create_topic<no_key, std::uint64_t>(name, {.partitions = partitions, .segment_bytes = 1 << 20});
     }
 };
 
@@ -291,6 +292,189 @@ TEST_CASE("groups are listed, deleted, and sent elsewhere while nobody is in the
     CHECK(read(anew) == 10);
 }
 
+namespace {
+
+/// A broker on a clock that the test turns, with a topic of two partitions and ten records.
+struct aging_world : world {
+    aging_world() {
+        platform.set_now(timestamp{20'000 * 24h});
+        send(numbers(2), 10);
+    }
+    void pass(std::chrono::nanoseconds time) {
+        platform.advance_now(time);
+        platform.advance_monotonic(time);
+    }
+    [[nodiscard]] bool has_group() {
+        broker->maintain();
+        return !broker->groups().empty();
+    }
+    [[nodiscard]] numbers_consumer member(std::string instance = {}) {
+        numbers_consumer made{numbers(2), {.group_id = "workers", .group_instance_id = std::move(instance), .max_poll_interval = 1'000h}};
+        static_cast<void>(made.poll(0s));
+        return made;
+    }
+};
+
+}  // namespace
+
+TEST_CASE("what a group has committed is forgotten when it has had no members for long enough", "[client][group][retention]") {
+    aging_world here;
+    {
+        auto one = here.member();
+        one.commit();
+        here.pass(30 * 24h);
+        CHECK(here.has_group());  // it has a member, who has nothing to commit
+    }
+    CHECK(here.has_group());
+    here.pass(7 * 24h - 1min);
+    CHECK(here.has_group());
+    CHECK(here.broker->group("workers").lag() == 0);
+    SECTION("for good") {
+        here.pass(1min);
+        CHECK_FALSE(here.has_group());
+        here.open();
+        CHECK_FALSE(here.has_group());
+        numbers_consumer anew{here.numbers(2), {.group_id = "workers"}};
+        CHECK(read(anew) == 10);
+    }
+    SECTION("counted anew when members have come and gone") {
+        { auto another = here.member(); }
+        CHECK(here.has_group());
+        here.pass(7 * 24h - 1min);
+        CHECK(here.has_group());
+        here.pass(1min);
+        CHECK_FALSE(here.has_group());
+    }
+    SECTION("though no broker runs meanwhile") {
+        here.broker.reset();
+        here.pass(1min);
+        here.open();
+        CHECK_FALSE(here.has_group());
+    }
+}
+
+TEST_CASE("a group that a broker left with its members is forgotten no sooner than it could have come back", "[client][group][retention]") {
+    aging_world here;
+    std::optional<numbers_consumer> one = here.member();
+    one->commit();
+    const bool was_empty_before = GENERATE(false, true);
+    if (was_empty_before) {
+        one.reset();
+        CHECK(here.has_group());  // notes that it has none
+        one.emplace(here.member());
+    }
+    here.pass(30 * 24h);
+    here.broker.reset();  // as a kill would: the member is still there
+    here.open();
+    CHECK(here.has_group());
+    CHECK(read(*std::make_unique<numbers_consumer>(here.member())) == 0);
+    CHECK(here.has_group());
+    here.pass(7 * 24h);
+    CHECK_FALSE(here.has_group());
+    one.reset();
+}
+
+TEST_CASE("a static member that is away keeps what its group has committed", "[client][group][retention]") {
+    aging_world here;
+    {
+        auto one = here.member("left hand");
+        one.commit();
+    }
+    here.pass(44s);
+    CHECK(here.has_group());
+    here.pass(2s);
+    CHECK(here.has_group());  // puts it out
+    here.pass(7 * 24h - 1s);
+    CHECK(here.has_group());
+    here.pass(1s);
+    CHECK_FALSE(here.has_group());
+}
+
+TEST_CASE("who is assigned partitions keeps its group by committing", "[client][group][retention]") {
+    aging_world here;
+    const auto topic = here.numbers(2);
+    numbers_consumer reader{topic, {.group_id = "workers"}};
+    reader.assign({topic.partition(0)});
+    reader.commit(topic.partition(0), 1);
+    CHECK(here.has_group());
+    for (int week = 0; week < 3; ++week) {
+        here.pass(6 * 24h);
+        reader.commit(topic.partition(0), 1);
+        CHECK(here.has_group());
+        if (week == 1) {
+            here.open();
+            reader = numbers_consumer{here.numbers(2), {.group_id = "workers"}};
+            reader.assign({here.numbers(2).partition(0)});
+            CHECK(here.has_group());
+            break;
+        }
+    }
+    here.pass(7 * 24h - 1ns);
+    CHECK(here.has_group());
+    here.pass(1h);
+    CHECK_FALSE(here.has_group());
+}
+
+TEST_CASE("how long commits are kept is the broker's to say", "[client][group][retention]") {
+    aging_world here;
+    { here.member().commit(); }
+    const auto open = [&](std::optional<std::chrono::nanoseconds> retention) {
+        here.broker.reset();
+        here.broker.emplace(here.directory.path(),
+                            brook::broker_options{.maintenance = maintenance::manual, .offsets_retention = retention, .platform = &here.platform});
+    };
+    open(std::nullopt);
+    CHECK(here.has_group());
+    here.pass(1'000 * 24h);
+    CHECK(here.has_group());
+    open(1h);
+    CHECK(here.has_group());  // nobody has noted since when it has none
+    here.pass(1h);
+    CHECK_FALSE(here.has_group());
+    const auto refused = outcome_of([&] { open(0s); });
+    CHECK(refused.code == errc::invalid_config);
+    CHECK(refused.names("offsets_retention"));
+}
+
+TEST_CASE("upkeep forgets old commits by itself, and tells when it cannot", "[client][group][retention]") {
+    SECTION("by itself") {
+        temp_directory directory;
+        brook::broker broker{directory.path(), {.offsets_retention = 20ms}};
+        const auto topic = broker.create_topic<no_key, std::uint64_t>("numbers");
+        send(topic, 1);
+        numbers_consumer reader{topic, {.group_id = "workers"}};
+        const bool is_member = GENERATE(false, true);
+        if (!is_member) {
+            reader.assign(topic.partitions());
+        }
+        CHECK(read(reader) == 1);
+        reader.commit();
+        reader.assign({});
+        while (!broker.groups().empty()) {  // the test's own time limit ends it if upkeep does not look
+            std::this_thread::yield();
+        }
+    }
+    SECTION("on a full disk") {
+        aging_world here;
+        { here.member().commit(); }
+        CHECK(here.has_group());
+        here.platform.limit_disk(0);
+        while (!brook::test::code_of([&] {
+            numbers_consumer filler{here.numbers(2), {.group_id = "workers"}};
+            filler.assign({here.numbers(2).partition(0)});
+            filler.commit(here.numbers(2).partition(0), 1);
+        })) {
+        }
+        here.pass(8 * 24h);
+        CHECK(here.has_group());
+        REQUIRE(here.broker->health().errors.size() == 1);
+        CHECK(here.broker->health().errors.front().code == std::errc::no_space_on_device);
+        here.platform.unlimit_disk();
+        here.pass(1h);
+        CHECK_FALSE(here.has_group());
+    }
+}
+
 TEST_CASE("a commit of what was cut is not believed, even where new records have taken the place", "[client][group][power]") {
     using namespace brook::test;
     disk_state disk;
@@ -387,7 +571,6 @@ TEST_CASE("members on threads of their own come and go while records come in", "
 TEST_CASE("whatever members do, nothing that was committed comes again, and nothing else is left out", "[client][group][model]") {
     struct actor {
         std::unique_ptr<numbers_consumer> consumer;
-        std::vector<std::pair<std::int32_t, offset>> given;  // since its last commit
         bool is_dead = false;
     };
     std::uint64_t stale = 0;
@@ -397,21 +580,37 @@ TEST_CASE("whatever members do, nothing that was committed comes again, and noth
         std::mt19937 random{seed};
         world here;
         const auto topic = here.numbers(static_cast<std::int32_t>(1 + random() % 5));
+        std::optional<numbers_topic> other;  // some members read it, too; it may come later
+        constexpr std::int32_t other_partitions = 3;
+        const bool has_pattern = random() % 2 == 0;
+        if (!has_pattern || random() % 2 == 0) {
+            other = here.numbers(other_partitions, "numbers.other");
+        }
         const auto assignor = random() % 3 == 0 ? assignors::range() : random() % 2 == 0 ? assignors::round_robin() : assignors::cooperative_sticky();
-        const auto partitions = static_cast<std::size_t>(topic.partition_count());
+        const auto first_partitions = static_cast<std::size_t>(topic.partition_count());
+        const std::size_t partitions = first_partitions + static_cast<std::size_t>(other_partitions);  // the other's behind the first's
+        const auto place_of = [&](std::string_view name, std::int32_t number) {
+            return static_cast<std::size_t>(number) + (name == topic.name() ? 0 : first_partitions);
+        };
         std::vector<offset> committed(partitions, 0);
         std::vector<offset> seen(partitions, 0);  // the highest that anybody was given, plus one
         std::uint64_t sent = 0;
         std::vector<actor> actors;
+        const auto make = [&](const consumer_options& options) {
+            if (has_pattern) {
+                return std::make_unique<numbers_consumer>(*here.broker, topic_pattern{"numbers.#"}, options);
+            }
+            return random() % 4 == 0 ? std::make_unique<numbers_consumer>(topic, options)
+                                     : std::make_unique<numbers_consumer>(numbers_consumer{{*other, topic}, options});
+        };
 
         const auto poll = [&](actor& one) {
             for (const auto& record : one.consumer->poll(0s)) {
-                const auto which = static_cast<std::size_t>(record.partition());
+                const auto which = place_of(record.topic(), record.partition());
                 REQUIRE(record.offset() >= committed[which]);  // what is committed never comes again
                 REQUIRE(record.offset() <= seen[which]);       // and nothing is passed over
                 again += record.offset() < seen[which] ? 1 : 0;
                 seen[which] = std::max(seen[which], record.offset() + 1);
-                one.given.emplace_back(record.partition(), record.offset());
             }
         };
         const auto commit = [&](actor& one) {
@@ -420,16 +619,15 @@ TEST_CASE("whatever members do, nothing that was committed comes again, and noth
             } catch (const error& why) {
                 REQUIRE((why.code() == errc::illegal_generation || why.code() == errc::fenced_instance_id));
                 ++stale;
-                one.given.clear();
                 return;
             }
-            for (std::size_t which = 0; which < partitions; ++which) {
-                const auto now = one.consumer->committed(topic.partition(static_cast<std::int32_t>(which)));
+            for (const auto& place : one.consumer->assignment()) {
+                const std::size_t which = place_of(place.topic(), place.number());
+                const auto now = one.consumer->committed(place);
                 REQUIRE(now.value_or(0) >= committed[which]);  // never goes back
                 REQUIRE(now.value_or(0) <= seen[which]);
                 committed[which] = now.value_or(0);
             }
-            one.given.clear();
         };
         for (int step = 0; step < 60; ++step) {
             here.platform.advance_monotonic(std::chrono::seconds{random() % 40});
@@ -443,7 +641,7 @@ TEST_CASE("whatever members do, nothing that was committed comes again, and noth
                         if (random() % 3 == 0) {
                             options.group_instance_id = std::string(1, static_cast<char>('a' + seed % 2 + actors.size()));
                         }
-                        actors.push_back({std::make_unique<numbers_consumer>(topic, options), {}});
+                        actors.push_back({make(options)});
                     }
                     break;
                 case 1:
@@ -464,7 +662,10 @@ TEST_CASE("whatever members do, nothing that was committed comes again, and noth
                     break;
                 case 4: {
                     const std::uint64_t count = random() % 20;
-                    send(topic, count, sent);
+                    if (!other) {
+                        other = here.numbers(other_partitions, "numbers.other");
+                    }
+                    send(random() % 2 == 0 ? topic : *other, count, sent);
                     sent += count;
                     break;
                 }
@@ -488,11 +689,11 @@ TEST_CASE("whatever members do, nothing that was committed comes again, and noth
         actors.clear();
         here.platform.advance_monotonic(2min);
         here.broker->maintain();
-        numbers_consumer last{topic, {.group_id = "workers", .partition_assignment_strategy = assignor}};
+        numbers_consumer last{*here.broker, topic_pattern{"numbers.#"}, {.group_id = "workers", .partition_assignment_strategy = assignor}};
         std::vector<offset> rest = committed;  // where the group goes on: exactly there, and to the end
         do {
             for (const auto& record : last.poll(0s)) {
-                auto& next = rest[static_cast<std::size_t>(record.partition())];
+                auto& next = rest[place_of(record.topic(), record.partition())];
                 REQUIRE(record.offset() == next);
                 ++next;
             }
@@ -502,7 +703,7 @@ TEST_CASE("whatever members do, nothing that was committed comes again, and noth
             all += static_cast<std::uint64_t>(end);
         }
         REQUIRE(all == sent);
-        REQUIRE(last.assignment().size() == partitions);
+        REQUIRE(last.assignment().size() == (other ? partitions : first_partitions));
     }
     CHECK(stale > 100);
     CHECK(again > 1'000);

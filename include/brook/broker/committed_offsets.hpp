@@ -3,6 +3,7 @@
 /// Floor 4, broker. Source: Kafka's GroupMetadataManager; the value of a commit is the next offset to read.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -42,7 +43,8 @@ inline constexpr std::size_t offset_metadata_max_bytes = 4096;
 /// The committed offsets of all groups.
 ///
 /// A record's key is {topic id 16, partition i32, group}, its value {next offset i64, leader epoch i32, metadata}, or null:
-/// forgotten. The partitions of one commit are one batch: after a crash all of them are there, or none.
+/// forgotten. The partitions of one commit are one batch: after a crash all of them are there, or none. In the place of
+/// partition -1 of no topic stands since when the group has had no members, in nanoseconds, as long as it has none.
 ///
 /// Threads   shared.
 /// Cost      a commit is one append.
@@ -84,6 +86,41 @@ public:
         return names;
     }
 
+    // ---- how long it is kept ----
+
+    struct age {
+        std::string group;
+        timestamp last_commit{};
+        std::optional<timestamp> empty_since{};  ///< nullopt: it has members, or nobody has noted yet that it has none
+    };
+
+    /// Of all groups that have committed something, by name.
+    [[nodiscard]] std::vector<age> ages() const {
+        const std::scoped_lock guard{mutex_};
+        std::vector<age> all;
+        for (const auto& one : groups_) {
+            all.push_back({one.group, time_of(one.last_commit), one.empty_since ? std::optional{time_of(*one.empty_since)} : std::nullopt});
+        }
+        return all;
+    }
+
+    /// Notes since when a group has had no members; nullopt: it has some. Of a group that has committed nothing there is
+    /// nothing to note.
+    /// Errors    as `commit`.
+    [[nodiscard]] failure note_empty(std::string_view group, std::optional<timestamp> since) {
+        const std::scoped_lock guard{mutex_};
+        const std::size_t i = place_of(group);
+        if (!is_at(i, group) || groups_[i].empty_since.has_value() == since.has_value()) {
+            return {};
+        }
+        const committed_position told{{}, no_partition, since ? since->time_since_epoch().count() : 0};
+        failure why = append(group, {told}, !since);
+        if (!why) {
+            groups_[i].empty_since = since ? std::optional{told.next} : std::nullopt;
+        }
+        return why;
+    }
+
     /// Forgets all that a group has committed: a tombstone for each partition, all of them or none.
     /// Errors    as `commit`.
     [[nodiscard]] failure forget(std::string_view group) {
@@ -92,7 +129,11 @@ public:
         if (!is_at(i, group)) {
             return {};
         }
-        failure why = append(group, groups_[i].positions, true);
+        std::vector<committed_position> all = groups_[i].positions;
+        if (groups_[i].empty_since) {
+            all.push_back({{}, no_partition});
+        }
+        failure why = append(group, all, true);
         if (!why) {
             erase_at(groups_, i);
         }
@@ -108,7 +149,7 @@ public:
         failure why = append(group, positions, false);
         if (!why) {
             for (const auto& position : positions) {
-                note(group, position);
+                note(group, position, last_append_);
             }
         }
         return why;
@@ -129,11 +170,12 @@ public:
     void note(std::string_view group, const std::vector<committed_position>& positions) {
         const std::scoped_lock guard{mutex_};
         for (const auto& position : positions) {
-            note(group, position);
+            note(group, position, topic_->shared->platform.now().time_since_epoch().count());
         }
     }
 
 private:
+    static constexpr std::int32_t no_partition = -1;
     static constexpr std::size_t fixed_key_size = 20;
     static constexpr std::size_t fixed_value_size = sizeof(offset) + sizeof(std::int32_t);
 
@@ -184,7 +226,8 @@ private:
         }
         const auto count = static_cast<std::uint32_t>(positions.size());
         const auto word = format::frame_word::published(length, stamp == nullptr ? std::uint16_t{0} : format::attribute::transactional, extensions);
-        const std::uint64_t published = log().publish(taken, word, topic_->shared->platform.now().time_since_epoch().count(), count);
+        last_append_ = topic_->shared->platform.now().time_since_epoch().count();
+        const std::uint64_t published = log().publish(taken, word, last_append_, count);
         if (stamp != nullptr) {
             *end = taken.first + count;
             *checksum = published;
@@ -231,10 +274,10 @@ private:
                 position.next = load<offset>(record.value().data());
                 position.leader_epoch = load<std::int32_t>(record.value().data() + sizeof(offset));
                 position.metadata = as_text(record.value().subspan(fixed_value_size));
-                note(group, position);
+                note(group, position, header.base_timestamp);
             } else if (record.value().size() == sizeof(offset)) {  // as before there were epochs
                 position.next = load<offset>(record.value().data());
-                note(group, position);
+                note(group, position, header.base_timestamp);
             }
         }
     }
@@ -244,7 +287,11 @@ private:
     struct group_positions {
         std::string group;
         std::vector<committed_position> positions;  // by topic and partition
+        std::int64_t last_commit = 0;               // when, in nanoseconds
+        std::optional<std::int64_t> empty_since{};  // likewise
     };
+
+    [[nodiscard]] static timestamp time_of(std::int64_t nanoseconds) noexcept { return timestamp{std::chrono::nanoseconds{nanoseconds}}; }
 
     /// Less than 0, 0 or more, as memcmp has it.
     [[nodiscard]] static int order(const committed_position& one, const committed_position& other) noexcept {
@@ -260,11 +307,18 @@ private:
     }
     [[nodiscard]] bool is_at(std::size_t i, std::string_view group) const noexcept { return i < groups_.size() && groups_[i].group == group; }
 
-    void note(std::string_view group, const committed_position& latest) {
+    void note(std::string_view group, const committed_position& latest, std::int64_t time) {
         const std::size_t i = place_of(group);
+        if (latest.partition == no_partition) {
+            if (is_at(i, group)) {
+                groups_[i].empty_since = latest.next;
+            }
+            return;
+        }
         if (!is_at(i, group)) {
             insert_at(groups_, i, {std::string{group}, {}});
         }
+        groups_[i].last_commit = time;
         std::vector<committed_position>& positions = groups_[i].positions;
         const std::size_t at = place_of(positions, latest);
         if (at < positions.size() && order(positions[at], latest) == 0) {
@@ -279,6 +333,10 @@ private:
         if (!is_at(i, group)) {
             return;
         }
+        if (which.partition == no_partition) {
+            groups_[i].empty_since.reset();
+            return;
+        }
         std::vector<committed_position>& positions = groups_[i].positions;
         if (const std::size_t at = place_of(positions, which); at < positions.size() && order(positions[at], which) == 0) {
             erase_at(positions, at);
@@ -291,6 +349,7 @@ private:
     topic_handle topic_;
     mutable std::mutex mutex_;  // guards the positions, and that they change in the order of the log
     std::vector<group_positions> groups_;  // by name
+    std::int64_t last_append_ = 0;         // when
 };
 
 }  // namespace brook::inline BROOK_ABI::broker_room

@@ -72,8 +72,9 @@ public:
         : directory_{std::move(directory)},
           platform_{options.platform == nullptr ? os::posix() : *options.platform},
           shared_{std::make_shared<shared_state>(platform_, options.on_error)},
-          producer_id_expiration_{options.producer_id_expiration} {
-        refuse_what_is_not_there(options);
+          producer_id_expiration_{options.producer_id_expiration},
+          offsets_retention_{options.offsets_retention} {
+        refuse_illegal(options);
         enter_directory(options);
         open_topics();
         open_transactions();
@@ -274,6 +275,9 @@ private:
         }
         next = sooner(next, run_timed_work());  // and who waits for a sync is told
         next = sooner(next, groups_.expire());
+        if (offsets_retention_ && !offsets_failure_) {
+            next = sooner(next, groups_.forget_idle(*offsets_retention_));
+        }
         failure why;
         next = sooner(next, transactions_.run_due(platform_.monotonic(), why));
         if (why && why.code != errc::closed) {
@@ -290,13 +294,16 @@ private:
 
     // ---- the directory ----
 
-    static void refuse_what_is_not_there(const broker_options& options) {
+    static void refuse_illegal(const broker_options& options) {
         const bool is_alone = options.peers.empty() || (options.peers.size() == 1 && options.peers.front() == options.node_id);
         if (!is_alone || options.transport) {
             throw_error(errc::invalid_config, "this version has no replication yet: leave peers and transport out");
         }
         if (options.producer_id_expiration.count() <= 0) {
             throw_error(errc::invalid_config, "producer_id_expiration is more than 0");
+        }
+        if (options.offsets_retention && options.offsets_retention->count() <= 0) {
+            throw_error(errc::invalid_config, "offsets_retention is more than 0; nullopt keeps committed offsets for ever");
         }
     }
 
@@ -672,6 +679,7 @@ private:
     life_sign lives_here_{platform_};
     std::shared_ptr<shared_state> shared_;
     std::chrono::nanoseconds producer_id_expiration_;
+    std::optional<std::chrono::nanoseconds> offsets_retention_;
     std::unique_ptr<os::lock> lock_;
     std::atomic<bool> is_closing_{false};
 

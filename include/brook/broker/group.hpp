@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -239,6 +240,16 @@ public:
             }
         }
         return false;
+    }
+
+    /// Empty: no member reads it.
+    [[nodiscard]] std::string_view topic_name(const format::topic_id& topic) const noexcept {
+        for (const auto& known : topics_) {
+            if (known.of.id == topic) {
+                return known.of.name;
+            }
+        }
+        return {};
     }
 
     /// Everybody has what the target says.

@@ -103,6 +103,7 @@ public:
                                                                    std::string{in.members().front()->options.assignor->name()} + ", and this consumer wants " +
                                                                    std::string{options.assignor->name()});
             }
+            static_cast<void>(offsets_.note_empty(name, std::nullopt));  // where it cannot be noted upkeep tries again
             seat.id = ++last_member_;
             seat.shared = in.join(seat.id, options, std::move(topics), now());
         });
@@ -162,7 +163,11 @@ public:
     [[nodiscard]] failure commit(std::string_view name, group::member_id member, const std::vector<committed_position>& positions) {
         const std::scoped_lock guard{mutex_};
         failure why = refusal(name, member, positions);
-        return why ? why : offsets_.commit(name, positions);
+        if (!why) {
+            why = offsets_.commit(name, positions);
+            look_at_ages(member);
+        }
+        return why;
     }
 
     /// Commits of several groups by `act`, while none of them can change.
@@ -175,7 +180,11 @@ public:
                 return why;
             }
         }
-        return act();
+        failure why = act();
+        for (const group_commit& one : commits) {
+            look_at_ages(one.member);
+        }
+        return why;
     }
 
     // ---- what others want to know ----
@@ -240,7 +249,11 @@ public:
     [[nodiscard]] failure reset(std::string_view name, const std::vector<committed_position>& positions) {
         const std::scoped_lock guard{mutex_};
         failure why = refuse_members(name);
-        return why ? why : offsets_.commit(name, positions);
+        if (!why) {
+            why = offsets_.commit(name, positions);
+            look_at_ages(0);
+        }
+        return why;
     }
 
     // ---- upkeep ----
@@ -262,7 +275,58 @@ public:
         return next;
     }
 
+    /// Forgets what groups have committed that have had no members for so long. The clock on the wall counts: brokers come
+    /// and go meanwhile.
+    /// Returns   when to look again; nullopt: all groups have members.
+    std::optional<std::chrono::nanoseconds> forget_idle(std::chrono::nanoseconds retention) {
+        std::vector<failure> problems;
+        std::optional<std::chrono::nanoseconds> next;
+        {
+            const std::scoped_lock guard{mutex_};
+            if (!is_age_due_ && (!next_age_ || now() < *next_age_)) {
+                return next_age_;
+            }
+            is_age_due_ = false;
+            const timestamp wall = shared_.platform.now();
+            for (const auto& one : offsets_.ages()) {
+                if (find(one.group) != nullptr) {
+                    static_cast<void>(offsets_.note_empty(one.group, std::nullopt));
+                    continue;
+                }
+                static_cast<void>(offsets_.note_empty(one.group, wall));  // where it cannot be noted it is tried again
+                const timestamp empty_since = one.empty_since.value_or(wall);
+                const std::chrono::nanoseconds left = retention - (wall - (empty_since > one.last_commit ? empty_since : one.last_commit));
+                if (left.count() > 0) {
+                    next = next && *next < left ? *next : left;
+                } else if (failure why = offsets_.forget(one.group)) {
+                    next = longest_without_look;
+                    problems.push_back(std::move(why));
+                }
+            }
+            if (next) {
+                next = now() + (*next < longest_without_look ? *next : longest_without_look);
+            }
+            next_age_ = next;
+        }
+        for (const auto& why : problems) {
+            if (why.code != errc::closed) {
+                shared_.report(why);
+            }
+        }
+        return next;
+    }
+
 private:
+    static constexpr std::chrono::hours longest_without_look{1};  // the clock may be set
+
+    /// Somebody has committed: where that is no member, there is a group without members.
+    void look_at_ages(group::member_id member) noexcept {
+        if (member == 0 && !next_age_ && !is_age_due_) {
+            is_age_due_ = true;
+            shared_.upkeep.notify();
+        }
+    }
+
     [[nodiscard]] std::chrono::nanoseconds now() const { return shared_.platform.monotonic(); }
 
     /// Why a commit is none of this member's; success when it is.
@@ -277,7 +341,8 @@ private:
         }
         for (const auto& position : positions) {
             if (member != 0 && !in->owns(member, {position.topic, position.partition})) {
-                return {errc::illegal_generation, "group '" + std::string{name} + "': partition " + std::to_string(position.partition) +
+                return {errc::illegal_generation, "group '" + std::string{name} + "': topic '" + std::string{in->topic_name(position.topic)} +
+                                                      "', partition " + std::to_string(position.partition) +
                                                       " is not this member's any more, in generation " + std::to_string(in->generation())};
             }
         }
@@ -385,6 +450,7 @@ private:
         for (std::size_t i = groups_.size(); i-- > 0;) {
             if (!groups_[i]->has_members()) {
                 erase_at(groups_, i);
+                is_age_due_ = true;
             }
         }
     }
@@ -394,6 +460,8 @@ private:
     std::mutex mutex_;  // guards the groups, and what is committed for their members
     std::vector<std::unique_ptr<group>> groups_;  // by name; those with members
     group::member_id last_member_ = 0;
+    bool is_age_due_ = true;                             // some group may have lost its members since
+    std::optional<std::chrono::nanoseconds> next_age_;  // when to look next at how old commits are
 };
 
 }  // namespace brook::inline BROOK_ABI::broker_room

@@ -64,6 +64,12 @@ struct broker_options {
     /// user knows better: a full disk may then be a signal, and a sync may promise too much.
     bool allow_unsafe_filesystem = false;
 
+    /// How long what a group has committed is kept when it has no members: from the time when upkeep saw the last of them
+    /// gone, or from its last commit where that is later; who is assigned partitions keeps a group by committing. That it
+    /// has none is noted beside its commits, so that the time goes on while no broker runs; a group that was killed with its
+    /// members counts from when upkeep next finds it. nullopt: for ever [offsets.retention.minutes].
+    std::optional<std::chrono::nanoseconds> offsets_retention = std::chrono::days{7};
+
     os::platform* platform = nullptr;  ///< null: this system. Tests hand in one that fails, forgets or lies
 };
 
