@@ -234,6 +234,12 @@ TEST_CASE("auto commit takes each topic for itself", "[client][topics]") {
     CHECK(consumer.poll(0s).empty());
     CHECK(consumer.committed(orders.partition(0)) == std::optional<offset>{2});
     CHECK(consumer.committed(returns.partition(0)) == std::optional<offset>{1});
+    send(returns, {11});
+    CHECK(consumer.poll(0s).size() == 1);
+    consumer.commit(orders.partition(0), 1);
+    consumer.commit(orders.partition(0), 2);  // where the other stands, too
+    consumer.commit();
+    CHECK(consumer.committed(returns.partition(0)) == std::optional<offset>{2});
 }
 
 TEST_CASE("members of a group share out the partitions of all topics that they read", "[client][topics][group]") {
