@@ -901,7 +901,8 @@ private:
         raise(fenced());
         throw_error(errc::unknown_topic_or_partition, place(which) + (is_of_a_group()
                                                           ? ": this consumer does not read it now; what a member of a group reads is settled by its polls"
-                                                          : ": this consumer does not read it; assign it first"));
+                                                      : pattern_ ? ": this consumer does not read it yet; its next poll looks for topics that have come"
+                                                                 : ": this consumer does not read it; assign it first"));
     }
 
     /// A partition of a topic that it reads, or will have read by its next poll; of any topic, if it is assigned to.

@@ -45,7 +45,7 @@ struct rebalance_listener {
 
 struct consumer_options {
     /// The group it joins at its first poll, and commits for. Its members share out the partitions. Empty: it belongs to
-    /// none, reads all partitions of its topic, and cannot commit [group.id].
+    /// none, reads all partitions of its topics, and cannot commit [group.id].
     std::string group_id{};
 
     /// A name of its own in the group, the same after a restart: who leaves and comes back under it inside
