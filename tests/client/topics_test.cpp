@@ -416,6 +416,50 @@ TEST_CASE("a topic that matches and has other types is left out, and told once",
     CHECK(code_of([&] { consumer.seek(names.partition(0), 0); }) == errc::unknown_topic_or_partition);
 }
 
+TEST_CASE("members by a pattern come and go while topics are made and written", "[client][topics][pattern][group][stress]") {
+    temp_directory directory;
+    brook::broker broker{directory.path()};
+    constexpr std::uint64_t topics = 12;
+    constexpr std::uint64_t count = 500;  // in each topic
+    std::mutex mutex;  // guards what is done
+    std::vector<bool> is_done(topics * count, false);
+    std::atomic<std::uint64_t> done{0};
+    std::atomic<std::uint64_t> wrong{0};
+    std::vector<std::thread> threads;
+    threads.emplace_back([&] {
+        for (std::uint64_t i = 0; i < topics; ++i) {
+            const auto topic = broker.create_topic<no_key, std::uint64_t>("sensors." + std::to_string(i), {.partitions = 2, .segment_bytes = 1 << 16});
+            brook::producer producer{topic};
+            for (std::uint64_t number = i * count; number < (i + 1) * count; ++number) {
+                producer.send({.value = number, .partition = static_cast<std::int32_t>(number % 2)});
+            }
+        }
+    });
+    for (int id = 0; id < 3; ++id) {
+        threads.emplace_back([&, id] {
+            while (done.load() < topics * count) {
+                numbers_consumer reader{broker, topic_pattern{"sensors.*"}, {.group_id = "workers", .max_poll_records = 50}};
+                for (int polls = 10 * (id + 1); polls > 0 && done.load() < topics * count; --polls) {
+                    const auto records = reader.poll(1ms);
+                    reader.commit();
+                    const std::scoped_lock guard{mutex};
+                    for (const std::uint64_t one : values(records)) {
+                        wrong += is_done[one] ? 1 : 0;  // committed, and here again
+                        is_done[one] = true;
+                    }
+                    done += records.size();
+                }
+            }
+        });
+    }
+    for (auto& thread : threads) {
+        thread.join();
+    }
+    CHECK(wrong.load() == 0);
+    CHECK(done.load() == topics * count);
+    CHECK(broker.group("workers").lag() == 0);
+}
+
 TEST_CASE("a consumer by pattern says closed when its broker is", "[client][topics][pattern]") {
     world here;
     numbers_consumer consumer{*here.broker, topic_pattern{"sensors.#"}};

@@ -722,3 +722,29 @@ brook_mutant(commit_beyond_the_end
   FIND [=[        offset next = found->next < end ? found->next : end;]=]
   REPLACE [=[        offset next = found->next < end || BROOK_MUTANT(commit_beyond_the_end) ? found->next : end;]=]
   CAUGHT_BY test client/consumer "a commit behind the end of the log goes on at the end, and is told")
+
+brook_mutant(late_topic_by_latest
+  FILE client/consumer.hpp
+  FIND [=[        if (topic != nullptr && topic->is_late &&]=]
+  REPLACE [=[        if (topic != nullptr && topic->is_late && !BROOK_MUTANT(late_topic_by_latest) &&]=]
+  CAUGHT_BY test client/topics "topics that are made later join in, from their first record on")
+
+brook_mutant(commit_noted_for_every_topic
+  FILE client/consumer.hpp
+  FIND [=[&& id_of(one.of) == position.topic ?]=]
+  REPLACE [=[&& (id_of(one.of) == position.topic || BROOK_MUTANT(commit_noted_for_every_topic)) ?]=]
+  CAUGHT_BY test client/topics "auto commit takes each topic for itself")
+
+brook_mutant(empty_while_it_has_members
+  FILE broker/group_coordinator.hpp
+  FIND [=[            static_cast<void>(offsets_.note_empty(name, std::nullopt));]=]
+  REPLACE [=[            if (!BROOK_MUTANT(empty_while_it_has_members)) {
+                static_cast<void>(offsets_.note_empty(name, std::nullopt));
+            }]=]
+  CAUGHT_BY test client/group "a group that a broker left with its members is forgotten no sooner than it could have come back")
+
+brook_mutant(forgotten_though_it_commits
+  FILE broker/group_coordinator.hpp
+  FIND [=[(empty_since > one.last_commit ? empty_since : one.last_commit)]=]
+  REPLACE [=[(empty_since > one.last_commit || BROOK_MUTANT(forgotten_though_it_commits) ? empty_since : one.last_commit)]=]
+  CAUGHT_BY test client/group "who is assigned partitions keeps its group by committing")
