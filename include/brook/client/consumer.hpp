@@ -301,8 +301,7 @@ public:
             one.committed = -1;
             adopt_commit(*core, one);
             if (!one.has_position) {
-                reset(one, "nothing was committed");
-                one.has_position = true;
+                begin(one);
             }
         }
     }
