@@ -60,7 +60,7 @@ public:
             write_value(layout.value);
             if (count_ == 0) {
                 base_timestamp_ = begin_batch();
-                if (!delta_of(timestamp)) {
+                if (timestamp && !spans(timestamp)) {
                     base_timestamp_ = *timestamp;  // centuries away
                 }
             }
