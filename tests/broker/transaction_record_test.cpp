@@ -15,7 +15,7 @@ using brook::broker_room::transaction_record;
 namespace {
 
 transaction_record example() {
-    transaction_record told{-7, 300, {1, 2, 65'535}, {}, "the state"};
+    transaction_record told{-7, 300, {1, 2, 65'535}, {}, "the state", true};
     told.ends.push_back({{std::byte{1}, std::byte{2}}, 3, 4, 5'000'000'000, 0x1234'5678'9abc'def0});
     told.ends.push_back({{std::byte{9}}, 0, 0, 1, 1});
     return told;
@@ -49,6 +49,7 @@ TEST_CASE("transaction_record comes back from its bytes", "[broker][transactions
     CHECK(read->ends[0].checksum == 0x1234'5678'9abc'def0);
     CHECK(read->ends[1].topic[0] == std::byte{9});
     CHECK(read->state == "the state");
+    CHECK(read->is_judgement);
 }
 
 TEST_CASE("transaction_record reads nothing outside of bytes that nobody wrote", "[broker][transactions]") {

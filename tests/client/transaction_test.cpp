@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdint>
+#include <filesystem>
 #include <map>
 #include <optional>
 #include <random>
@@ -448,6 +449,20 @@ TEST_CASE("what told of the transactions may be damaged: then nobody passes one 
     CHECK(consumer.poll(0s).size() == 1);
     CHECK(code_of([&] { static_cast<void>(consumer.poll(0s)); }) == errc::corrupt_record);
     CHECK(read(here.texts(), isolation_level::read_uncommitted) == "abc");
+}
+
+TEST_CASE("without what told of the transactions nobody passes one off as aborted", "[client][transaction]") {
+    world here;
+    {
+        auto tx = here.begin();
+        tx.send(here.texts(), "b");
+        tx.commit();
+    }
+    here.broker.reset();
+    std::filesystem::remove_all(here.directory.path() + "/topics/__transaction_state");
+    here.open();
+    brook::consumer consumer{here.texts()};
+    CHECK(code_of([&] { static_cast<void>(consumer.poll(0s)); }) == errc::corrupt_record);
 }
 
 TEST_CASE("misuse of transactions is refused, and loses nothing", "[client][transaction]") {

@@ -495,13 +495,14 @@ private:
     /// Before the offsets, some of which are parts of them. Who has never begun one has no topic for them.
     void open_transactions() {
         if (!find_topic(transaction_topic)) {
+            shared_->transactions.set_readable(false);  // a part of one that turns up all the same is nothing to pass over
             return;
         }
         try {
             transactions_.open(internal_topic(transaction_topic), topics_);
         } catch (const error& why) {
             transactions_failure_ = failure_of(why);
-            shared_->transactions.note_damage();
+            shared_->transactions.set_readable(false);
             shared_->report(transactions_failure_);
         }
     }

@@ -94,6 +94,7 @@ public:
             return;  // another thread has
         }
         topic_ = std::move(own);
+        shared_.transactions.set_readable(true);
         replay(topics);
     }
 
@@ -303,7 +304,7 @@ private:
         }
         holder& of = holder_of(in.transactional_id_);
         if (in.has_appended_ || state_bytes) {
-            transaction_record told{in.producer_id_, in.epoch_, of.aborted, {}, state_bytes.value_or(of.state)};
+            transaction_record told{in.producer_id_, in.epoch_, of.aborted, {}, state_bytes.value_or(of.state), false};
             for (const transaction_part& part : in.parts_) {
                 if (part.end >= 0) {
                     told.ends.push_back({part.topic->meta.id, part.partition, part.leader_epoch, part.end, part.checksum});
@@ -443,7 +444,7 @@ private:
         reader.seek(log().log_start_offset());
         for (std::vector<storage::record_range> ranges;; ranges.clear()) {
             if (failure why = reader.fetch(1'000, true, ranges)) {
-                shared_.transactions.note_damage();
+                shared_.transactions.set_readable(false);
                 why.text += ". No transaction can be begun, and how those ended that were told of behind it nobody knows; restore the file from a copy";
                 why.raise();
             }
@@ -493,10 +494,7 @@ private:
                 add(one.aborted, epoch);
             }
             holder& of = holder_of(transactional_id);
-            if (told->ends.empty() && of.has_lost) {
-                of.has_lost = false;  // an earlier opening's judgement: what comes now was committed after it
-            }
-            of.has_lost = of.has_lost || !is_reached(*told, topics);
+            of.has_lost = !told->is_judgement && (of.has_lost || !is_reached(*told, topics));  // behind an earlier opening's judgement all is new
             if (of.has_lost) {
                 one.lost += add(one.aborted, told->epoch) ? 1 : 0;
             } else {
@@ -517,7 +515,7 @@ private:
 
     /// Says once and for all that these are aborted.
     void judge(const told_of_id& of) {
-        transaction_record told{of.producer_id, of.epoch, of.aborted, {}, holder_of(of.transactional_id).state};
+        transaction_record told{of.producer_id, of.epoch, of.aborted, {}, holder_of(of.transactional_id).state, true};
         if (const failure why = append(of.transactional_id, told)) {
             why.raise();
         }

@@ -30,9 +30,11 @@ struct transaction_end {
 /// among the aborted. It is true as long as every partition reaches the end that it names: what of a transaction was lost
 /// with the power takes the rest with it.
 ///
+/// A judgement commits nothing new: it was made when a broker found, after a loss of power, that some do not.
+///
 /// A record of __transaction_state. Its key is {i64 producer id, transactional id}, its value
 ///
-///     u16 epoch, u16 zero, u32 aborted, u32 ends, u32 zero | aborted × u16, zeros up to 8 |
+///     u16 epoch, u16 1 for a judgement, u32 aborted, u32 ends, u32 zero | aborted × u16, zeros up to 8 |
 ///     ends × {topic id 16, i32 partition, u32 leader epoch, i64 end, u64 checksum} | state
 struct transaction_record {
     std::int64_t producer_id = 0;
@@ -40,6 +42,7 @@ struct transaction_record {
     std::vector<std::uint16_t> aborted;  ///< epochs that have left something in a log
     std::vector<transaction_end> ends;
     std::string state;                   ///< the application's
+    bool is_judgement = false;
 
     [[nodiscard]] std::size_t key_size(std::string_view transactional_id) const noexcept { return sizeof producer_id + transactional_id.size(); }
     [[nodiscard]] std::size_t value_size() const noexcept { return state_at(aborted.size(), ends.size()) + state.size(); }
@@ -51,7 +54,7 @@ struct transaction_record {
 
     /// Requires  room for value_size(), zero.
     void write_value(std::byte* to) const noexcept {
-        store(to, std::uint64_t{epoch} | static_cast<std::uint64_t>(aborted.size()) << 32);
+        store(to, std::uint64_t{epoch} | std::uint64_t{is_judgement ? 1u : 0u} << 16 | static_cast<std::uint64_t>(aborted.size()) << 32);
         store(to + 8, static_cast<std::uint64_t>(ends.size()));
         copy_bytes(to + fixed_size, aborted.data(), aborted.size() * sizeof(std::uint16_t));
         std::byte* at = to + ends_at(aborted.size());
@@ -75,6 +78,7 @@ struct transaction_record {
         read.producer_id = load<std::int64_t>(key.data());
         transactional_id = as_text(key.subspan(sizeof producer_id));
         read.epoch = load<std::uint16_t>(value.data());
+        read.is_judgement = load<std::uint16_t>(value.data() + 2) != 0;
         const std::size_t aborted_count = load<std::uint32_t>(value.data() + 4);
         const std::size_t end_count = load<std::uint32_t>(value.data() + 8);
         const std::size_t state_begin = state_at(aborted_count, end_count);  // 2^32 of each are no overflow

@@ -336,7 +336,10 @@ public:
         if (!result.why) {
             result.why = finish_synced();
         }
-        producers_.expire(now, options_.producer_id_expiration);
+        if (now - producers_seen_ >= options_.producer_id_expiration / 16) {
+            producers_.expire(now, options_.producer_id_expiration);
+            producers_seen_ = now;
+        }
         if (!result.why && segments_.last() != producers_home_) {
             write_producers();
         }
@@ -655,6 +658,7 @@ private:
     offset last_durable_ = 0;
     const segment* producers_home_ = nullptr;  // the segment in which producers were written last,
     offset producers_complete_to_ = -1;        // complete for what is below
+    std::chrono::nanoseconds producers_seen_{};  // when those were looked for that have gone
     upkeep_notes notes_;
 };
 

@@ -328,8 +328,8 @@ private:
                     }
                     if (fate == transaction_fate::unknown) {
                         why = {errc::corrupt_record, place_text(source_->name(), *pin_, at_, next_) +
-                                                         ": how the transaction ended that this is a part of cannot be told, since the broker's record of it is "
-                                                         "damaged; with isolation_level read_uncommitted it can be read"};
+                                                         ": how the transaction ended that this is a part of cannot be told, since __transaction_state is "
+                                                         "damaged or missing; with isolation_level read_uncommitted it can be read"};
                         return false;
                     }
                     if (range.count > 0) {

@@ -69,10 +69,10 @@ public:
         }
     }
 
-    /// What was told of them cannot be read: nobody knows how those ended that nothing is known of.
-    void note_damage() {
+    /// Whether what was told of them can be read. If not, nobody knows how those ended that nothing is known of.
+    void set_readable(bool is_readable) {
         const std::scoped_lock guard{mutex_};
-        is_damaged_ = true;
+        is_damaged_ = !is_readable;
     }
 
 private:
