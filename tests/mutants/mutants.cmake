@@ -683,8 +683,8 @@ brook_mutant(failed_commit_remembered
 
 brook_mutant(commits_one_by_one
   FILE broker/committed_offsets.hpp
-  FIND [=[        header.count = static_cast<std::uint32_t>(positions.size());]=]
-  REPLACE [=[        header.count = BROOK_MUTANT(commits_one_by_one) ? 1 : static_cast<std::uint32_t>(positions.size());]=]
+  FIND [=[        const auto count = static_cast<std::uint32_t>(positions.size());]=]
+  REPLACE [=[        const auto count = BROOK_MUTANT(commits_one_by_one) ? 1u : static_cast<std::uint32_t>(positions.size());]=]
   CAUGHT_BY test broker/committed_offsets "a commit is found again, by group, topic and partition, also by the next broker")
 
 brook_mutant(two_brokers_in_a_directory
@@ -706,7 +706,7 @@ brook_mutant(commit_by_who_was_put_out
   FILE broker/group_coordinator.hpp
   FIND [=[        if (member == 0 ? in != nullptr && in->has_members() : in == nullptr || in->find(member) == nullptr) {]=]
   REPLACE [=[        if (BROOK_MUTANT(commit_by_who_was_put_out)) {
-            return offsets_.commit(name, positions);
+            return {};
         }
         if (member == 0 ? in != nullptr && in->has_members() : in == nullptr || in->find(member) == nullptr) {]=]
   CAUGHT_BY test client/group "commits are for what is one's own, and for what is there")
@@ -748,3 +748,114 @@ brook_mutant(forgotten_though_it_commits
   FIND [=[(empty_since > one.last_commit ? empty_since : one.last_commit)]=]
   REPLACE [=[(empty_since > one.last_commit || BROOK_MUTANT(forgotten_though_it_commits) ? empty_since : one.last_commit)]=]
   CAUGHT_BY test client/group "who is assigned partitions keeps its group by committing")
+
+# ---- exactly once ----
+
+brook_mutant(repetition_appended
+  FILE engine/numbering.hpp
+  FIND [=[            if (first < next) {]=]
+  REPLACE [=[            if (first < next && !BROOK_MUTANT(repetition_appended)) {]=]
+  CAUGHT_BY test client/idempotence "a record that is sent again is there once, and its delivery says where")
+
+brook_mutant(lingering_repetition_gathered
+  FILE engine/gathering.hpp
+  FIND [=[        if (*sequence > last) {]=]
+  REPLACE [=[        if (*sequence > last || BROOK_MUTANT(lingering_repetition_gathered)) {]=]
+  CAUGHT_BY test client/idempotence "records that linger are known while they do, and numbers that leave one out end their batch")
+
+brook_mutant(older_producer_goes_on
+  FILE engine/numbering.hpp
+  FIND [=[        if (state_->epoch() != epoch_) [[unlikely]] {]=]
+  REPLACE [=[        if (state_->epoch() != epoch_ && !BROOK_MUTANT(older_producer_goes_on)) [[unlikely]] {]=]
+  CAUGHT_BY test client/idempotence "who comes with a name takes the place of who had it")
+
+brook_mutant(gap_in_a_batch
+  FILE engine/gathering.hpp
+  FIND [=[(sequence && *sequence != first_sequence_ + body_.count()))) {]=]
+  REPLACE [=[(sequence && *sequence != first_sequence_ + body_.count() && !BROOK_MUTANT(gap_in_a_batch)))) {]=]
+  CAUGHT_BY test client/idempotence "records that linger are known while they do, and numbers that leave one out end their batch")
+
+brook_mutant(producers_forgotten_at_opening
+  FILE storage/log.hpp
+  FIND [=[        if ((checkpoint_.flags & format::checkpoint_flag::producers) == 0) {
+            return {};
+        }]=]
+  REPLACE [=[        if ((checkpoint_.flags & format::checkpoint_flag::producers) == 0 || BROOK_MUTANT(producers_forgotten_at_opening)) {
+            return {};
+        }]=]
+  CAUGHT_BY test client/idempotence "a producer with a name goes on where it was, after a close or a kill")
+
+brook_mutant(first_number_without_a_flag
+  FILE storage/log.hpp
+  FIND [=[            flagged.flags |= format::checkpoint_flag::producers;]=]
+  REPLACE [=[            flagged.flags |= BROOK_MUTANT(first_number_without_a_flag) ? 0 : format::checkpoint_flag::producers;]=]
+  CAUGHT_BY test client/idempotence "a producer with a name goes on where it was, after a close or a kill")
+
+brook_mutant(lost_checkpoint_loses_producers
+  FILE storage/recovery.hpp
+  FIND [=[        if (!saved && !bases_.empty()) {]=]
+  REPLACE [=[        if (!saved && !bases_.empty() && !BROOK_MUTANT(lost_checkpoint_loses_producers)) {]=]
+  CAUGHT_BY test client/idempotence "the checkpoint may be lost, and what was remembered is not")
+
+brook_mutant(producers_frame_not_read
+  FILE storage/log.hpp
+  FIND [=[                producers_.decode(newest);]=]
+  REPLACE [=[                if (!BROOK_MUTANT(producers_frame_not_read)) {
+                    producers_.decode(newest);
+                }]=]
+  CAUGHT_BY test client/idempotence "what is remembered of a producer is found however many segments have come since")
+
+brook_mutant(undecided_is_read
+  FILE storage/log_reader.hpp
+  FIND [=[                    if (fate == transaction_fate::open) {
+                        return false;
+                    }]=]
+  REPLACE [=[                    if (fate == transaction_fate::open && !BROOK_MUTANT(undecided_is_read)) {
+                        return false;
+                    }]=]
+  CAUGHT_BY test client/transaction "what is too large for memory is appended before, and readers of committed records wait in front of it")
+
+brook_mutant(aborted_is_read
+  FILE storage/transaction_table.hpp
+  FIND [=[            return is_open ? transaction_fate::open : is_damaged_ ? transaction_fate::unknown : transaction_fate::aborted;]=]
+  REPLACE [=[            return is_open ? transaction_fate::open : is_damaged_ ? transaction_fate::unknown
+                           : BROOK_MUTANT(aborted_is_read) ? transaction_fate::committed : transaction_fate::aborted;]=]
+  CAUGHT_BY test client/transaction "what a process leaves open that is killed is aborted, and what it committed stays")
+
+brook_mutant(failed_epoch_not_told
+  FILE broker/transaction_coordinator.hpp
+  FIND [=[            of.aborted.push_back(in.epoch_);]=]
+  REPLACE [=[            if (!BROOK_MUTANT(failed_epoch_not_told)) {
+                of.aborted.push_back(in.epoch_);
+            }]=]
+  CAUGHT_BY test client/transaction "what a process leaves open that is killed is aborted, and what it committed stays")
+
+brook_mutant(decided_and_nobody_woken
+  FILE storage/log.hpp
+  FIND [=[        appends_.wake();]=]
+  REPLACE [=[        if (!BROOK_MUTANT(decided_and_nobody_woken)) {
+            appends_.wake();
+        }]=]
+  CAUGHT_BY test client/transaction "a poll that waits in front of a transaction is woken when it is decided"
+  HANGS)
+
+brook_mutant(fenced_transaction_commits
+  FILE broker/transaction_coordinator.hpp
+  FIND [=[            case state::fenced:]=]
+  REPLACE [=[            case state::fenced:
+                if (BROOK_MUTANT(fenced_transaction_commits)) {
+                    return {};
+                }]=]
+  CAUGHT_BY test client/transaction "who begins under an id aborts what is open there, and fences who began it")
+
+brook_mutant(transaction_acknowledged_before_its_record
+  FILE broker/transaction_coordinator.hpp
+  FIND [=[        return log().sync();
+    }
+
+    static void note_unsynced]=]
+  REPLACE [=[        return BROOK_MUTANT(transaction_acknowledged_before_its_record) ? failure{} : log().sync();
+    }
+
+    static void note_unsynced]=]
+  CAUGHT_BY test client/transaction "a commit waits for the disk where a topic of it has flush_messages")
