@@ -434,7 +434,7 @@ private:
         std::string transactional_id;
         std::uint16_t epoch = 0;
         std::vector<std::uint16_t> aborted;
-        std::size_t lost = 0;  // of them, found to be so now
+        std::vector<std::uint16_t> lost;  // of them, found to be so now
     };
 
     void replay(std::vector<topic_handle> topics) {
@@ -463,8 +463,8 @@ private:
         }
         std::size_t lost = 0;
         for (told_of_id& one : ids) {
-            lost += one.lost;
-            if (one.lost > 0) {
+            lost += one.lost.size();
+            if (!one.lost.empty()) {
                 judge(one);
             }
             shared_.transactions.commit(one.producer_id, one.epoch, one.aborted);
@@ -486,7 +486,7 @@ private:
             }
             const std::size_t i = count_before(ids.size(), [&](std::size_t k) { return ids[k].producer_id < told->producer_id; });
             if (i == ids.size() || ids[i].producer_id != told->producer_id) {
-                insert_at(ids, i, told_of_id{told->producer_id, std::string{transactional_id}, 0, {}, 0});
+                insert_at(ids, i, told_of_id{told->producer_id, std::string{transactional_id}, 0, {}, {}});
             }
             told_of_id& one = ids[i];
             one.epoch = told->epoch;
@@ -494,11 +494,16 @@ private:
                 add(one.aborted, epoch);
             }
             holder& of = holder_of(transactional_id);
-            of.has_lost = !told->is_judgement && (of.has_lost || !is_reached(*told, topics));  // behind an earlier opening's judgement all is new
-            if (of.has_lost) {
-                one.lost += add(one.aborted, told->epoch) ? 1 : 0;
+            if (told->is_judgement) {  // an earlier opening's: it need not be made again, and what comes behind it is new
+                one.lost.clear();
+                of.has_lost = false;
             } else {
+                of.has_lost = of.has_lost || !is_reached(*told, topics);
+            }
+            if (!of.has_lost) {
                 of.state = told->state;
+            } else if (add(one.aborted, told->epoch)) {
+                one.lost.push_back(told->epoch);
             }
         }
     }
@@ -519,7 +524,7 @@ private:
         if (const failure why = append(of.transactional_id, told)) {
             why.raise();
         }
-        shared_.report({errc::transaction_aborted, "transaction '" + of.transactional_id + "': " + std::to_string(of.lost) +
+        shared_.report({errc::transaction_aborted, "transaction '" + of.transactional_id + "': " + std::to_string(of.lost.size()) +
                                                        " that were committed and not on the disk when the power went are aborted, since a part of them is lost"});
     }
 
