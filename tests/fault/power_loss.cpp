@@ -32,6 +32,7 @@
 
 #include "fault/broker_power.hpp"
 #include "fault/power_oracle.hpp"
+#include "fault/transaction_power.hpp"
 #include "support/disguised_record.hpp"
 #include "support/powerless_platform.hpp"
 #include "support/simulated_disk.hpp"
@@ -89,7 +90,7 @@ struct state_name {
         return {seed >> 61, seed >> 58 & 7, seed >> 39 & 0x7ffff, seed >> 22 & 0x1ffff, seed & 0x3fffff};
     }
 };
-enum : std::uint64_t { kind_short = 1, kind_hasty = 2, kind_long = 3, kind_threads = 4, kind_broker = 5 };
+enum : std::uint64_t { kind_short = 1, kind_hasty = 2, kind_long = 3, kind_threads = 4, kind_broker = 5, kind_transactions = 6 };
 
 /// A log and its users, from its first opening on, over kills and losses of power.
 class log_life {
@@ -410,11 +411,17 @@ public:
         const std::uint64_t start = std::random_device{}();
         const std::uint64_t kind = seconds_ >= 120 ? kind_short : kind_hasty;
         short_ones(kind, 1, 0.05, 0);
-        short_ones(kind, 2, 0.2, start);
-        short_ones(kind, 3, 0.4, start);
-        short_ones(kind, 4, 0.6, start);
+        short_ones(kind, 2, 0.15, start);
+        short_ones(kind, 3, 0.3, start);
+        short_ones(kind, 4, 0.45, start);
         for (std::size_t length = 0; length < 4; ++length) {
-            broker_ones(length, 0.65 + 0.05 * static_cast<double>(length), start);
+            broker_ones(length, 0.5 + 0.04 * static_cast<double>(length), start);
+        }
+        for (std::size_t length = 1; length < 4; ++length) {
+            transaction_ones(length, 0.62 + 0.06 * static_cast<double>(length), start);
+        }
+        for (std::uint64_t i = 0; elapsed() < 0.88 * seconds_ && bad_ == 0; ++i) {
+            transaction_one(i % 2, long_workload << 16 | ((start + i) & 0xffff));
         }
         for (std::uint64_t i = 0; elapsed() < seconds_ && bad_ == 0; ++i) {
             long_one((start + i) & 0x7ffff, i % log_plans.size());
@@ -434,6 +441,8 @@ public:
             threads_one(state_name::of(seed).workload, state_name::of(seed).plan);
         } else if (only_->kind == kind_broker) {
             broker_one(only_->plan, only_->workload);
+        } else if (only_->kind == kind_transactions) {
+            transaction_one(only_->plan, only_->workload);
         }
         return report();
     }
@@ -705,7 +714,13 @@ private:
                 complain(name, problem);
             }
         };
-        broker_crash killed = crash;
+        each_crash(name, crash, judge);
+    }
+
+    /// The kill, and the losses of power.
+    template <class Crash, class Judge>
+    void each_crash(state_name& name, const Crash& crash, const Judge& judge) {
+        Crash killed = crash;
         killed.was_killed = true;
         judge(killed);
         const loss_of_power loss{crash.disk};
@@ -714,11 +729,97 @@ private:
             if (only_ ? only_->state != name.state : !seeded{name.seed()}.one_in(effort_for(name).one_in)) {
                 return;
             }
-            broker_crash lost = crash;
+            Crash lost = crash;
             lost.disk = of.decide(choice);
             lost.power_has_gone = true;
             judge(lost);
         });
+    }
+
+    // ---- transactions ----
+
+    static constexpr std::uint64_t long_workload = 7;  // where a length would be: 4 to 12 steps, as the number says
+
+    [[nodiscard]] static std::vector<transaction_step> transaction_steps(std::uint64_t workload) {
+        std::vector<transaction_step> steps;
+        if (workload >> 16 == long_workload) {
+            seeded random{workload};
+            for (std::uint64_t left = 4 + random.below(9); left != 0; --left) {
+                steps.push_back(static_cast<transaction_step>(random.below(transaction_step_names.size())));
+            }
+        } else {
+            for (std::uint64_t i = 0; i < workload >> 16; ++i) {
+                steps.push_back(static_cast<transaction_step>(workload >> (4 * i) & 15));
+            }
+        }
+        return steps;
+    }
+
+    /// All sequences of `length` steps behind the making of the topics, in an order that depends on `start`.
+    void transaction_ones(std::size_t length, double share, std::uint64_t start) {
+        std::uint64_t count = 2;
+        for (std::size_t i = 0; i < length; ++i) {
+            count *= transaction_step_names.size();
+        }
+        std::uint64_t done = 0;
+        for (; done < count && elapsed() < share * seconds_ && bad_ == 0; ++done) {
+            std::uint64_t number = (start + done * 7'919) % count;
+            const std::uint64_t plan = number % 2;
+            number /= 2;
+            std::uint64_t workload = std::uint64_t{length} << 16;
+            for (std::size_t i = 0; i < length; ++i) {
+                workload |= number % transaction_step_names.size() << (4 * i);
+                number /= transaction_step_names.size();
+            }
+            transaction_one(plan, workload);
+        }
+        transaction_sequences_.first += done;
+        transaction_sequences_.second += count;
+    }
+
+    void transaction_one(std::uint64_t plan, std::uint64_t workload) {
+        state_name name{kind_transactions, plan, workload, 0, 0};
+        std::vector<transaction_crash> crashes;
+        try {
+            transaction_life life{plan == 0 ? 0 : 1, name.seed(), crashes};
+            const auto steps = transaction_steps(workload);
+            for (std::size_t i = 0; i < steps.size(); ++i) {
+                if (i + 1 == steps.size()) {
+                    life.note_crashes();
+                }
+                life.take(steps[i]);
+            }
+        } catch (const error& why) {
+            complain(name, why.what());
+        }
+        for (std::size_t i = 0; i < crashes.size() && bad_ == 0; ++i) {
+            name.point = i;
+            name.state = 0;
+            if (!only_ || only_->point == i) {
+                judge_point(name, crashes[i]);
+            }
+        }
+        points_ += crashes.size();
+        transaction_runs_ += workload >> 16 == long_workload ? 1 : 0;
+    }
+
+    void judge_point(state_name name, const transaction_crash& crash) {
+        transaction_power_oracle oracle{name.plan == 0 ? 0 : 1, figures_};
+        const auto judge = [&](const transaction_crash& what) {
+            if (bad_ != 0 || (only_ && only_->state != name.state)) {
+                return;
+            }
+            if (!only_ && !is_new(what)) {
+                ++figures_.repeated;
+                return;
+            }
+            ++figures_.distinct;
+            ++transaction_states_;
+            if (std::string problem = oracle.judge(what, name.seed(), 1); !problem.empty()) {
+                complain(name, problem);
+            }
+        };
+        each_crash(name, crash, judge);
     }
 
     // ---- states ----
@@ -791,6 +892,9 @@ private:
         }
         if (name.kind == kind_broker) {
             return {1, length < 2 ? 1u : length == 2 ? 4u : 20u};
+        }
+        if (name.kind == kind_transactions) {
+            return {1, length < 2 ? 4u : length == 2 ? 12u : 30u};
         }
         const bool is_hasty = name.kind == kind_hasty;
         switch (length) {
@@ -914,6 +1018,15 @@ private:
         return known_.insert(sum).second;
     }
 
+    [[nodiscard]] bool is_new(const transaction_crash& crash) {
+        std::uint64_t sum = crash.disk.hash() ^ (crash.power_has_gone ? 1 : 2);
+        const auto stir = [&](std::uint64_t word) { sum = format::detail::multiply_fold(sum ^ 0x9e3779b97f4a7c15u, word ^ 0xc2b2ae3d27d4eb4fu); };
+        for (std::size_t id = 0; id < 2; ++id) {
+            stir(crash.known.durable[id] << 32 | crash.known.returned[id] << 16 | crash.known.sent[id]->size());
+        }
+        return known_.insert(sum).second;
+    }
+
     void complain(const state_name& name, const std::string& problem) {
         if (++bad_ > 4) {
             return;
@@ -923,6 +1036,11 @@ private:
             std::printf("a broker, flush_messages %u: ", static_cast<unsigned>(name.plan));
             for (std::uint64_t i = 0; i < name.workload >> 16; ++i) {
                 std::printf("%s; ", broker_step_names[name.workload >> (4 * i) & 15]);
+            }
+        } else if (name.kind == kind_transactions) {
+            std::printf("transactions, flush_messages %u: ", static_cast<unsigned>(name.plan));
+            for (const transaction_step one : transaction_steps(name.workload)) {
+                std::printf("%s; ", transaction_step_names[static_cast<std::size_t>(one)]);
             }
         } else {
             std::printf("segments of %u bytes, flush_messages %lld: ", log_plans[name.plan].segment_bytes,
@@ -950,6 +1068,8 @@ private:
             std::printf(" %llu of %llu,", n(done), n(all));
         }
         std::printf(" with a broker %llu of %llu,", n(broker_sequences_.first), n(broker_sequences_.second));
+        std::printf(" with transactions %llu of %llu and %llu longer ones, %llu states of them,", n(transaction_sequences_.first), n(transaction_sequences_.second),
+                    n(transaction_runs_), n(transaction_states_));
         std::printf(" long runs %llu, %llu of threads; met: kills %llu, torn %llu, garbage %llu, cuts %llu, segments put aside %llu, gaps filled %llu, ends erased %llu, "
                     "failed syncs %llu, rot %llu (%llu with evidence), not durable and lost %llu; bad %llu; %.1f s\n",
                     n(long_runs_), n(thread_runs_), n(f.kills), n(f.torn), n(f.garbage), n(f.cuts), n(f.moved_segments), n(f.filled), n(f.erased), n(f.failed_syncs),
@@ -965,6 +1085,9 @@ private:
     power_figures figures_;
     std::array<std::pair<std::uint64_t, std::uint64_t>, 4> sequences_{};
     std::pair<std::uint64_t, std::uint64_t> broker_sequences_{};
+    std::pair<std::uint64_t, std::uint64_t> transaction_sequences_{};
+    std::uint64_t transaction_runs_ = 0;
+    std::uint64_t transaction_states_ = 0;
     std::uint64_t points_ = 0;
     std::uint64_t long_runs_ = 0;
     std::uint64_t thread_runs_ = 0;
