@@ -9,8 +9,9 @@
 // Workloads: all sequences of up to four steps, each crashed everywhere in its last step (what comes before is the last
 // step of a shorter one); long random ones, with writers that hold claims open; and threads.
 //
-// usage: power_loss [seed]
-//        seed: repeats one state that was told to be bad. BROOK_FAULT_SECONDS: how long it may take, 20 by default.
+// usage: power_loss [seed | transactions]
+//        seed: repeats one state that was told to be bad; transactions: these alone. BROOK_FAULT_SECONDS: how long it may
+//        take, 20 by default.
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -417,16 +418,16 @@ public:
         for (std::size_t length = 0; length < 4; ++length) {
             broker_ones(length, 0.5 + 0.04 * static_cast<double>(length), start);
         }
-        for (std::size_t length = 1; length < 4; ++length) {
-            transaction_ones(length, 0.62 + 0.06 * static_cast<double>(length), start);
-        }
-        for (std::uint64_t i = 0; elapsed() < 0.88 * seconds_ && bad_ == 0; ++i) {
-            transaction_one(i % 2, long_workload << 16 | ((start + i) & 0xffff));
-        }
+        all_transactions(start, 0.62, 0.9);
         for (std::uint64_t i = 0; elapsed() < seconds_ && bad_ == 0; ++i) {
             long_one((start + i) & 0x7ffff, i % log_plans.size());
             threads_one((start + i) & 0x7ffff, i % log_plans.size());
         }
+        return report();
+    }
+
+    [[nodiscard]] bool run_transactions() {
+        all_transactions(std::random_device{}(), 0, 1);
         return report();
     }
 
@@ -753,6 +754,17 @@ private:
             }
         }
         return steps;
+    }
+
+    /// `from`, `to`: of the time.
+    void all_transactions(std::uint64_t start, double from, double to) {
+        constexpr double shares[] = {0.1, 0.25, 0.6};
+        for (std::size_t length = 1; length < 4; ++length) {
+            transaction_ones(length, from + (to - from) * shares[length - 1], start);
+        }
+        for (std::uint64_t i = 0; elapsed() < to * seconds_ && bad_ == 0; ++i) {
+            transaction_one(i % 2, long_workload << 16 | ((start + i) & 0xffff));
+        }
     }
 
     /// All sequences of `length` steps behind the making of the topics, in an order that depends on `start`.
@@ -1101,6 +1113,9 @@ int main(int count, char** arguments) {
     try {
         const char* const given = std::getenv("BROOK_FAULT_SECONDS");
         campaign all{given != nullptr && std::atof(given) > 0 ? std::atof(given) : 20};
+        if (count > 1 && std::string_view{arguments[1]} == "transactions") {
+            return all.run_transactions() ? 0 : 1;
+        }
         return (count > 1 ? all.repeat(std::strtoull(arguments[1], nullptr, 0)) : all.run()) ? 0 : 1;
     } catch (const std::exception& error) {
         std::printf("BAD  %s\n", error.what());
