@@ -413,16 +413,19 @@ private:
             }
         }
         for (const transaction_part& part : in.parts_) {
-            bool is_there = part.end < 0;
-            for (transaction_part& known : of.unsynced) {
-                if (&known.log() == &part.log()) {
-                    known.end = part.end > known.end ? part.end : known.end;
-                    is_there = true;
-                }
+            note_unsynced(of, part);
+        }
+    }
+    static void note_unsynced(holder& of, const transaction_part& part) {
+        bool is_there = part.end < 0;
+        for (transaction_part& known : of.unsynced) {
+            if (&known.log() == &part.log()) {
+                known.end = part.end > known.end ? part.end : known.end;
+                is_there = true;
             }
-            if (!is_there) {
-                of.unsynced.push_back(part);
-            }
+        }
+        if (!is_there) {
+            of.unsynced.push_back(part);
         }
     }
 
@@ -498,7 +501,7 @@ private:
                 one.lost.clear();
                 of.has_lost = false;
             } else {
-                of.has_lost = of.has_lost || !is_reached(*told, topics);
+                of.has_lost = of.has_lost || !is_reached(*told, topics, of);
             }
             if (!of.has_lost) {
                 of.state = told->state;
@@ -539,16 +542,20 @@ private:
         return count_before(topics.size(), [&](std::size_t i) { return std::memcmp(topics[i]->meta.id.data(), id.data(), id.size()) < 0; });
     }
 
-    /// Each log still has what the transaction ends with in it. A topic that has gone is asked for nothing.
-    [[nodiscard]] static bool is_reached(const transaction_record& told, const std::vector<topic_handle>& topics) {
+    /// Each log still has what the transaction ends with in it. A topic that has gone is asked for nothing. What is there may
+    /// have been written by a process that was killed, and not be on the disk: a later transaction must not rely on it.
+    [[nodiscard]] static bool is_reached(const transaction_record& told, const std::vector<topic_handle>& topics, holder& of) {
         for (const transaction_end& end : told.ends) {
             const std::size_t i = place_of(topics, end.topic);
             if (i == topics.size() || topics[i]->meta.id != end.topic || end.partition < 0 || end.partition >= topics[i]->partition_count()) {
                 continue;
             }
             storage::log& log = topics[i]->partition(end.partition);
-            if (end.end > log.durable_offset() && !log.has_frame(end.end, end.leader_epoch, end.checksum)) {
-                return false;
+            if (end.end > log.durable_offset()) {
+                if (!log.has_frame(end.end, end.leader_epoch, end.checksum)) {
+                    return false;
+                }
+                note_unsynced(of, {topics[i], end.partition, 0, end.end});
             }
         }
         return true;
