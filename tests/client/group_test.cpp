@@ -360,6 +360,8 @@ TEST_CASE("a group that a broker left with its members is forgotten no sooner th
     const bool was_empty_before = GENERATE(false, true);
     if (was_empty_before) {
         one.reset();
+        CHECK(here.has_group());
+        here.pass(1min);
         CHECK(here.has_group());  // notes that it has none
         one.emplace(here.member());
     }
@@ -372,6 +374,30 @@ TEST_CASE("a group that a broker left with its members is forgotten no sooner th
     here.pass(7 * 24h);
     CHECK_FALSE(here.has_group());
     one.reset();
+}
+
+TEST_CASE("who only comes and goes leaves no note of it", "[client][group][retention]") {
+    aging_world here;
+    { here.member().commit(); }
+    const auto written = [&] { return brook::detail::access::core(*here.broker)->offsets().topic()->partition(0).log_end_offset(); };
+    const offset before = written();
+    here.open();
+    for (int i = 0; i < 3; ++i) {
+        CHECK(here.has_group());
+        here.pass(59s);
+        CHECK(here.has_group());
+        static_cast<void>(here.member());
+    }
+    CHECK(written() == before);
+    CHECK(here.has_group());
+    here.pass(1min);
+    CHECK(here.has_group());
+    CHECK(written() == before + 1);
+    here.pass(1h);
+    CHECK(here.has_group());
+    CHECK(written() == before + 1);
+    static_cast<void>(here.member());
+    CHECK(written() == before + 2);  // taken back
 }
 
 TEST_CASE("a static member that is away keeps what its group has committed", "[client][group][retention]") {

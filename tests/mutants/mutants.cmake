@@ -737,9 +737,9 @@ brook_mutant(commit_noted_for_every_topic
 
 brook_mutant(empty_while_it_has_members
   FILE broker/group_coordinator.hpp
-  FIND [=[            static_cast<void>(offsets_.note_empty(name, std::nullopt));]=]
+  FIND [=[            static_cast<void>(offsets_.note_members(name));]=]
   REPLACE [=[            if (!BROOK_MUTANT(empty_while_it_has_members)) {
-                static_cast<void>(offsets_.note_empty(name, std::nullopt));
+                static_cast<void>(offsets_.note_members(name));
             }]=]
   CAUGHT_BY test client/group "a group that a broker left with its members is forgotten no sooner than it could have come back")
 

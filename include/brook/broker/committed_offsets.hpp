@@ -91,7 +91,8 @@ public:
     struct age {
         std::string group;
         timestamp last_commit{};
-        std::optional<timestamp> empty_since{};  ///< nullopt: it has members, or nobody has noted yet that it has none
+        std::optional<timestamp> empty_since{};  ///< nullopt: it has members, or nobody has seen yet that it has none
+        bool is_noted = false;                   ///< on the disk, too
     };
 
     /// Of all groups that have committed something, by name.
@@ -99,25 +100,43 @@ public:
         const std::scoped_lock guard{mutex_};
         std::vector<age> all;
         for (const auto& one : groups_) {
-            all.push_back({one.group, time_of(one.last_commit), one.empty_since ? std::optional{time_of(*one.empty_since)} : std::nullopt});
+            all.push_back({one.group, time_of(one.last_commit), one.empty_since ? std::optional{time_of(*one.empty_since)} : std::nullopt, one.is_noted});
         }
         return all;
     }
 
-    /// Notes since when a group has had no members; nullopt: it has some. Of a group that has committed nothing there is
-    /// nothing to note.
+    /// A group that has committed something has had no members since then.
+    void set_empty(std::string_view group, timestamp since) {
+        const std::scoped_lock guard{mutex_};
+        if (const std::size_t i = place_of(group); is_at(i, group)) {
+            groups_[i].empty_since = since.time_since_epoch().count();
+        }
+    }
+
+    /// Writes that down.
     /// Errors    as `commit`.
-    [[nodiscard]] failure note_empty(std::string_view group, std::optional<timestamp> since) {
+    [[nodiscard]] failure note_empty(std::string_view group) {
         const std::scoped_lock guard{mutex_};
         const std::size_t i = place_of(group);
-        if (!is_at(i, group) || groups_[i].empty_since.has_value() == since.has_value()) {
+        if (!is_at(i, group) || !groups_[i].empty_since || groups_[i].is_noted) {
             return {};
         }
-        const committed_position told{{}, no_partition, since ? since->time_since_epoch().count() : 0};
-        failure why = append(group, {told}, !since);
-        if (!why) {
-            groups_[i].empty_since = since ? std::optional{told.next} : std::nullopt;
+        failure why = append(group, {{{}, no_partition, *groups_[i].empty_since}}, false);
+        groups_[i].is_noted = !why;
+        return why;
+    }
+
+    /// It has members; where something else is written down, that is taken back.
+    /// Errors    as `commit`.
+    [[nodiscard]] failure note_members(std::string_view group) {
+        const std::scoped_lock guard{mutex_};
+        const std::size_t i = place_of(group);
+        if (!is_at(i, group)) {
+            return {};
         }
+        groups_[i].empty_since.reset();
+        failure why = groups_[i].is_noted ? append(group, {{{}, no_partition}}, true) : failure{};
+        groups_[i].is_noted = groups_[i].is_noted && why;
         return why;
     }
 
@@ -130,7 +149,7 @@ public:
             return {};
         }
         std::vector<committed_position> all = groups_[i].positions;
-        if (groups_[i].empty_since) {
+        if (groups_[i].is_noted) {
             all.push_back({{}, no_partition});
         }
         failure why = append(group, all, true);
@@ -289,6 +308,7 @@ private:
         std::vector<committed_position> positions;  // by topic and partition
         std::int64_t last_commit = 0;               // when, in nanoseconds
         std::optional<std::int64_t> empty_since{};  // likewise
+        bool is_noted = false;                      // on the disk, too
     };
 
     [[nodiscard]] static timestamp time_of(std::int64_t nanoseconds) noexcept { return timestamp{std::chrono::nanoseconds{nanoseconds}}; }
@@ -312,6 +332,7 @@ private:
         if (latest.partition == no_partition) {
             if (is_at(i, group)) {
                 groups_[i].empty_since = latest.next;
+                groups_[i].is_noted = true;
             }
             return;
         }
@@ -335,6 +356,7 @@ private:
         }
         if (which.partition == no_partition) {
             groups_[i].empty_since.reset();
+            groups_[i].is_noted = false;
             return;
         }
         std::vector<committed_position>& positions = groups_[i].positions;

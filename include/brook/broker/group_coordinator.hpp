@@ -103,7 +103,7 @@ public:
                                                                    std::string{in.members().front()->options.assignor->name()} + ", and this consumer wants " +
                                                                    std::string{options.assignor->name()});
             }
-            static_cast<void>(offsets_.note_empty(name, std::nullopt));  // where it cannot be noted upkeep tries again
+            static_cast<void>(offsets_.note_members(name));  // where it cannot be noted upkeep tries again
             seat.id = ++last_member_;
             seat.shared = in.join(seat.id, options, std::move(topics), now());
         });
@@ -290,14 +290,19 @@ public:
             const timestamp wall = shared_.platform.now();
             for (const auto& one : offsets_.ages()) {
                 if (find(one.group) != nullptr) {
-                    static_cast<void>(offsets_.note_empty(one.group, std::nullopt));
+                    static_cast<void>(offsets_.note_members(one.group));
                     continue;
                 }
-                static_cast<void>(offsets_.note_empty(one.group, wall));  // where it cannot be noted it is tried again
                 const timestamp empty_since = one.empty_since.value_or(wall);
+                offsets_.set_empty(one.group, empty_since);
                 const std::chrono::nanoseconds left = retention - (wall - (empty_since > one.last_commit ? empty_since : one.last_commit));
                 if (left.count() > 0) {
                     next = next && *next < left ? *next : left;
+                    const std::chrono::nanoseconds until_noted = noted_after - (wall - empty_since);
+                    if (!one.is_noted && (until_noted.count() > 0 || offsets_.note_empty(one.group))) {
+                        const auto again = until_noted.count() > 0 ? until_noted : noted_after;
+                        next = *next < again ? *next : again;
+                    }
                 } else if (failure why = offsets_.forget(one.group)) {
                     next = longest_without_look;
                     problems.push_back(std::move(why));
@@ -318,6 +323,7 @@ public:
 
 private:
     static constexpr std::chrono::hours longest_without_look{1};  // the clock may be set
+    static constexpr std::chrono::minutes noted_after{1};         // who only comes and goes writes nothing
 
     /// Somebody has committed: where that is no member, there is a group without members.
     void look_at_ages(group::member_id member) noexcept {

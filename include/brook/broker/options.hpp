@@ -65,9 +65,9 @@ struct broker_options {
     bool allow_unsafe_filesystem = false;
 
     /// How long what a group has committed is kept when it has no members: from the time when upkeep saw the last of them
-    /// gone, or from its last commit where that is later; who is assigned partitions keeps a group by committing. That it
-    /// has none is noted beside its commits, so that the time goes on while no broker runs; a group that was killed with its
-    /// members counts from when upkeep next finds it. nullopt: for ever [offsets.retention.minutes].
+    /// gone, or from its last commit where that is later; who is assigned partitions keeps a group by committing. When it
+    /// has had none for a minute that is noted beside its commits, and the time goes on while no broker runs. Where nothing
+    /// is noted, as after a kill, it counts from when upkeep finds the group. nullopt: for ever [offsets.retention.minutes].
     std::optional<std::chrono::nanoseconds> offsets_retention = std::chrono::days{7};
 
     os::platform* platform = nullptr;  ///< null: this system. Tests hand in one that fails, forgets or lies
