@@ -41,7 +41,7 @@ public:
     }
 
     /// Whether a record of this time can be told from the batch's: the number between them may be too large.
-    [[nodiscard]] bool spans(std::optional<std::int64_t> timestamp) const noexcept { return delta_of(timestamp).has_value(); }
+    [[nodiscard]] bool spans(const std::optional<std::int64_t>& timestamp) const noexcept { return delta_of(timestamp).has_value(); }
 
     void reserve(std::size_t record_bytes) { records_.reserve(record_bytes); }
 
@@ -50,7 +50,7 @@ public:
     ///
     /// Requires  spans(timestamp), but for the first.
     template <class WriteKey, class WriteValue, class BeginBatch>
-    void add(const format::record_sizes& sizes, std::optional<std::int64_t> timestamp, const WriteKey& write_key, const WriteValue& write_value,
+    void add(const format::record_sizes& sizes, const std::optional<std::int64_t>& timestamp, const WriteKey& write_key, const WriteValue& write_value,
              bytes headers, const BeginBatch& begin_batch) {
         const std::size_t before = records_.size();
         records_.resize(before + static_cast<std::size_t>(format::entry_bytes(sizes)));
@@ -103,13 +103,13 @@ public:
     }
 
 private:
-    [[nodiscard]] std::optional<std::int64_t> delta_of(std::optional<std::int64_t> timestamp) const noexcept {
+    [[nodiscard]] std::optional<std::int64_t> delta_of(const std::optional<std::int64_t>& timestamp) const noexcept {
         std::int64_t delta = 0;
         const bool is_too_far = timestamp && __builtin_sub_overflow(*timestamp, base_timestamp_, &delta);
         return is_too_far ? std::nullopt : std::optional{delta};
     }
 
-    void note_detail(std::optional<std::int64_t> timestamp, std::uint32_t headers) {
+    void note_detail(const std::optional<std::int64_t>& timestamp, std::uint32_t headers) {
         const std::int64_t delta = *delta_of(timestamp);
         if (details_.empty() && delta == 0 && headers == 0) {
             return;

@@ -46,7 +46,7 @@ public:
     [[nodiscard]] const std::string& transactional_id() const noexcept { return handle_->transactional_id(); }
 
     template <class WriteKey, class WriteValue>
-    void send(const embedded_topic& topic, std::int32_t partition, const format::record_sizes& sizes, std::optional<std::int64_t> timestamp,
+    void send(const embedded_topic& topic, std::int32_t partition, const format::record_sizes& sizes, const std::optional<std::int64_t>& given,
               const WriteKey& write_key, const WriteValue& write_value, bytes headers) {
         require_open();
         topic_lanes& there = lanes_of(topic);
@@ -56,9 +56,8 @@ public:
             throw_error(errc::record_too_large, to.log->name().text() + ": " + std::to_string(size) + " bytes, and a segment holds " +
                                                     std::to_string(to.log->largest_frame()) + " with their frame; raise the topic's segment_bytes or send less at once");
         }
-        if (to.log->options().is_append_time) {
-            timestamp.reset();  // the log's own time counts
-        }
+        const std::optional<std::int64_t> not_given;
+        const auto& timestamp = to.log->options().is_append_time ? not_given : given;  // else the log's own time counts
         if (!to.body.empty() && (to.body.record_bytes() + size > most_kept || to.body.frame_bytes_with(size) > to.log->largest_frame() ||
                                  to.body.count() == batch_body::most_records || !to.body.spans(timestamp))) {
             append_or_abort(there, to);
