@@ -60,8 +60,8 @@ public:
             write_value(layout.value);
             if (count_ == 0) {
                 base_timestamp_ = begin_batch();
-                if (timestamp && !spans(timestamp)) {
-                    base_timestamp_ = *timestamp;  // centuries away
+                if (!spans(timestamp)) {
+                    base_timestamp_ = timestamp.value_or(base_timestamp_);  // centuries away
                 }
             }
             note_detail(timestamp, sizes.headers);
@@ -105,7 +105,7 @@ public:
 private:
     [[nodiscard]] std::optional<std::int64_t> delta_of(const std::optional<std::int64_t>& timestamp) const noexcept {
         std::int64_t delta = 0;
-        const bool is_too_far = timestamp && __builtin_sub_overflow(*timestamp, base_timestamp_, &delta);
+        const bool is_too_far = __builtin_sub_overflow(timestamp.value_or(base_timestamp_), base_timestamp_, &delta);
         return is_too_far ? std::nullopt : std::optional{delta};
     }
 
