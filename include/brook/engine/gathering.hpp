@@ -133,7 +133,7 @@ public:
     ///
     /// Requires  has_room_for(sizes).
     template <class WriteKey, class WriteValue, class MakeBatch>
-    [[nodiscard]] added add(const format::record_sizes& sizes, std::optional<std::int64_t> timestamp, std::optional<std::int64_t> sequence,
+    [[nodiscard]] added add(const format::record_sizes& sizes, const std::optional<std::int64_t>& given, std::optional<std::int64_t> sequence,
                             const WriteKey& write_key,
                             const WriteValue& write_value, bytes headers, std::chrono::nanoseconds linger, const MakeBatch& make_batch, filled& full,
                             unneeded* skipped = nullptr) {
@@ -143,9 +143,8 @@ public:
             return place;
         }
         const std::uint64_t size = format::entry_bytes(sizes);
-        if (log_.options().is_append_time) {
-            timestamp.reset();  // the log's own time counts
-        }
+        const std::optional<std::int64_t> not_given;
+        const auto& timestamp = log_.options().is_append_time ? not_given : given;  // else the log's own time counts
         if (!body_.empty() && (body_.record_bytes() + size > batch_size_ || body_.frame_bytes_with(size) > log_.largest_frame() ||
                                body_.count() == batch_body::most_records || !body_.spans(timestamp) || (sequence && *sequence != first_sequence_ + body_.count()))) {
             full[0] = append();
