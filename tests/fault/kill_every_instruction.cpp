@@ -11,6 +11,7 @@
 //
 // usage: kill_every_instruction [seconds] [seed] [scenario]
 //        seconds, or BROOK_FAULT_SECONDS: how long; every instruction of every scenario is visited all the same.
+//        scenario: a part of the names of those to visit; then no thread is held.
 // Exit status 77: this machine does not let a process trace its child.
 #include <fcntl.h>
 #include <sched.h>
@@ -40,6 +41,7 @@
 
 #include "fault/broker_oracle.hpp"
 #include "fault/crash_oracle.hpp"
+#include "fault/transaction_oracle.hpp"
 #include "support/directory_watch.hpp"
 #include "support/disguised_record.hpp"
 #include "support/log_anatomy.hpp"
@@ -61,8 +63,8 @@ constexpr std::uint32_t with_spare = 68 * kib;  // only segments above the first
 /// Lives in the child, which never runs its destructor.
 class session {
 public:
-    session(os::platform& platform, const std::string& directory, storage::log_options options, progress& told)
-        : path{directory}, platform_{platform}, options_{options}, told_{told} {}
+    session(os::platform& platform, const std::string& directory, storage::log_options options, progress& told, transaction_progress& committed)
+        : path{directory}, platform_{platform}, options_{options}, told_{told}, committed_{committed} {}
 
     void open() {
         log_ = new open_partition{platform_, path, options_};  // an earlier one is left as a dead process leaves it
@@ -129,6 +131,33 @@ public:
         told_.commit_acked.store(told_.commit_begun.load());
     }
 
+    // ---- and with transactions ----
+
+    void open_house() { house_ = new clearing_house{platform_, path, options_.flush_messages}; }
+    void furnish() {
+        open_house();
+        house_->furnish();
+    }
+
+    void run(transaction_step kind) {
+        const std::uint32_t number = committed_.acked.load();
+        const sent_transaction made = house_->plan(kind, 0, number + 1);
+        const bool commits = kind != transaction_step::aborted;
+        if (commits) {
+            committed_.sent[number] = made;
+            committed_.begun.store(number + 1);
+        }
+        house_->run(made, 0, commits);
+        committed_.acked.store(number + (commits ? 1 : 0));
+    }
+
+    void send_number() {
+        const std::uint64_t number = committed_.numbers_acked.load();
+        committed_.numbers_begun.store(number + 1);
+        house_->send_number(number);
+        committed_.numbers_acked.store(number + 1);
+    }
+
     void wait_durable() {
         begin();
         demand(!log().sync());
@@ -175,17 +204,22 @@ private:
     os::platform& platform_;
     storage::log_options options_;
     progress& told_;
+    transaction_progress& committed_;
     open_partition* log_ = nullptr;
     journal* journal_ = nullptr;
+    clearing_house* house_ = nullptr;
 };
+
+enum class floor { log, broker, transactions };
 
 struct scenario {
     const char* name;
     storage::log_options options;
     std::function<void(session&)> prepare;  ///< at full speed
     std::function<void(session&)> work;     ///< step by step
-    bool with_broker = false;
+    enum floor floor = floor::log;
     bool by_stores = false;  ///< stops at stores and calls alone: much reading lies between them
+    std::uint64_t one_in = 1;  ///< of its states that are looked at: where most are bytes on their way
 };
 
 void nothing(session&) {}
@@ -281,17 +315,17 @@ std::vector<scenario> all_scenarios() {
          [](session& s) { s.open(); s.append(8, 1); }},
         {"open after a kill: the next segment has no name yet", spare,
          [](session& s) { s.open(); s.append(100); s.upkeep(1); session::demand(!s.log().roll()); s.append(65'000); },
-         [](session& s) { s.open(); s.append(8, 1); }, false, true},
+         [](session& s) { s.open(); s.append(8, 1); }, floor::log, true},
         {"open after a kill: a spare", spare, [](session& s) { s.open(); s.append(65'000); s.upkeep(1); },
-         [](session& s) { s.open(); s.append(8, 1); }, false, true},
+         [](session& s) { s.open(); s.append(8, 1); }, floor::log, true},
 
-        {"broker: open an empty directory, make a topic", small, nothing, [](session& s) { s.open_broker(); }, true},
+        {"broker: open an empty directory, make a topic", small, nothing, [](session& s) { s.open_broker(); }, floor::broker},
         {"broker: send, poll, commit, twice", small, [](session& s) { s.open_broker(); s.send(10); s.poll_and_commit(); },
-         [](session& s) { s.send(100); s.poll_and_commit(); s.send(5); s.poll_and_commit(); }, true},
+         [](session& s) { s.send(100); s.poll_and_commit(); s.send(5); s.poll_and_commit(); }, floor::broker},
         {"broker: send and wait for the disk, upkeep", durable, [](session& s) { s.open_broker(); s.send(10); },
-         [](session& s) { s.send(100); s.poll_and_commit(); s.users().broker().maintain(); }, true},
+         [](session& s) { s.send(100); s.poll_and_commit(); s.users().broker().maintain(); }, floor::broker},
         {"broker: close", small, [](session& s) { s.open_broker(); s.send(10); s.poll_and_commit(); s.send(7); },
-         [](session& s) { s.close_broker(); }, true},
+         [](session& s) { s.close_broker(); }, floor::broker},
         {"broker: open after a kill", small,
          [](session& s) {
              s.open_broker();
@@ -300,7 +334,20 @@ std::vector<scenario> all_scenarios() {
              s.send(4'000);
              s.send(4'000);
          },
-         [](session& s) { s.open_broker(); s.poll_and_commit(); }, true, true},
+         [](session& s) { s.open_broker(); s.poll_and_commit(); }, floor::broker, true},
+
+        {"transactions: the first one", small, [](session& s) { s.furnish(); }, [](session& s) { s.run(transaction_step::whole); }, floor::transactions},
+        {"transactions: two topics, offsets, a state", small, [](session& s) { s.furnish(); s.run(transaction_step::whole); },
+         [](session& s) { s.run(transaction_step::whole); s.run(transaction_step::state_only); }, floor::transactions},
+        {"transactions: an abort, and one behind it", small, [](session& s) { s.furnish(); s.run(transaction_step::aborted); },
+         [](session& s) { s.run(transaction_step::right_only); }, floor::transactions},
+        {"transactions: on the disk", durable, [](session& s) { s.furnish(); s.run(transaction_step::whole); },
+         [](session& s) { s.run(transaction_step::whole); }, floor::transactions},
+        {"transactions: open after a kill, a large one", small,
+         [](session& s) { s.furnish(); s.run(transaction_step::whole); s.run(transaction_step::aborted); },
+         [](session& s) { s.open_house(); s.run(transaction_step::large); }, floor::transactions, true, 40},
+        {"transactions: the first record with a number", small, [](session& s) { s.furnish(); },
+         [](session& s) { s.send_number(); s.send_number(); }, floor::transactions},
     };
 }
 
@@ -339,20 +386,24 @@ public:
         scenario_ = what.name;
         watchdog_.still_alive(what.name);
         told_.reset();
+        committed_.reset();
         empty_directory(live_);
         relocated_platform platform;
-        session in_child{platform, live_, what.options, *told_};
+        session in_child{platform, live_, what.options, *told_, *committed_};
         double nested_seconds = 0;
         const auto judge_state = [&](const directory_watch& live) {
+            if (random_() % what.one_in != 0) {
+                return;
+            }
             ++totals_.states;
             judge_copy(live, image_, platform, what, crash::kill, crash::kill);
-            if (totals_.states % 4 == 0 && !what.with_broker) {
+            if (totals_.states % 4 == 0 && what.floor == floor::log) {
                 judge_copy(live, image_, platform, what, crash::power_loss, crash::power_loss);
             }
             if (store_trap::is_supported && random_() % nested_every == 0 && nested_seconds < seconds_ / 60) {
                 nested_seconds -= elapsed();
                 recover_by_stores(live, platform, what, crash::kill);
-                if (!what.with_broker) {
+                if (what.floor == floor::log) {
                     recover_by_stores(live, platform, what, crash::power_loss);
                 }
                 nested_seconds += elapsed();
@@ -361,7 +412,7 @@ public:
         if (what.by_stores && store_trap::is_supported) {
             session::in_a_process_that_dies([&] { what.prepare(in_child); });
             follow_stores(live_, platform, judge_state, [&](os::platform& trapping) {
-                session stopping{trapping, live_, what.options, *told_};
+                session stopping{trapping, live_, what.options, *told_, *committed_};
                 what.work(stopping);
             });
             return true;
@@ -404,7 +455,7 @@ private:
         if (watch.has_changed()) {
             visit(watch);
         }
-        std::uint64_t acked = told_->answers();
+        std::uint64_t acked = answers();
         while (child.is_running() && !told_->is_done.load() && !is_hopeless()) {
             const bool is_call = child.is_at_system_call();
             if (!child.step()) {
@@ -415,9 +466,9 @@ private:
             if (is_call) {
                 watch.rescan();
             }
-            const bool has_answered = told_->answers() != acked;
+            const bool has_answered = answers() != acked;
             if (watch.has_changed() || has_answered) {
-                acked = told_->answers();
+                acked = answers();
                 visit(watch);
             }
         }
@@ -431,13 +482,13 @@ private:
     template <class Visit, class Work>
     void follow_stores(const std::string& path, const relocated_platform& platform, const Visit& visit, const Work& work) {
         directory_watch watch{path};
-        std::uint64_t answers = told_->answers();
+        std::uint64_t known = answers();
         static_cast<void>(watch.has_changed());
         store_trap child{platform, work};
         while (!is_hopeless() && child.step()) {
             watch.rescan();
-            if (watch.has_changed() || told_->answers() != answers) {
-                answers = told_->answers();
+            if (watch.has_changed() || answers() != known) {
+                known = answers();
                 visit(watch);
             }
         }
@@ -453,12 +504,13 @@ private:
         relocated_platform platform;
         live.copy_to(target, copy_as == crash::kill ? &seen_by : nullptr, &platform);
         if (copy_as == crash::kill) {
-            totals_.marks += dissect(what.with_broker ? target + "/topics/" + journal_name + "/0" : target).marks;
+            totals_.marks += dissect(what.floor == floor::log ? target : target + "/topics/" + (what.floor == floor::broker ? journal_name : "left") + "/0").marks;
         } else {
             ++totals_.power_losses;
         }
-        const outcome result = what.with_broker ? broker_oracle{*told_}.judge(platform, target)
-                                                : crash_oracle{*told_, what.options}.judge(platform, target, kind);
+        const outcome result = what.floor == floor::log      ? crash_oracle{*told_, what.options}.judge(platform, target, kind)
+                               : what.floor == floor::broker ? broker_oracle{*told_}.judge(platform, target)
+                                                             : transaction_oracle{*committed_}.judge(platform, target);
         totals_.fillers += result.fillers;
         totals_.erased += result.erased_bytes != 0 ? 1 : 0;
         totals_.finished_rolls += result.finished_rolls;
@@ -480,12 +532,14 @@ private:
             judge_copy(image, nested_, platform, what, kind, crash::kill);
         };
         follow_stores(image_, platform, judge_state, [&](os::platform& trapping) {
-            session opener{trapping, image_, what.options, *told_};
-            what.with_broker ? opener.open_broker() : opener.open();
+            session opener{trapping, image_, what.options, *told_, *committed_};
+            what.floor == floor::log ? opener.open() : what.floor == floor::broker ? opener.open_broker() : opener.open_house();
             ::_exit(0);
         });
         nesting_ = "";
     }
+
+    [[nodiscard]] std::uint64_t answers() const noexcept { return told_->answers() + committed_->answers(); }
 
     static constexpr std::uint64_t most_complaints = 12;
 
@@ -505,6 +559,7 @@ private:
     const std::string image_;
     const std::string nested_;
     shared_object<progress> told_;
+    shared_object<transaction_progress> committed_;
     struct stage {
         std::atomic<pid_t> thread[2]{};    ///< to be held
         std::atomic<bool> is_held[2]{};    ///< they may stop themselves now
@@ -541,7 +596,7 @@ bool campaign::hold(const scenario& what, std::span<const std::uint64_t> steps, 
     stage_.reset();
     empty_directory(live_);
     relocated_platform platform;
-    session in_child{platform, live_, what.options, *told_};
+    session in_child{platform, live_, what.options, *told_, *committed_};
     const pid_t child = fork_child();
     if (child == 0) {
         die_with_parent();
@@ -709,6 +764,9 @@ int run(int count, char** arguments) {
                             [](session& s) { s.append_all(std::array<std::uint32_t, 4>{1, 100, 0, 33}); }};
     const scenario syncing{"sync while another appends", {.segment_bytes = small_segment, .flush_messages = 1},
                            [](session& s) { s.open(); s.append(10, 3); }, [](session& s) { s.wait_durable(); }};
+    if (!only.empty()) {
+        return report(all, false) ? 0 : 1;
+    }
     for (const scenario* what : {&lone, &gathered}) {
         std::uint64_t steps = 0;
         const double since = all.elapsed();
@@ -726,7 +784,7 @@ int run(int count, char** arguments) {
         static_cast<void>(all.hold(lone, std::array{a, b}, round % 2 == 1));
         static_cast<void>(all.hold(round % 2 == 0 ? rolling : syncing, std::array{all.random()() % 12'000}, round % 3 == 0));
     }
-    return report(all, only.empty()) ? 0 : 1;
+    return report(all, true) ? 0 : 1;
 }
 
 }  // namespace
