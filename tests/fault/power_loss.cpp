@@ -85,10 +85,11 @@ struct state_name {
     std::uint64_t workload = 0;  ///< 19 bits
     std::uint64_t point = 0;     ///< 17 bits
     std::uint64_t state = 0;     ///< 22 bits
+    bool is_last = false;        ///< of the points of its workload; not in the number
 
     [[nodiscard]] std::uint64_t seed() const noexcept { return kind << 61 | plan << 58 | workload << 39 | point << 22 | state; }
     [[nodiscard]] static state_name of(std::uint64_t seed) noexcept {
-        return {seed >> 61, seed >> 58 & 7, seed >> 39 & 0x7ffff, seed >> 22 & 0x1ffff, seed & 0x3fffff};
+        return {seed >> 61, seed >> 58 & 7, seed >> 39 & 0x7ffff, seed >> 22 & 0x1ffff, seed & 0x3fffff, false};
     }
 };
 enum : std::uint64_t { kind_short = 1, kind_hasty = 2, kind_long = 3, kind_threads = 4, kind_broker = 5, kind_transactions = 6 };
@@ -672,7 +673,7 @@ private:
     }
 
     void broker_one(std::uint64_t plan, std::uint64_t workload) {
-        state_name name{kind_broker, plan, workload, 0, 0};
+        state_name name{kind_broker, plan, workload, 0, 0, false};
         std::vector<broker_crash> crashes;
         try {
             broker_life life{plan == 0 ? 0 : 1, name.seed(), crashes};
@@ -758,7 +759,15 @@ private:
 
     /// `from`, `to`: of the time.
     void all_transactions(std::uint64_t start, double from, double to) {
-        constexpr double shares[] = {0.1, 0.25, 0.6};
+        constexpr double shares[] = {0.2, 0.35, 0.65};
+        using enum transaction_step;
+        // What is told here is what went wrong once, or nearly: on the disk behind what is not, and in the place of what is lost.
+        constexpr transaction_step telling[][3] = {{right_only, kill, whole}, {right_only, reopen, large}, {whole, reboot, state_only}, {rival, reboot, plain}};
+        for (const auto& [first, second, third] : telling) {
+            if (bad_ == 0 && elapsed() < (from + (to - from) * shares[0]) * seconds_) {
+                transaction_one(1, std::uint64_t{3} << 16 | static_cast<std::uint64_t>(third) << 8 | static_cast<std::uint64_t>(second) << 4 | static_cast<std::uint64_t>(first));
+            }
+        }
         for (std::size_t length = 1; length < 4; ++length) {
             transaction_ones(length, from + (to - from) * shares[length - 1], start);
         }
@@ -790,7 +799,7 @@ private:
     }
 
     void transaction_one(std::uint64_t plan, std::uint64_t workload) {
-        state_name name{kind_transactions, plan, workload, 0, 0};
+        state_name name{kind_transactions, plan, workload, 0, 0, false};
         std::vector<transaction_crash> crashes;
         try {
             transaction_life life{plan == 0 ? 0 : 1, name.seed(), crashes};
@@ -807,6 +816,7 @@ private:
         for (std::size_t i = 0; i < crashes.size() && bad_ == 0; ++i) {
             name.point = i;
             name.state = 0;
+            name.is_last = i + 1 == crashes.size();
             if (!only_ || only_->point == i) {
                 judge_point(name, crashes[i]);
             }
@@ -905,8 +915,9 @@ private:
         if (name.kind == kind_broker) {
             return {1, length < 2 ? 1u : length == 2 ? 4u : 20u};
         }
-        if (name.kind == kind_transactions) {
-            return {1, length < 2 ? 4u : length == 2 ? 12u : 30u};
+        if (name.kind == kind_transactions) {  // most of them where the last step is over
+            const std::uint64_t one_in = length < 2 ? 4 : length == 2 ? 12 : 30;
+            return {1, name.is_last ? one_in / 4 : one_in};
         }
         const bool is_hasty = name.kind == kind_hasty;
         switch (length) {

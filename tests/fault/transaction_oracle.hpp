@@ -68,7 +68,8 @@ public:
           left_{broker_.create_topic<std::uint64_t, std::string>("left", options(flush_messages))},
           right_{broker_.create_topic<std::uint64_t, std::string>("right", right_options())},
           numbers_{broker_.create_topic<std::uint64_t, std::uint64_t>("numbers", options(0))},
-          plain_{right_},
+          plain_left_{left_},
+          plain_right_{right_},
           groups_{brook::consumer{source_, {.group_id = "teller 0", .max_poll_records = 1}}, brook::consumer{source_, {.group_id = "teller 1", .max_poll_records = 1}}} {}
 
     [[nodiscard]] brook::broker& broker() noexcept { return broker_; }
@@ -91,7 +92,7 @@ public:
             case transaction_step::state_only: break;
             case transaction_step::large:
             case transaction_step::aborted: made.left = 1; made.right = 5; break;
-            default: made.left = 1 + static_cast<std::uint32_t>(serial % 2); made.right = static_cast<std::uint32_t>(serial % 3); break;
+            default: made.left = 1 + static_cast<std::uint32_t>(serial % 2); made.right = serial % 3 == 0 ? 2u : 0u; break;
         }
         if (made.left > 0) {
             static_cast<void>(groups_[id].poll(std::chrono::milliseconds{0}));
@@ -125,7 +126,10 @@ public:
         }
     }
 
-    void send_plain(std::uint32_t size) { plain_.send({.key = nobodys, .value = std::string(size, 'p'), .partition = 0}).get(); }
+    /// To the left or the right one: somebody else's records take the place of what is lost.
+    void send_plain(std::uint32_t size, bool is_left) {
+        (is_left ? plain_left_ : plain_right_).send({.key = nobodys, .value = std::string(size, 'p'), .partition = 0}).get();
+    }
 
     /// By a producer with a name: what is sent twice is there once.
     void send_number(std::uint64_t number) {
@@ -254,7 +258,8 @@ private:
     topic<std::uint64_t, std::string> left_;
     topic<std::uint64_t, std::string> right_;
     topic<std::uint64_t, std::uint64_t> numbers_;
-    producer<std::uint64_t, std::string> plain_;
+    producer<std::uint64_t, std::string> plain_left_;
+    producer<std::uint64_t, std::string> plain_right_;
     std::array<consumer<std::uint64_t, std::uint64_t>, 2> groups_;
 };
 

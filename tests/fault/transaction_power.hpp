@@ -106,7 +106,16 @@ private:
             if (std::string wrong = same(house, known); !wrong.empty()) {
                 return wrong;
             }
-            for (std::uint64_t serial = next_serial(crashed), left = 3; left != 0; --left, ++serial) {
+            std::uint64_t left = 1 + random.below(3);
+            if (random.one_in(2)) {  // where what was lost had been, there is something else now, and for good
+                for (std::uint64_t plain = 1 + random.below(6); plain != 0; --plain) {
+                    house.send_plain(static_cast<std::uint32_t>(random.below(300)), plain % 2 == 0);
+                }
+                house.sync(0);
+                house.sync(random.below(3));
+                left = random.one_in(2) ? 0 : left;
+            }
+            for (std::uint64_t serial = next_serial(crashed); left != 0; --left, ++serial) {
                 const auto kind = static_cast<transaction_step>(random.below(6));
                 const std::size_t id = kind == transaction_step::rival ? 1 : left % 2;
                 const sent_transaction made = house.plan(kind, id, serial);
@@ -118,7 +127,6 @@ private:
                     known.durable[id] = house.is_durable(made) ? all->size() : known.durable[id];
                     known.sent[id] = std::move(all);
                 }
-                house.send_plain(static_cast<std::uint32_t>(random.below(300)));
             }
             return same(house, known);
         });
@@ -209,7 +217,7 @@ public:
     void take(transaction_step next) {
         watch();
         switch (next) {
-            case transaction_step::plain: house_->send_plain(static_cast<std::uint32_t>(20 + random_.below(2'000))); break;
+            case transaction_step::plain: house_->send_plain(static_cast<std::uint32_t>(20 + random_.below(2'000)), random_.one_in(2)); break;
             case transaction_step::sync: house_->sync(random_.below(6)); break;
             case transaction_step::maintain:
                 machine_->advance(std::chrono::seconds{1});

@@ -859,3 +859,100 @@ brook_mutant(transaction_acknowledged_before_its_record
 
     static void note_unsynced]=]
   CAUGHT_BY test client/transaction "a commit waits for the disk where a topic of it has flush_messages")
+
+# ---- exactly once, when the process is killed or the power goes ----
+
+brook_mutant(transaction_shown_before_its_record
+  FILE broker/transaction_coordinator.hpp
+  FIND [=[            if (failure why = append(in.transactional_id_, told)) {]=]
+  REPLACE [=[            if (BROOK_MUTANT(transaction_shown_before_its_record)) {
+                shared_.transactions.commit(in.producer_id_, in.epoch_, of.aborted);
+                for (const auto until = shared_.platform.monotonic() + std::chrono::microseconds{100}; shared_.platform.monotonic() < until;) {  // for a reader to come
+                }
+            }
+            if (failure why = append(in.transactional_id_, told)) {]=]
+  CAUGHT_BY fault exactly_once)
+
+brook_mutant(epoch_of_an_aborted_transaction_again
+  FILE broker/transaction_coordinator.hpp
+  FIND [=[            of.last_epoch = in.epoch_;
+            in.has_appended_ = true;]=]
+  REPLACE [=[            of.last_epoch = BROOK_MUTANT(epoch_of_an_aborted_transaction_again) ? of.last_epoch : std::int32_t{in.epoch_};
+            in.has_appended_ = true;]=]
+  CAUGHT_BY fault kill_every_instruction 10 1 transactions:)
+
+brook_mutant(ends_without_offsets
+  FILE broker/transaction_coordinator.hpp
+  FIND [=[                if (part.end >= 0) {
+                    told.ends]=]
+  REPLACE [=[                if (part.end >= 0 && !(BROOK_MUTANT(ends_without_offsets) && part.topic == offsets_.topic())) {
+                    told.ends]=]
+  CAUGHT_BY fault power_loss transactions)
+
+brook_mutant(ends_not_looked_at
+  FILE broker/transaction_coordinator.hpp
+  FIND [=[                if (!log.has_frame(end.end, end.leader_epoch, end.checksum)) {]=]
+  REPLACE [=[                if (!log.has_frame(end.end, end.leader_epoch, end.checksum) && !BROOK_MUTANT(ends_not_looked_at)) {]=]
+  CAUGHT_BY fault power_loss transactions)
+
+brook_mutant(judgement_told_by_no_ends
+  FILE broker/transaction_coordinator.hpp
+  FIND [=[            if (told->is_judgement) {]=]
+  REPLACE [=[            if (told->is_judgement || (BROOK_MUTANT(judgement_told_by_no_ends) && told->ends.empty())) {]=]
+  CAUGHT_BY fault power_loss transactions)
+
+brook_mutant(lost_transactions_judged_again
+  FILE broker/transaction_coordinator.hpp
+  FIND [=[                one.lost.clear();]=]
+  REPLACE [=[                if (!BROOK_MUTANT(lost_transactions_judged_again)) {
+                    one.lost.clear();
+                }]=]
+  CAUGHT_BY fault power_loss transactions)
+
+brook_mutant(lost_transactions_not_judged
+  FILE broker/transaction_coordinator.hpp
+  FIND [=[            if (!one.lost.empty()) {
+                judge(one);]=]
+  REPLACE [=[            if (!one.lost.empty() && !BROOK_MUTANT(lost_transactions_not_judged)) {
+                judge(one);]=]
+  CAUGHT_BY fault power_loss transactions)
+
+brook_mutant(judgement_not_synced
+  FILE broker/transaction_coordinator.hpp
+  FIND [=[        if (lost > 0) {]=]
+  REPLACE [=[        if (lost > 0 && !BROOK_MUTANT(judgement_not_synced)) {]=]
+  CAUGHT_BY fault power_loss transactions)
+
+brook_mutant(survivor_behind_a_lost_transaction
+  FILE broker/transaction_coordinator.hpp
+  FIND [=[                of.has_lost = of.has_lost || !is_reached(*told, topics, of);]=]
+  REPLACE [=[                of.has_lost = (of.has_lost && !BROOK_MUTANT(survivor_behind_a_lost_transaction)) || !is_reached(*told, topics, of);]=]
+  CAUGHT_BY fault power_loss transactions)
+
+brook_mutant(unsynced_of_a_dead_process_forgotten
+  FILE broker/transaction_coordinator.hpp
+  FIND [=[                note_unsynced(of, {topics[i], end.partition, 0, end.end});]=]
+  REPLACE [=[                if (!BROOK_MUTANT(unsynced_of_a_dead_process_forgotten)) {
+                    note_unsynced(of, {topics[i], end.partition, 0, end.end});
+                }]=]
+  CAUGHT_BY fault power_loss transactions)
+
+brook_mutant(parts_not_synced
+  FILE broker/transaction_coordinator.hpp
+  FIND [=[            parts = holder_of(transactional_id).unsynced;]=]
+  REPLACE [=[            parts = BROOK_MUTANT(parts_not_synced) ? std::vector<transaction_part>{} : holder_of(transactional_id).unsynced;]=]
+  CAUGHT_BY fault power_loss transactions)
+
+brook_mutant(offsets_of_the_aborted_committed
+  FILE broker/committed_offsets.hpp
+  FIND [=[        reader.read_committed(true);]=]
+  REPLACE [=[        reader.read_committed(!BROOK_MUTANT(offsets_of_the_aborted_committed));]=]
+  CAUGHT_BY fault kill_every_instruction 10 1 transactions:)
+
+brook_mutant(numbers_behind_the_table_forgotten
+  FILE storage/log.hpp
+  FIND [=[                producers_.note(format::load_stamp(found.data), found.offsets_taken(), found.header.base_offset);]=]
+  REPLACE [=[                if (!BROOK_MUTANT(numbers_behind_the_table_forgotten)) {
+                    producers_.note(format::load_stamp(found.data), found.offsets_taken(), found.header.base_offset);
+                }]=]
+  CAUGHT_BY fault exactly_once)
