@@ -186,7 +186,8 @@ public:
     /// Returns   when to look again.
     std::optional<std::chrono::nanoseconds> run_due(std::chrono::nanoseconds now, failure& why) {
         std::optional<std::chrono::nanoseconds> next;
-        storage::log* to_sync = nullptr;
+        std::vector<transaction_part> to_sync;
+        bool is_due = false;
         {
             const std::scoped_lock guard{mutex_};
             for (holder& of : holders_) {
@@ -200,14 +201,26 @@ public:
                 }
             }
             if (sync_by_ && now >= *sync_by_) {
-                to_sync = &log();
+                is_due = true;
                 sync_by_.reset();
+                for (const holder& of : holders_) {
+                    to_sync.insert(to_sync.end(), of.unsynced.begin(), of.unsynced.end());
+                }
             } else if (sync_by_ && (!next || *sync_by_ < *next)) {
                 next = sync_by_;
             }
         }
-        if (to_sync != nullptr) {
-            why = to_sync->sync();
+        if (is_due) {
+            // All that these transactions and those before them have, whatever its topic promises: a part of one that is lost
+            // takes the rest along. Upkeep waits for nobody's claim.
+            for (const transaction_part& part : to_sync) {
+                if (failure failed = part.log().sync()) {
+                    why = std::move(failed);
+                }
+            }
+            if (failure failed = log().sync()) {
+                why = std::move(failed);
+            }
         }
         return next;
     }
@@ -372,12 +385,15 @@ private:
     /// A topic that promises durability promises it of transactions, too.
     void note_sync(const coordinated_transaction& in) {
         for (const transaction_part& part : in.parts_) {
-            const auto interval = part.log().options().flush_interval;
-            const auto due = shared_.platform.monotonic() + interval / 2;
-            if (interval.count() > 0 && (!sync_by_ || due < *sync_by_)) {
-                sync_by_ = due;
-                shared_.upkeep.notify();
-            }
+            note_sync(part.log());
+        }
+    }
+    void note_sync(const storage::log& of) {
+        const auto interval = of.options().flush_interval;
+        const auto due = shared_.platform.monotonic() + interval / 2;
+        if (interval.count() > 0 && (!sync_by_ || due < *sync_by_)) {
+            sync_by_ = due;
+            shared_.upkeep.notify();
         }
     }
 
@@ -544,13 +560,14 @@ private:
 
     /// Each log still has what the transaction ends with in it. A topic that has gone is asked for nothing. What is there may
     /// have been written by a process that was killed, and not be on the disk: a later transaction must not rely on it.
-    [[nodiscard]] static bool is_reached(const transaction_record& told, const std::vector<topic_handle>& topics, holder& of) {
+    [[nodiscard]] bool is_reached(const transaction_record& told, const std::vector<topic_handle>& topics, holder& of) {
         for (const transaction_end& end : told.ends) {
             const std::size_t i = place_of(topics, end.topic);
             if (i == topics.size() || topics[i]->meta.id != end.topic || end.partition < 0 || end.partition >= topics[i]->partition_count()) {
                 continue;
             }
             storage::log& log = topics[i]->partition(end.partition);
+            note_sync(log);  // what was committed shortly before a kill
             if (end.end > log.durable_offset()) {
                 if (!log.has_frame(end.end, end.leader_epoch, end.checksum)) {
                     return false;
