@@ -740,6 +740,7 @@ private:
 
     // ---- transactions ----
 
+    static constexpr std::array<std::int64_t, 3> transaction_plans{0, 1, clearing_house::by_the_second};  // flush_messages
     static constexpr std::uint64_t long_workload = 7;  // where a length would be: 4 to 12 steps, as the number says
 
     [[nodiscard]] static std::vector<transaction_step> transaction_steps(std::uint64_t workload) {
@@ -762,31 +763,31 @@ private:
         constexpr double shares[] = {0.2, 0.35, 0.65};
         using enum transaction_step;
         // What is told here is what went wrong once, or nearly: on the disk behind what is not, and in the place of what is lost.
-        constexpr transaction_step telling[][3] = {{right_only, kill, whole}, {right_only, reopen, large}, {whole, reboot, state_only}, {rival, reboot, plain}};
+        constexpr transaction_step telling[][3] = {{right_only, kill, whole}, {right_only, whole, maintain}, {whole, kill, maintain}, {right_only, reopen, large}, {whole, reboot, state_only}, {rival, reboot, plain}};
         for (const auto& [first, second, third] : telling) {
-            if (bad_ == 0 && elapsed() < (from + (to - from) * shares[0]) * seconds_) {
-                transaction_one(1, std::uint64_t{3} << 16 | static_cast<std::uint64_t>(third) << 8 | static_cast<std::uint64_t>(second) << 4 | static_cast<std::uint64_t>(first));
+            for (std::uint64_t plan = 1; plan < transaction_plans.size() && bad_ == 0 && elapsed() < (from + (to - from) * shares[0]) * seconds_; ++plan) {
+                transaction_one(plan, std::uint64_t{3} << 16 | static_cast<std::uint64_t>(third) << 8 | static_cast<std::uint64_t>(second) << 4 | static_cast<std::uint64_t>(first));
             }
         }
         for (std::size_t length = 1; length < 4; ++length) {
             transaction_ones(length, from + (to - from) * shares[length - 1], start);
         }
         for (std::uint64_t i = 0; elapsed() < to * seconds_ && bad_ == 0; ++i) {
-            transaction_one(i % 2, long_workload << 16 | ((start + i) & 0xffff));
+            transaction_one(i % transaction_plans.size(), long_workload << 16 | ((start + i) & 0xffff));
         }
     }
 
     /// All sequences of `length` steps behind the making of the topics, in an order that depends on `start`.
     void transaction_ones(std::size_t length, double share, std::uint64_t start) {
-        std::uint64_t count = 2;
+        std::uint64_t count = transaction_plans.size();
         for (std::size_t i = 0; i < length; ++i) {
             count *= transaction_step_names.size();
         }
         std::uint64_t done = 0;
         for (; done < count && elapsed() < share * seconds_ && bad_ == 0; ++done) {
             std::uint64_t number = (start + done * 7'919) % count;
-            const std::uint64_t plan = number % 2;
-            number /= 2;
+            const std::uint64_t plan = number % transaction_plans.size();
+            number /= transaction_plans.size();
             std::uint64_t workload = std::uint64_t{length} << 16;
             for (std::size_t i = 0; i < length; ++i) {
                 workload |= number % transaction_step_names.size() << (4 * i);
@@ -802,7 +803,7 @@ private:
         state_name name{kind_transactions, plan, workload, 0, 0, false};
         std::vector<transaction_crash> crashes;
         try {
-            transaction_life life{plan == 0 ? 0 : 1, name.seed(), crashes};
+            transaction_life life{transaction_plans[plan % transaction_plans.size()], name.seed(), crashes};
             const auto steps = transaction_steps(workload);
             for (std::size_t i = 0; i < steps.size(); ++i) {
                 if (i + 1 == steps.size()) {
@@ -826,7 +827,7 @@ private:
     }
 
     void judge_point(state_name name, const transaction_crash& crash) {
-        transaction_power_oracle oracle{name.plan == 0 ? 0 : 1, figures_};
+        transaction_power_oracle oracle{transaction_plans[name.plan % transaction_plans.size()], figures_};
         const auto judge = [&](const transaction_crash& what) {
             if (bad_ != 0 || (only_ && only_->state != name.state)) {
                 return;
@@ -1061,7 +1062,7 @@ private:
                 std::printf("%s; ", broker_step_names[name.workload >> (4 * i) & 15]);
             }
         } else if (name.kind == kind_transactions) {
-            std::printf("transactions, flush_messages %u: ", static_cast<unsigned>(name.plan));
+            std::printf("transactions, flush_messages %lld: ", static_cast<long long>(transaction_plans[name.plan % transaction_plans.size()]));
             for (const transaction_step one : transaction_steps(name.workload)) {
                 std::printf("%s; ", transaction_step_names[static_cast<std::size_t>(one)]);
             }

@@ -58,11 +58,12 @@ struct transaction_knowledge {
 /// Who commits: a broker, a topic to read from, two to write to, and two transactional ids with a group each.
 class clearing_house {
 public:
+    static constexpr std::int64_t by_the_second = -1;
     static constexpr std::uint64_t nobodys = ~std::uint64_t{0};  // key of a record of no transaction
 
-    /// `flush_messages`: of the left topic; nobody promises anything of the right one.
+    /// `flush_messages`: of the left topic, by_the_second for a flush_interval of 1 s; nobody promises anything of the right one.
     clearing_house(os::platform& machine, const std::string& directory, std::int64_t flush_messages)
-        : is_left_durable_{flush_messages == 1},
+        : flush_messages_{flush_messages},
           broker_{directory, {.maintenance = maintenance::manual, .platform = &machine}},
           source_{broker_.create_topic<std::uint64_t, std::uint64_t>("source", options(0))},
           left_{broker_.create_topic<std::uint64_t, std::string>("left", options(flush_messages))},
@@ -101,7 +102,9 @@ public:
         return made;
     }
 
-    [[nodiscard]] bool is_durable(const sent_transaction& made) const noexcept { return is_left_durable_ && made.left > 0; }
+    /// Once its commit has returned; after `maintain`, a second later.
+    [[nodiscard]] bool is_durable(const sent_transaction& made) const noexcept { return flush_messages_ == 1 && made.left > 0; }
+    [[nodiscard]] bool is_durable_later(const sent_transaction& made) const noexcept { return flush_messages_ != 0 && made.left > 0; }
 
     void run(const sent_transaction& made, std::size_t id, bool commits) {
         auto open = broker_.begin_transaction({.transactional_id = "clerk " + std::to_string(id)});
@@ -223,6 +226,8 @@ private:
         made.segment_bytes = 8 * kib;
         if (flush_messages > 0) {
             made.flush_messages = flush_messages;
+        } else if (flush_messages == by_the_second) {
+            made.flush_interval = std::chrono::seconds{1};
         }
         return made;
     }
@@ -252,7 +257,7 @@ private:
         return {};
     }
 
-    bool is_left_durable_;
+    std::int64_t flush_messages_;
     brook::broker broker_;
     topic<std::uint64_t, std::uint64_t> source_;
     topic<std::uint64_t, std::string> left_;

@@ -222,6 +222,11 @@ public:
             case transaction_step::maintain:
                 machine_->advance(std::chrono::seconds{1});
                 house_->broker().maintain();
+                for (std::size_t id = 0; id < 2; ++id) {
+                    for (std::size_t i = known_.durable[id]; i < known_.returned[id]; ++i) {
+                        known_.durable[id] = house_->is_durable_later((*known_.sent[id])[i]) ? i + 1 : known_.durable[id];
+                    }
+                }
                 break;
             case transaction_step::reopen:
                 house_.reset();

@@ -943,6 +943,22 @@ brook_mutant(parts_not_synced
   REPLACE [=[            parts = BROOK_MUTANT(parts_not_synced) ? std::vector<transaction_part>{} : holder_of(transactional_id).unsynced;]=]
   CAUGHT_BY fault power_loss transactions)
 
+brook_mutant(interval_syncs_the_record_alone
+  FILE broker/transaction_coordinator.hpp
+  FIND [=[                    to_sync.insert(to_sync.end(), of.unsynced.begin(), of.unsynced.end());]=]
+  REPLACE [=[                    if (!BROOK_MUTANT(interval_syncs_the_record_alone)) {
+                        to_sync.insert(to_sync.end(), of.unsynced.begin(), of.unsynced.end());
+                    }]=]
+  CAUGHT_BY fault power_loss transactions)
+
+brook_mutant(interval_forgotten_at_opening
+  FILE broker/transaction_coordinator.hpp
+  FIND [=[            note_sync(log);  // what was committed shortly before a kill]=]
+  REPLACE [=[            if (!BROOK_MUTANT(interval_forgotten_at_opening)) {
+                note_sync(log);
+            }]=]
+  CAUGHT_BY fault power_loss transactions)
+
 brook_mutant(offsets_of_the_aborted_committed
   FILE broker/committed_offsets.hpp
   FIND [=[        reader.read_committed(true);]=]
