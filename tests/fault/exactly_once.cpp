@@ -50,6 +50,11 @@ using clock_type = std::chrono::steady_clock;
 using std::chrono::microseconds;
 using std::chrono::milliseconds;
 
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+constexpr std::uint64_t slowness = 30;  // else a life is over before it has committed anything
+#else
+constexpr std::uint64_t slowness = 1;
+#endif
 constexpr std::uint64_t most_numbers = 60'000;  // of one store
 constexpr std::size_t most_partitions = 4;
 constexpr std::size_t most_workers = 2;
@@ -619,7 +624,7 @@ private:
         if (draw(5) != 0) {
             await(told_->is_up, child);
         }
-        sleep(microseconds{draw(3'000)});
+        sleep(microseconds{draw(3'000) * slowness});
         if (draw(16) == 0 && told_->is_up.load()) {
             told_->is_to_end.store(true);
             is_killed = false;

@@ -345,7 +345,7 @@ std::vector<scenario> all_scenarios() {
          [](session& s) { s.run(transaction_step::whole); }, floor::transactions},
         {"transactions: open after a kill, a large one", small,
          [](session& s) { s.furnish(); s.run(transaction_step::whole); s.run(transaction_step::aborted); },
-         [](session& s) { s.open_house(); s.run(transaction_step::large); }, floor::transactions, true, 40},
+         [](session& s) { s.open_house(); s.run(transaction_step::large); }, floor::transactions, true, 100},
         {"transactions: the first record with a number", small, [](session& s) { s.furnish(); },
          [](session& s) { s.send_number(); s.send_number(); }, floor::transactions},
     };
