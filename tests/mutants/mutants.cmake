@@ -963,7 +963,7 @@ brook_mutant(offsets_of_the_aborted_committed
   FILE broker/committed_offsets.hpp
   FIND [=[        reader.read_committed(true);]=]
   REPLACE [=[        reader.read_committed(!BROOK_MUTANT(offsets_of_the_aborted_committed));]=]
-  CAUGHT_BY fault kill_every_instruction 10 1 transactions:)
+  CAUGHT_BY fault exactly_once)
 
 brook_mutant(numbers_behind_the_table_forgotten
   FILE storage/log.hpp
