@@ -8,6 +8,7 @@
 #include <random>
 #include <string>
 #include <system_error>
+#include <thread>
 #include <vector>
 
 #include <brook/client/broker.hpp>
@@ -89,7 +90,7 @@ TEST_CASE("a record that is sent again is there once, and its delivery says wher
     CHECK(second == 1);
     CHECK(send(producer, 7).get().offset == first);
     CHECK(send(producer, 9).get().offset == second);
-    CHECK(send(producer, 8).get().offset == -1);  // passed over, and too late now
+    CHECK(code_of([&] { send(producer, 8).get(); }) == errc::out_of_order_sequence_number);  // passed over, and not there
     CHECK(producer.last_sequence() == 9);
     CHECK(producer.send({.value = 10}).get().offset == 2);  // the next number is its own
     CHECK(producer.last_sequence() == 10);
@@ -126,7 +127,7 @@ TEST_CASE("records that linger are known while they do, and numbers that leave o
     CHECK(one.get().offset == 0);
     CHECK(two.get().offset == 1);
     CHECK(four.get().offset == 2);
-    CHECK(late.get().offset == -1);
+    CHECK(code_of([&] { late.get(); }) == errc::out_of_order_sequence_number);
     CHECK(values_of(topic) == std::vector<std::uint64_t>{1, 2, 4});
 }
 
@@ -297,7 +298,51 @@ TEST_CASE("numbers that nobody looks at, or that cannot be, are refused", "[clie
     CHECK(code_of([&] { send(numbered, -1).get(); }) == errc::invalid_config);
     CHECK(code_of([&] { send(numbered, std::int64_t{1} << 48).get(); }) == errc::invalid_config);
     CHECK(send(numbered, (std::int64_t{1} << 48) - 1).get().offset == 0);
+    CHECK(code_of([&] { numbered.send({.value = 1}).get(); }) == errc::out_of_order_sequence_number);  // there is no number behind it
+    CHECK(numbered.last_sequence() == (std::int64_t{1} << 48) - 1);
     CHECK(values_of(topic).size() == 1);
+}
+
+TEST_CASE("records that linger and batches beside them each have a number of their own", "[client][idempotence]") {
+    constexpr std::uint64_t rounds = 20'000;
+    world here;
+    const auto topic = here.topic({.segment_bytes = 1 << 20});
+    number_producer producer{topic, {.batch_size = 256, .linger = 1min, .enable_idempotence = true}};
+    std::thread other{[&] {
+        for (std::uint64_t i = 0; i < rounds; ++i) {
+            producer.send_batch(0, std::vector<std::uint64_t>{1, 2});
+        }
+    }};
+    for (std::uint64_t i = 0; i < rounds; ++i) {
+        producer.send({.value = 3});
+    }
+    other.join();
+    producer.flush();
+    CHECK(values_of(topic).size() == 3 * rounds);
+}
+
+TEST_CASE("a repetition is acknowledged when the first one is on the disk", "[client][idempotence]") {
+    world here;
+    const auto topic = here.topic({.flush_messages = 1});
+    {
+        number_producer hasty{topic, {.acks = brook::acks::none, .name = "source"}};
+        for (std::int64_t i = 0; i < 10; ++i) {
+            static_cast<void>(send(hasty, i));
+        }
+        hasty.flush();
+    }
+    REQUIRE(topic.partition(0).durable_offset() == 0);
+    int told = 0;
+    number_producer careful{topic, {.name = "source", .on_delivery = [&](const brook::record_metadata& at, std::error_code code) {
+                                        ++told;
+                                        CHECK_FALSE(code);
+                                        CHECK(at.offset == -1);
+                                        CHECK(topic.partition(0).durable_offset() >= 1);
+                                    }}};
+    static_cast<void>(send(careful, 0));
+    CHECK(told == 0);
+    careful.flush();
+    CHECK(told == 1);
 }
 
 TEST_CASE("whatever is sent again, in whatever order of lives, is there once", "[client][idempotence]") {

@@ -416,14 +416,16 @@ TEST_CASE("a commit waits for the disk where a topic of it has flush_messages", 
     world here;
     const auto texts = is_promised != 0 ? here.texts({.flush_messages = 1}) : here.texts();
     const auto numbers = here.numbers({.segment_bytes = 4'096});
-    auto tx = here.begin();
-    tx.send(texts, "a");
-    tx.send(numbers, "k", 1);
-    const std::uint64_t before = here.platform.calls(operation::sync);
-    tx.commit();
-    CHECK(texts.partition(0).durable_offset() == (is_promised != 0 ? 1 : 0));
-    CHECK(numbers.partition(0).durable_offset() == (is_promised != 0 ? 1 : 0));  // or one would be there without the other
-    CHECK(here.platform.calls(operation::sync) - before == (is_promised != 0 ? 3u : 0u));
+    for (std::uint64_t i = 0; i < 2; ++i) {
+        auto tx = here.begin();
+        tx.send(texts, "a");
+        tx.send(numbers, {.key = "k", .value = i, .partition = 0});
+        here.platform.forget_calls();  // of the first: that there are transactions at all is written down, too
+        tx.commit();
+    }
+    CHECK(texts.partition(0).durable_offset() == (is_promised != 0 ? 2 : 0));
+    CHECK(numbers.partition(0).durable_offset() == (is_promised != 0 ? 2 : 0));  // or one would be there without the other
+    CHECK(here.platform.calls(operation::sync) == (is_promised != 0 ? 3u : 0u));
 }
 
 TEST_CASE("what told of the transactions may be damaged: then nobody passes one off as aborted", "[client][transaction]") {
@@ -463,6 +465,61 @@ TEST_CASE("without what told of the transactions nobody passes one off as aborte
     here.open();
     brook::consumer consumer{here.texts()};
     CHECK(code_of([&] { static_cast<void>(consumer.poll(0s)); }) == errc::corrupt_record);
+    CHECK(code_of([&] { static_cast<void>(here.begin()); }) == errc::corrupt_record);  // or they would pass for aborted from then on
+    CHECK(code_of([&] { static_cast<void>(here.broker->transaction_state("enricher")); }) == errc::corrupt_record);
+    CHECK_FALSE(here.broker->health().is_ok());
+}
+
+TEST_CASE("asking for a state makes nothing", "[client][transaction]") {
+    world here;
+    CHECK(here.broker->transaction_state("enricher").empty());
+    CHECK_FALSE(std::filesystem::exists(here.directory.path() + "/topics/__transaction_state"));
+}
+
+TEST_CASE("a topic that could not be opened this once leaves its transactions undecided", "[client][transaction]") {
+    world here;
+    {
+        auto tx = here.begin();
+        tx.send(here.texts(), "b");
+        tx.send(here.numbers(), "k", 1);
+        tx.commit();
+    }
+    here.broker.reset();
+    here.platform.inject({.on = operation::list, .number = EIO, .lasting = true, .path = "/numbers/0"});
+    here.open();
+    {
+        brook::consumer consumer{here.texts()};
+        CHECK(code_of([&] { static_cast<void>(consumer.poll(0s)); }) == errc::corrupt_record);
+    }
+    here.platform.heal();
+    here.open();
+    CHECK(read(here.texts()) == "b");
+    CHECK(read(here.numbers()) == std::vector<std::uint64_t>{1});
+}
+
+TEST_CASE("two assigned consumers of one group commit what each has read; one of another broker none", "[client][transaction]") {
+    world here;
+    const auto numbers = here.numbers({.partitions = 2});
+    brook::producer input{numbers};
+    input.send({.key = "k", .value = 1, .partition = 0}).get();
+    input.send({.key = "k", .value = 2, .partition = 1}).get();
+    brook::consumer one{numbers, {.group_id = "readers"}};
+    brook::consumer other{numbers, {.group_id = "readers"}};
+    one.assign({numbers.partition(0)});
+    other.assign({numbers.partition(1)});
+    REQUIRE(one.poll().size() == 1);
+    REQUIRE(other.poll().size() == 1);
+    auto tx = here.begin();
+    tx.commit_offsets(one);
+    tx.commit_offsets(other);
+    tx.commit();
+    CHECK(one.committed(numbers.partition(0)) == 1);
+    CHECK(other.committed(numbers.partition(1)) == 1);
+
+    temp_directory elsewhere;
+    brook::broker strange{elsewhere.path(), {.maintenance = brook::maintenance::manual}};
+    auto theirs = strange.begin_transaction({.transactional_id = "enricher"});
+    CHECK(code_of([&] { theirs.commit_offsets(one); }) == errc::illegal_state);
 }
 
 TEST_CASE("misuse of transactions is refused, and loses nothing", "[client][transaction]") {

@@ -787,8 +787,8 @@ brook_mutant(producers_forgotten_at_opening
 
 brook_mutant(first_number_without_a_flag
   FILE storage/log.hpp
-  FIND [=[            flagged.flags |= format::checkpoint_flag::producers;]=]
-  REPLACE [=[            flagged.flags |= BROOK_MUTANT(first_number_without_a_flag) ? 0 : format::checkpoint_flag::producers;]=]
+  FIND [=[        flagged.flags |= which;]=]
+  REPLACE [=[        flagged.flags |= BROOK_MUTANT(first_number_without_a_flag) ? 0 : which;]=]
   CAUGHT_BY test client/idempotence "a producer with a name goes on where it was, after a close or a kill")
 
 brook_mutant(lost_checkpoint_loses_producers
@@ -866,7 +866,7 @@ brook_mutant(transaction_shown_before_its_record
   FILE broker/transaction_coordinator.hpp
   FIND [=[            if (failure why = append(in.transactional_id_, told)) {]=]
   REPLACE [=[            if (BROOK_MUTANT(transaction_shown_before_its_record)) {
-                shared_.transactions.commit(in.producer_id_, in.epoch_, of.aborted);
+                shared_.transactions.commit(in.producer_id_, in.epoch_, std::vector<std::uint16_t>{of.aborted});
                 for (const auto until = shared_.platform.monotonic() + std::chrono::microseconds{100}; shared_.platform.monotonic() < until;) {  // for a reader to come
                 }
             }
@@ -891,8 +891,8 @@ brook_mutant(ends_without_offsets
 
 brook_mutant(ends_not_looked_at
   FILE broker/transaction_coordinator.hpp
-  FIND [=[                if (!log.has_frame(end.end, end.leader_epoch, end.checksum)) {]=]
-  REPLACE [=[                if (!log.has_frame(end.end, end.leader_epoch, end.checksum) && !BROOK_MUTANT(ends_not_looked_at)) {]=]
+  FIND [=[            if (!is_durable && !log.has_frame(end.end, end.leader_epoch, end.checksum)) {]=]
+  REPLACE [=[            if (!is_durable && !log.has_frame(end.end, end.leader_epoch, end.checksum) && !BROOK_MUTANT(ends_not_looked_at)) {]=]
   CAUGHT_BY fault power_loss transactions)
 
 brook_mutant(judgement_told_by_no_ends
@@ -903,10 +903,8 @@ brook_mutant(judgement_told_by_no_ends
 
 brook_mutant(lost_transactions_judged_again
   FILE broker/transaction_coordinator.hpp
-  FIND [=[                one.lost.clear();]=]
-  REPLACE [=[                if (!BROOK_MUTANT(lost_transactions_judged_again)) {
-                    one.lost.clear();
-                }]=]
+  FIND [=[                    of.lost -= erase(one.lost, epoch);]=]
+  REPLACE [=[                    of.lost -= BROOK_MUTANT(lost_transactions_judged_again) ? 0 : erase(one.lost, epoch);]=]
   CAUGHT_BY fault power_loss transactions)
 
 brook_mutant(lost_transactions_not_judged
@@ -925,8 +923,8 @@ brook_mutant(judgement_not_synced
 
 brook_mutant(survivor_behind_a_lost_transaction
   FILE broker/transaction_coordinator.hpp
-  FIND [=[                of.has_lost = of.has_lost || !is_reached(*told, topics, of);]=]
-  REPLACE [=[                of.has_lost = (of.has_lost && !BROOK_MUTANT(survivor_behind_a_lost_transaction)) || !is_reached(*told, topics, of);]=]
+  FIND [=[                found = of.lost > 0 ? reach::lost : reached(*told, topics, of);]=]
+  REPLACE [=[                found = of.lost > 0 && !BROOK_MUTANT(survivor_behind_a_lost_transaction) ? reach::lost : reached(*told, topics, of);]=]
   CAUGHT_BY fault power_loss transactions)
 
 brook_mutant(unsynced_of_a_dead_process_forgotten

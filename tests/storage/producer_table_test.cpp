@@ -25,7 +25,7 @@ TEST_CASE("producer_state knows its last five batches, record by record", "[stor
     CHECK(state.find(0) == -1);    // the sixth, counted from the end
     CHECK(state.find(10) == 103);
     CHECK(state.find(12) == 105);
-    CHECK(state.find(13) == -1);   // between two
+    CHECK_FALSE(state.find(13));   // between two
     CHECK(state.find(52) == 117);
     CHECK_FALSE(state.find(53));
     state.note({40, 42, 500});     // known

@@ -32,8 +32,9 @@ TEST_CASE("transaction_table tells how each transaction ended, by what was told 
 
 TEST_CASE("transaction_table passes nothing off as aborted once what was told is damaged", "[storage][transactions]") {
     transaction_table table;
-    table.commit(1, 3, {2});
+    table.recall(1, 3, {2}, {1});
     table.set_readable(false);
+    CHECK(table.fate(1, 1) == transaction_fate::unknown);
     CHECK(table.fate(1, 3) == transaction_fate::committed);
     CHECK(table.fate(1, 2) == transaction_fate::aborted);
     CHECK(table.fate(1, 4) == transaction_fate::unknown);

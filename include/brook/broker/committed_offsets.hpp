@@ -260,7 +260,7 @@ private:
         reader.seek(log().log_start_offset());
         for (std::vector<storage::record_range> ranges;; ranges.clear()) {
             if (failure why = reader.fetch(10'000, true, ranges)) {
-                why.text += ". Groups cannot go on; to have them begin anew, close the broker and remove topics/" + std::string{offsets_topic};
+                why.text += ". Groups cannot go on until it can be read; to have them begin anew, with nothing committed, close the broker and remove topics/" + std::string{offsets_topic};
                 why.raise();
             }
             if (ranges.empty()) {
@@ -287,15 +287,19 @@ private:
             const std::byte* const key = record.key().data();
             const std::string_view group = as_text(record.key().subspan(fixed_key_size));
             committed_position position{load<format::topic_id>(key), load<std::int32_t>(key + sizeof(format::topic_id))};
+            if (record.value().size() >= sizeof(offset)) {
+                position.next = load<offset>(record.value().data());
+            }
+            if (position.next < 0 || position.next > largest_offset || header.base_timestamp < 0) {
+                continue;  // nobody wrote that
+            }
             if (!record.has_value()) {
                 erase(group, position);
             } else if (record.value().size() >= fixed_value_size) {
-                position.next = load<offset>(record.value().data());
                 position.leader_epoch = load<std::int32_t>(record.value().data() + sizeof(offset));
                 position.metadata = as_text(record.value().subspan(fixed_value_size));
                 note(group, position, header.base_timestamp);
             } else if (record.value().size() == sizeof(offset)) {  // as before there were epochs
-                position.next = load<offset>(record.value().data());
                 note(group, position, header.base_timestamp);
             }
         }

@@ -102,6 +102,7 @@ public:
         if (upkeep_thread_.is_running()) {
             upkeep_thread_.join();
         }
+        transactions_.close();
         { const std::scoped_lock guard{topics_mutex_}; }  // who was making a topic is through; from here on nobody begins one
         for (const auto& topic : topics_) {
             topic->close();
@@ -234,6 +235,16 @@ public:
             transactions_.open(internal_topic(transaction_topic), {});
         }
         return transactions_;
+    }
+
+    /// What the last transaction of an id has left; makes nothing.
+    /// Errors    as `transactions`.
+    [[nodiscard]] std::string transaction_state(std::string_view transactional_id) const {
+        require_open();
+        if (transactions_failure_) {
+            transactions_failure_.raise();
+        }
+        return transactions_.state_of(transactional_id);
     }
 
     void abort(coordinated_transaction& open) noexcept {
@@ -393,13 +404,16 @@ private:
                 continue;  // a topic in the making, from a process that died: made anew when it is asked for
             }
             topic_handle topic;
+            topic_meta meta;
             try {
                 require_valid_topic_name(entry.name);
                 const std::string path = topics_path() + '/' + entry.name + "/topic.meta";
-                topic = open_topic(entry.name, topic_meta::decode(read_small_file(platform_, path), path));
+                meta = topic_meta::decode(read_small_file(platform_, path), path);
+                topic = open_topic(entry.name, meta);
             } catch (const error& why) {
                 topic = std::make_shared<topic_state>();
                 topic->name = entry.name;
+                topic->meta = meta;
                 topic->why = failure_of(why);  // the others are none the worse; asking for this one says so
                 shared_->report(topic->why);
             }
@@ -496,6 +510,14 @@ private:
     void open_transactions() {
         if (!find_topic(transaction_topic)) {
             shared_->transactions.set_readable(false);  // a part of one that turns up all the same is nothing to pass over
+            for (const storage::log* const log : open_logs()) {
+                if (log->has_transactions()) {
+                    transactions_failure_ = {errc::corrupt_record, log->name().text() + " has parts of transactions, and topics/" + std::string{transaction_topic} +
+                                                                       ", which says how they ended, is missing; restore it from a copy"};
+                    shared_->report(transactions_failure_);
+                    return;
+                }
+            }
             return;
         }
         try {

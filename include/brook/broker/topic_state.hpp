@@ -86,6 +86,7 @@ struct topic_state {
     std::string name;
     topic_meta meta;
     std::vector<std::unique_ptr<storage::log>> partitions;  ///< as many as the topic has, none null
+    mutable std::mutex producers_mutex;                     ///< held while a producer's numbers begin
     failure why;                                            ///< it could not be opened, and has no partitions: this is why
 
     [[nodiscard]] std::int32_t partition_count() const noexcept { return static_cast<std::int32_t>(partitions.size()); }

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <exception>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -132,9 +133,8 @@ public:
         if (failure why = refusal(in)) {
             return why;
         }
-        join_locked(in, topic, partition);
-        part = in.parts_.size() - 1;
-        return {};
+        part = in.parts_.size();
+        return join_locked(in, topic, partition);
     }
 
     /// What it has appended there last.
@@ -155,13 +155,24 @@ public:
     ///           waiting for the disk says: then it is committed, and may be lost with the power.
     [[nodiscard]] failure commit(const transaction_handle& in, group_coordinator& groups, const std::vector<group_commit>& commits,
                                  const std::optional<std::string>& state_bytes) {
-        failure why = commits.empty() ? decide(*in, commits, state_bytes) : groups.commit_with(commits, [&] { return decide(*in, commits, state_bytes); });
+        failure why;
+        try {
+            why = commits.empty() ? decide(*in, commits, state_bytes) : groups.commit_with(commits, [&] { return decide(*in, commits, state_bytes); });
+        } catch (...) {
+            abort(*in);
+            throw;
+        }
         if (why) {
             abort(*in);
             return why;
         }
         release_parts(*in);
-        return is_durability_promised(*in) ? make_durable(in->transactional_id_) : failure{};
+        if (is_durability_promised(*in)) {
+            if (why = make_durable(in->transactional_id_); why) {  // of a code of its own: it is committed all the same
+                why = {errc::partition_failed, "transaction '" + in->transactional_id_ + "' is committed, and may be lost with the power: " + why.text};
+            }
+        }
+        return why;
     }
 
     /// Nothing of it will ever count. It may have ended already.
@@ -225,6 +236,23 @@ public:
         return next;
     }
 
+    /// In front of the logs' closing: what a flush_interval has promised is not left to the power.
+    void close() noexcept {
+        try {
+            failure why;
+            {
+                const std::scoped_lock guard{mutex_};
+                if (!sync_by_) {
+                    return;
+                }
+                sync_by_ = shared_.platform.monotonic();
+            }
+            static_cast<void>(run_due(shared_.platform.monotonic(), why));
+        } catch (const std::exception&) {
+            // No memory for it.
+        }
+    }
+
 private:
     using state = coordinated_transaction::state;
     static constexpr std::int32_t largest_epoch = 65'535;
@@ -237,7 +265,7 @@ private:
         std::vector<std::uint16_t> aborted;  // those of them that failed
         std::string state;
         transaction_handle current;          // null: none is open
-        bool has_lost = false;               // at opening: one of its transactions lost a part, and so did all behind it
+        std::size_t lost = 0;                // at opening: transactions that have lost a part, or stand behind one that has
         std::vector<transaction_part> unsynced;  // where its transactions end, as far as that may not be on the disk
     };
 
@@ -273,7 +301,11 @@ private:
         return {};
     }
 
-    void join_locked(coordinated_transaction& in, const topic_handle& topic, std::int32_t partition) {
+    [[nodiscard]] failure join_locked(coordinated_transaction& in, const topic_handle& topic, std::int32_t partition) {
+        in.parts_.reserve(in.parts_.size() + 1);
+        transaction_part part;
+        part.topic = topic;
+        part.partition = partition;
         if (!in.has_appended_) {
             holder& of = holder_of(in.transactional_id_);
             of.last_epoch = in.epoch_;
@@ -281,12 +313,13 @@ private:
             const auto now = shared_.platform.monotonic();
             in.deadline_ = in.timeout_ < std::chrono::nanoseconds::max() - now ? now + in.timeout_ : std::chrono::nanoseconds::max();
             shared_.transactions.begin(in.producer_id_, in.epoch_);
+            shared_.upkeep.notify();  // it looks anew when the time will be over
         }
-        transaction_part part;
-        part.topic = topic;
-        part.partition = partition;
-        part.began = part.log().begin_transactional();
-        in.parts_.push_back(std::move(part));
+        failure why = part.log().begin_transactional(part.began);
+        if (!why) {
+            in.parts_.push_back(std::move(part));
+        }
+        return why;
     }
 
     /// What leaves something in a log without being committed is named by every later record of its producer id.
@@ -312,6 +345,9 @@ private:
         if (failure why = refusal(in)) {
             return why;
         }
+        if (failure why = refuse_own_claims(in)) {
+            return why;
+        }
         if (failure why = append_commits(in, commits)) {
             return why;
         }
@@ -323,20 +359,34 @@ private:
                     told.ends.push_back({part.topic->meta.id, part.partition, part.leader_epoch, part.end, part.checksum});
                 }
             }
+            // What takes memory comes first: behind the record's publication nothing may fail.
+            std::vector<std::uint16_t> aborted = of.aborted;
+            of.unsynced.reserve(of.unsynced.size() + in.parts_.size());
+            shared_.transactions.begin(in.producer_id_, in.epoch_);
             if (failure why = append(in.transactional_id_, told)) {
                 return why;
             }
             of.last_epoch = in.epoch_;
-            of.state = std::move(told.state);
-            shared_.transactions.commit(in.producer_id_, in.epoch_, of.aborted);
-        }
-        for (const group_commit& one : commits) {
-            offsets_.note(one.group, one.positions);
+            of.state.swap(told.state);
+            shared_.transactions.commit(in.producer_id_, in.epoch_, std::move(aborted));
         }
         note_unsynced(of, in);
         end(of, in, state::committed);
         note_sync(in);
+        note_commits(commits);
         return {};
+    }
+
+    /// They are in the log, and count: without memory to note them a group may read again what it has read, until the broker is
+    /// opened anew.
+    void note_commits(const std::vector<group_commit>& commits) noexcept {
+        try {
+            for (const group_commit& one : commits) {
+                offsets_.note(one.group, one.positions);
+            }
+        } catch (const std::exception&) {
+            // Nobody could be told either.
+        }
     }
 
     [[nodiscard]] failure append_commits(coordinated_transaction& in, const std::vector<group_commit>& commits) {
@@ -346,7 +396,9 @@ private:
                 continue;
             }
             if (sequence == 0) {
-                join_locked(in, offsets_.topic(), 0);
+                if (failure why = join_locked(in, offsets_.topic(), 0)) {
+                    return why;
+                }
             }
             offset end = -1;
             std::uint64_t checksum = 0;
@@ -395,6 +447,17 @@ private:
             sync_by_ = due;
             shared_.upkeep.notify();
         }
+    }
+
+    /// Who waits for the disk must not be the one whom the disk waits for.
+    [[nodiscard]] static failure refuse_own_claims(const coordinated_transaction& in) {
+        for (const transaction_part& part : in.parts_) {
+            if (is_durability_promised(in) && part.log().holds_claim_before(part.end)) {
+                return {errc::claim_open, part.log().name().text() + ": this thread holds a slot in front of what the transaction has sent, and its commit would wait for it; "
+                                                                     "commit the slot, or let it go, first"};
+            }
+        }
+        return {};
     }
 
     [[nodiscard]] static bool is_durability_promised(const coordinated_transaction& in) {
@@ -453,7 +516,8 @@ private:
         std::string transactional_id;
         std::uint16_t epoch = 0;
         std::vector<std::uint16_t> aborted;
-        std::vector<std::uint16_t> lost;  // of them, found to be so now
+        std::vector<std::uint16_t> lost;     // found to be so now
+        std::vector<std::uint16_t> unknown;  // a topic of theirs could not be opened
     };
 
     void replay(std::vector<topic_handle> topics) {
@@ -481,12 +545,17 @@ private:
             }
         }
         std::size_t lost = 0;
-        for (told_of_id& one : ids) {
+        for (told_of_id& one : ids) {  // first for the readers of this life, which may not be able to write it down
+            for (const std::uint16_t epoch : one.lost) {
+                one.aborted.push_back(epoch);
+            }
             lost += one.lost.size();
+            shared_.transactions.recall(one.producer_id, one.epoch, one.aborted, one.unknown);
+        }
+        for (const told_of_id& one : ids) {
             if (!one.lost.empty()) {
                 judge(one);
             }
-            shared_.transactions.commit(one.producer_id, one.epoch, one.aborted);
         }
         if (lost > 0) {
             if (const failure why = log().sync()) {  // before anything new can be taken for what was lost
@@ -505,36 +574,43 @@ private:
             }
             const std::size_t i = count_before(ids.size(), [&](std::size_t k) { return ids[k].producer_id < told->producer_id; });
             if (i == ids.size() || ids[i].producer_id != told->producer_id) {
-                insert_at(ids, i, told_of_id{told->producer_id, std::string{transactional_id}, 0, {}, {}});
+                insert_at(ids, i, told_of_id{told->producer_id, std::string{transactional_id}, 0, {}, {}, {}});
             }
             told_of_id& one = ids[i];
             one.epoch = told->epoch;
-            for (const std::uint16_t epoch : told->aborted) {
-                add(one.aborted, epoch);
-            }
+            one.aborted = told->aborted;  // each names those before it, too
             holder& of = holder_of(transactional_id);
+            reach found = reach::all;
             if (told->is_judgement) {  // an earlier opening's: it need not be made again, and what comes behind it is new
-                one.lost.clear();
-                of.has_lost = false;
+                for (const std::uint16_t epoch : told->aborted) {
+                    of.lost -= erase(one.lost, epoch);
+                }
             } else {
-                of.has_lost = of.has_lost || !is_reached(*told, topics, of);
+                found = of.lost > 0 ? reach::lost : reached(*told, topics, of);
             }
-            if (!of.has_lost) {
-                of.state = told->state;
-            } else if (add(one.aborted, told->epoch)) {
+            if (found == reach::lost) {
                 one.lost.push_back(told->epoch);
+                ++of.lost;
+                continue;
+            }
+            if (found == reach::unknown) {
+                one.unknown.push_back(told->epoch);
+            }
+            if (of.lost == 0) {
+                of.state = told->state;
             }
         }
     }
 
-    static bool add(std::vector<std::uint16_t>& epochs, std::uint16_t epoch) {
-        for (const std::uint16_t known : epochs) {
-            if (known == epoch) {
-                return false;
+    /// Returns   how many there were.
+    [[nodiscard]] static std::size_t erase(std::vector<std::uint16_t>& epochs, std::uint16_t epoch) {
+        for (std::size_t i = 0; i < epochs.size(); ++i) {
+            if (epochs[i] == epoch) {
+                erase_at(epochs, i);
+                return 1;
             }
         }
-        epochs.push_back(epoch);
-        return true;
+        return 0;
     }
 
     /// Says once and for all that these are aborted.
@@ -558,24 +634,43 @@ private:
         return count_before(topics.size(), [&](std::size_t i) { return std::memcmp(topics[i]->meta.id.data(), id.data(), id.size()) < 0; });
     }
 
-    /// Each log still has what the transaction ends with in it. A topic that has gone is asked for nothing. What is there may
-    /// have been written by a process that was killed, and not be on the disk: a later transaction must not rely on it.
-    [[nodiscard]] bool is_reached(const transaction_record& told, const std::vector<topic_handle>& topics, holder& of) {
+    enum class reach { all, lost, unknown };
+
+    /// Whether each log still has what the transaction ends with in it. A topic that has gone is asked for nothing; one that
+    /// is there and could not be opened leaves it open. What is there may have been written by a process that was killed, and
+    /// not be on the disk: a later transaction must not rely on it.
+    [[nodiscard]] reach reached(const transaction_record& told, const std::vector<topic_handle>& topics, holder& of) {
+        reach found = reach::all;
         for (const transaction_end& end : told.ends) {
             const std::size_t i = place_of(topics, end.topic);
-            if (i == topics.size() || topics[i]->meta.id != end.topic || end.partition < 0 || end.partition >= topics[i]->partition_count()) {
+            if (i == topics.size() || topics[i]->meta.id != end.topic) {
+                found = has_strangers(topics) ? reach::unknown : found;
+                continue;
+            }
+            if (topics[i]->why) {
+                found = reach::unknown;
+                continue;
+            }
+            if (end.partition < 0 || end.partition >= topics[i]->partition_count()) {
                 continue;
             }
             storage::log& log = topics[i]->partition(end.partition);
             note_sync(log);  // what was committed shortly before a kill
+            // A cut raises the epoch, and may give the same offsets anew: then their being durable says nothing of these.
+            const bool is_durable = end.end <= log.durable_offset() && end.leader_epoch == log.leader_epoch();
+            if (!is_durable && !log.has_frame(end.end, end.leader_epoch, end.checksum)) {
+                return reach::lost;
+            }
             if (end.end > log.durable_offset()) {
-                if (!log.has_frame(end.end, end.leader_epoch, end.checksum)) {
-                    return false;
-                }
                 note_unsynced(of, {topics[i], end.partition, 0, end.end});
             }
         }
-        return true;
+        return found;
+    }
+
+    /// Topics of which not even the id could be read.
+    [[nodiscard]] static bool has_strangers(const std::vector<topic_handle>& topics) noexcept {
+        return !topics.empty() && topics.front()->meta.id == format::topic_id{};
     }
 
     shared_state& shared_;

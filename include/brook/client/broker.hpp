@@ -126,7 +126,7 @@ public:
     }
 
     /// What the last transaction of this id that was committed has left by `set_state`; empty when nothing.
-    [[nodiscard]] std::string transaction_state(std::string_view transactional_id) const { return open_core()->transactions().state_of(transactional_id); }
+    [[nodiscard]] std::string transaction_state(std::string_view transactional_id) const { return open_core()->transaction_state(transactional_id); }
 
     /// Does what upkeep has to do: with `.maintenance = manual` nothing else does it. Ends after the step that passes
     /// the budget; without one everything that is due is done.

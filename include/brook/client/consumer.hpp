@@ -296,14 +296,18 @@ public:
     void seek_to_committed() {
         require_group();
         const auto core = open_core();
+        const bool had_settled = std::exchange(has_settled_, false);  // until all of them have gone back: where one cannot, the next poll says so
         for (auto& one : partitions_) {
             one.has_position = false;
             one.committed = -1;
+        }
+        for (auto& one : partitions_) {
             adopt_commit(*core, one);
             if (!one.has_position) {
                 begin(one);
             }
         }
+        has_settled_ = had_settled;
     }
 
     /// What its group has committed for a partition; nullopt when nothing.
@@ -323,8 +327,11 @@ public:
     }
 
     /// Used by transaction::commit_offsets: its group, itself as a member, and the position of each partition that it has read.
-    [[nodiscard]] broker_room::group_commit read_so_far() const {
+    [[nodiscard]] broker_room::group_commit read_so_far(const std::shared_ptr<broker_room::core>& of) const {
         require_group();
+        if (of != core_.lock()) {
+            throw_error(errc::illegal_state, "consumer of " + what() + ": it is of another broker than the transaction, or its broker is closed");
+        }
         raise(fenced());
         if (options_.enable_auto_commit) {
             throw_error(errc::invalid_config, "consumer of " + what() + ": with enable_auto_commit its polls commit, before a transaction does; leave it out");

@@ -46,8 +46,8 @@ struct transaction_options {
 /// topic of it has flush_messages, `commit` returns when all of it is on the disk.
 ///
 /// Errors    producer_fenced when another one has been begun under its id; transaction_aborted when it took too long;
-///           illegal_state when it has ended; closed. What `commit` throws has aborted it, but for timed_out and
-///           partition_failed: then it is committed and may be lost with the power.
+///           illegal_state when it has ended; closed; forked. What `commit` throws has aborted it, but for partition_failed
+///           with the words "is committed": then it is, and may be lost with the power.
 /// Threads   confined.
 /// Lifetime  may outlive its broker, and then says closed.
 /// Cost      a record is copied once more than a producer's; `commit` appends a batch a partition, and a record of its own.
@@ -100,11 +100,11 @@ public:
 
     /// Commits with it what this consumer has read so far, for its group: a record is read again unless the transaction
     /// counts. Called again, the later positions count. After an abort the consumer goes back by `seek_to_committed`.
-    /// Errors    illegal_state without a group; invalid_config with enable_auto_commit. At `commit`, illegal_generation when
+    /// Errors    illegal_state without a group, or for a consumer of another broker; invalid_config with enable_auto_commit. At `commit`, illegal_generation when
     ///           the group has put the consumer out meanwhile.
     template <class Key, class Value>
     void commit_offsets(consumer<Key, Value, broker>& read) {
-        open().commit_offsets(read.read_so_far());
+        open().commit_offsets(read.read_so_far(open().core()));
     }
 
     /// A small state of the application's own, to be found by the next transaction of this id: `broker.transaction_state`.

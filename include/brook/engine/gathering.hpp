@@ -136,7 +136,7 @@ public:
     [[nodiscard]] added add(const format::record_sizes& sizes, const std::optional<std::int64_t>& given, std::optional<std::int64_t> sequence,
                             const WriteKey& write_key,
                             const WriteValue& write_value, bytes headers, std::chrono::nanoseconds linger, const MakeBatch& make_batch, filled& full,
-                            unneeded* skipped = nullptr) {
+                            unneeded* skipped) {
         const std::scoped_lock guard{mutex_};
         added place;
         if (numbers_ != nullptr && !follows(sequence, place, *skipped)) {
@@ -174,6 +174,15 @@ public:
         return !body_.empty() && (batch == nullptr || batch == batch_.get()) ? append() : nullptr;
     }
 
+    /// Appends what has been gathered, then calls `act`, and lets nobody gather between: what `act` appends stands, and is
+    /// numbered, behind it. `before` is filled in when `act` is called, whatever it throws.
+    template <class Act>
+    void close_then(batch_handle& before, const Act& act) {
+        const std::scoped_lock guard{mutex_};
+        before = body_.empty() ? nullptr : append();
+        act();
+    }
+
     /// Appends the batch if it has lingered long enough; else says until when it may.
     [[nodiscard]] batch_handle close_due(std::chrono::nanoseconds now, std::optional<std::chrono::nanoseconds>& deadline) {
         const std::scoped_lock guard{mutex_};
@@ -199,7 +208,9 @@ private:
             place.batch = batch_;  // it is on its way
             place.index = static_cast<std::uint32_t>(*sequence - first_sequence_);
         } else {
-            skipped.known = numbers_->find(*sequence).value_or(-1);
+            const auto known = numbers_->find(*sequence);
+            skipped.known = known.value_or(-1);
+            skipped.why = known ? failure{} : numbers_->passed_over(*sequence, last + 1);
         }
         return false;
     }

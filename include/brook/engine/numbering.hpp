@@ -30,8 +30,6 @@ public:
     numbering(const storage::log& log, std::shared_ptr<storage::producer_state> state, bool is_dense) noexcept
         : log_{log}, state_{std::move(state)}, is_dense_{is_dense} {}
 
-    [[nodiscard]] const storage::producer_state& state() const noexcept { return *state_; }
-
     /// Whoever had this id before is fenced from now on.
     void take_over(std::uint16_t epoch) {
         const std::scoped_lock guard{state_->lock};
@@ -39,7 +37,11 @@ public:
         state_->set_epoch(epoch);
     }
 
+    /// Errors    forked.
     [[nodiscard]] std::int64_t last_sequence() const {
+        if (log_.is_forked()) [[unlikely]] {
+            forked().raise();
+        }
         const std::scoped_lock guard{state_->lock};
         return state_->last_sequence();
     }
@@ -51,7 +53,7 @@ public:
     template <class Append>
     [[nodiscard]] bool append_once(std::optional<std::int64_t> sequence, std::uint32_t count, appended& done, failure& why, const Append& append) {
         if (log_.is_forked()) [[unlikely]] {
-            why = {errc::forked, log_.name().text() + ": its broker belongs to the parent of this process; open a broker of your own after fork()"};
+            why = forked();
             return false;
         }
         const std::scoped_lock held{state_->lock};
@@ -63,13 +65,23 @@ public:
         const std::int64_t first = sequence.value_or(next);
         if (first != next) [[unlikely]] {
             if (first < next) {
-                done.at = *state_->find(first);
+                const auto known = state_->find(first);
+                if (!known || first + std::int64_t{count} > next) {
+                    why = passed_over(first, next);
+                    return false;
+                }
+                done.at = *known;
                 return true;
             }
             if (is_dense_ && next > 0) {
                 why = gap(first, next);
                 return false;
             }
+        }
+        if (first > format::largest_sequence - std::int64_t{count} + 1) [[unlikely]] {
+            why = {errc::out_of_order_sequence_number, log_.name().text() + ": there is no sequence behind " + std::to_string(format::largest_sequence) +
+                                                           "; go on under another name"};
+            return false;
         }
         const batch_origin origin{{state_->id(), epoch_, first}};
         if (!append(origin)) {
@@ -89,7 +101,7 @@ public:
         }
         const std::scoped_lock held{state_->lock};
         const std::int64_t next = state_->last_sequence() + 1;
-        if (state_->epoch() != epoch_ || sequence.value_or(next) != next) [[unlikely]] {
+        if (state_->epoch() != epoch_ || sequence.value_or(next) != next || next > format::largest_sequence) [[unlikely]] {
             return false;
         }
         if (!append(batch_origin{{state_->id(), epoch_, next}})) [[unlikely]] {
@@ -101,7 +113,9 @@ public:
 
     // ---- for who gathers ----
 
-    /// Where a record is that is there already; nullopt for one that is new.
+    /// Where a record is that is there already; nullopt for one that was passed over, and is not.
+    ///
+    /// Requires  sequence <= last_sequence().
     [[nodiscard]] std::optional<offset> find(std::int64_t sequence) const {
         const std::scoped_lock guard{state_->lock};
         return state_->find(sequence);
@@ -112,7 +126,16 @@ public:
         return is_dense_ && last >= 0 && sequence > last + 1 ? gap(sequence, last + 1) : failure{};
     }
 
+    [[nodiscard]] failure passed_over(std::int64_t sequence, std::int64_t next) const {
+        return {errc::out_of_order_sequence_number, log_.name().text() + ": sequence " + std::to_string(sequence) + " has been passed over: it is not there, and " +
+                                                        std::to_string(next) + " is the next that can be; send records in the order of their numbers"};
+    }
+
 private:
+    [[nodiscard]] failure forked() const {
+        return {errc::forked, log_.name().text() + ": its broker belongs to the parent of this process; open a broker of your own after fork()"};
+    }
+
     [[nodiscard]] failure fenced() const {
         return {errc::producer_fenced, log_.name().text() + ": another producer of the same name has been made since; this one sends nothing any more"};
     }

@@ -98,11 +98,10 @@ public:
         if (static_cast<std::size_t>(partition) >= logs_.size() || is_closed_.load(std::memory_order_relaxed)) [[unlikely]] {
             return refuse(partition, count);
         }
-        close_gathered(partition);  // what was gathered before goes before
         appended done;
         failure why;
         const std::int64_t time = platform_.now().time_since_epoch().count();
-        const bool is_done = append_numbered(partition, std::nullopt, count, done, why, [&](const batch_origin* origin) {
+        const bool is_done = append_behind(partition, std::nullopt, count, done, why, [&](const batch_origin* origin) {
             return embedded_topic::append_batch(*logs_[static_cast<std::size_t>(partition)], body_size, count, 0, time, write_body, done, why, origin);
         });
         if (!is_done) [[unlikely]] {
@@ -134,12 +133,13 @@ public:
 
     /// A record that has been appended elsewhere (a slot): what its delivery waits for.
     [[nodiscard]] sent acknowledge(std::int32_t partition, const appended& done, std::uint32_t count) {
+        const bool is_known = done.at >= 0;  // else a repetition of something that stands anywhere in front of the end
         if (promises_durability_) [[unlikely]] {
-            note_sent(partition, done.at + count - 1);
+            note_sent(partition, is_known ? done.at + count - 1 : logs_[static_cast<std::size_t>(partition)]->log_end_offset() - 1);
         }
         if (options_.on_delivery) [[unlikely]] {
             for (std::uint32_t i = 0; i < count; ++i) {
-                tell_when_acknowledged(partition, {done.at + i, done.timestamp});
+                tell_when_acknowledged(partition, {is_known ? done.at + i : offset{-1}, done.timestamp});
             }
         }
         return {done, sync_of(partition)};
@@ -200,10 +200,10 @@ public:
                 sooner(*deadline);
             }
         }
-        for (const auto& [partition, last, code] : unanswered_ends()) {  // on_delivery waits for them, if nobody else does
-            const failure why = topic_.log(partition).wait_acknowledged(last.at, platform_.monotonic());
+        for (const auto& [partition, done, last, code] : unanswered_ends()) {  // on_delivery waits for them, if nobody else does
+            const failure why = topic_.log(partition).wait_acknowledged(last, platform_.monotonic());
             if (why && why.code != errc::timed_out) {
-                answer(partition, last.at, why);
+                answer(partition, last, why);
             }
         }
         if (answer()) {
@@ -223,6 +223,7 @@ private:
     struct unanswered {
         std::int32_t partition;
         appended done;
+        offset waits_for;  // its own; of a repetition, of which nobody knows where it is, one behind it
         std::error_code code;
     };
 
@@ -297,6 +298,7 @@ private:
 
     /// Finds out where the producer stands in each partition, and puts those aside that had its name before.
     void begin_numbers() {
+        const std::scoped_lock one_after_the_other{topic_.state()->producers_mutex};  // of two that begin now the later fences the other everywhere
         std::uint16_t latest = 0;
         for (std::size_t i = 0; i < lanes_.size(); ++i) {
             failure why;
@@ -344,6 +346,26 @@ private:
         });
     }
 
+    /// The same behind what has been gathered for the partition.
+    template <class Append>
+    [[nodiscard]] bool append_behind(std::int32_t partition, std::optional<std::int64_t> sequence, std::uint32_t count, appended& done, failure& why,
+                                     const Append& append) {
+        if (!is_gathering()) {
+            return append_numbered(partition, sequence, count, done, why, append);
+        }
+        bool is_done = false;
+        batch_handle before;
+        try {
+            lanes_[static_cast<std::size_t>(partition)].gathered->close_then(
+                before, [&] { is_done = append_numbered(partition, sequence, count, done, why, append); });
+        } catch (...) {
+            finish(before);
+            throw;
+        }
+        finish(before);
+        return is_done;
+    }
+
     /// What takes more than a claim at hand: disk space, a new segment, append time, numbers, gathering, acknowledgements
     /// to come; a partition that is not there, a closed producer.
     template <class WriteKey, class WriteValue>
@@ -359,13 +381,12 @@ private:
         if (is_gathering() && lanes_[static_cast<std::size_t>(partition)].gathered->has_room_for(sizes)) {
             return gather(partition, sizes, timestamp, sequence, write_key, write_value, headers);
         }
-        close_gathered(partition);
         if (logs_.front()->options().is_append_time) {
             timestamp.reset();  // the log's own time counts
         }
         failure why;
         const std::int64_t time = timestamp ? *timestamp : platform_.now().time_since_epoch().count();
-        const bool is_done = append_numbered(partition, sequence, 1, done, why, [&](const batch_origin* origin) {
+        const bool is_done = append_behind(partition, sequence, 1, done, why, [&](const batch_origin* origin) {
             return embedded_topic::append(*logs_[static_cast<std::size_t>(partition)], sizes, time, write_key, write_value, headers, done, why, origin);
         });
         if (!is_done) {
@@ -462,8 +483,9 @@ private:
             options_.on_delivery(partition, done, {});
             return;
         }
+        const offset at = done.at >= 0 ? done.at : logs_[static_cast<std::size_t>(partition)]->log_end_offset() - 1;
         const std::scoped_lock guard{unanswered_mutex_};
-        unanswered_.push_back({partition, done, {}});
+        unanswered_.push_back({partition, done, at, {}});
         if (unanswered_.size() == 1) {
             topic_.shared().upkeep.notify();  // it syncs what nobody else waits for
         }
@@ -482,8 +504,8 @@ private:
             std::vector<unanswered> waiting;
             for (auto& record : unanswered_) {
                 const storage::log& log = *logs_[static_cast<std::size_t>(record.partition)];
-                const bool is_there = log.durable_offset() >= log.acknowledged_by(record.done.at);
-                const bool is_lost = !is_there && why && record.partition == partition && record.done.at <= last;
+                const bool is_there = log.durable_offset() >= log.acknowledged_by(record.waits_for);
+                const bool is_lost = !is_there && why && record.partition == partition && record.waits_for <= last;
                 record.code = is_lost ? why.code : std::error_code{};
                 (is_there || is_lost ? ready : waiting).push_back(record);
             }
@@ -507,7 +529,7 @@ private:
             }
             if (i == ends.size()) {
                 ends.push_back(record);
-            } else if (ends[i].done.at < record.done.at) {
+            } else if (ends[i].waits_for < record.waits_for) {
                 ends[i] = record;
             }
         }

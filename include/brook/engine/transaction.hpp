@@ -65,12 +65,15 @@ public:
         to.body.add(sizes, timestamp, write_key, write_value, headers, [&] { return topic.platform().now().time_since_epoch().count(); });
     }
 
-    /// In place of what it was to commit for the group before.
+    /// The broker that it is of, while that lives.
+    [[nodiscard]] std::shared_ptr<broker_room::core> core() const noexcept { return core_.lock(); }
+
+    /// In place of what it was to commit for these partitions before.
     void commit_offsets(broker_room::group_commit commit) {
         require_open();
         for (auto& known : commits_) {
             if (known.group == commit.group && known.member == commit.member) {
-                known = std::move(commit);
+                merge(known.positions, std::move(commit.positions));
                 return;
             }
         }
@@ -123,18 +126,33 @@ private:
         std::vector<lane> lanes;  // of partitions that it has sent to
     };
 
+    static void merge(std::vector<broker_room::committed_position>& known, std::vector<broker_room::committed_position> later) {
+        for (auto& position : later) {
+            std::size_t i = 0;
+            while (i < known.size() && !(known[i].topic == position.topic && known[i].partition == position.partition)) {
+                ++i;
+            }
+            if (i == known.size()) {
+                known.push_back(std::move(position));
+            } else {
+                known[i] = std::move(position);
+            }
+        }
+    }
+
     void require_open() const {
         if (is_over_) {
             throw_error(errc::illegal_state, "transaction '" + transactional_id() + "': it has been committed or aborted; begin another");
         }
     }
 
-    /// Errors    closed.
+    /// Errors    closed, forked.
     [[nodiscard]] std::shared_ptr<broker_room::core> open_core() const {
         auto core = core_.lock();
         if (!core || core->is_closed()) {
             throw_error(errc::closed, "transaction '" + transactional_id() + "': its broker is closed, and it is aborted");
         }
+        core->require_open();
         return core;
     }
 

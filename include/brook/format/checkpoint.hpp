@@ -32,7 +32,7 @@ namespace brook::inline BROOK_ABI::format {
 ///   72    8   segment_position  at this frame, whose base offset is
 ///   80    8   segment_offset
 ///   88    4   leader_epoch
-///   92    4   flags             1: the log may have records of producers that number them
+///   92    4   flags             1: the log may have records of producers that number them; 2: parts of transactions
 ///   96    8   checksum          XXH3-64 of the 96 bytes before
 struct checkpoint {
     std::array<char, 8> magic{'b', 'r', 'o', 'o', 'k', 'c', 'k', 'p'};
@@ -56,6 +56,7 @@ static_assert(std::has_unique_object_representations_v<checkpoint>);
 /// Bits of `checkpoint::flags`.
 namespace checkpoint_flag {
 inline constexpr std::uint32_t producers = 1;
+inline constexpr std::uint32_t transactions = 2;
 }  // namespace checkpoint_flag
 
 inline constexpr std::size_t checkpoint_slot_size = 512;  // a sector: the unit that a power loss tears

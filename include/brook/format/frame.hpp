@@ -131,7 +131,7 @@ public:
 
 private:
     [[nodiscard]] constexpr bool is_lone_apart_from(std::uint16_t more) const noexcept {
-        const auto looked_at = static_cast<std::uint16_t>(attribute::codec_mask | attribute::kind_mask | attribute::lone | ~attribute::known | more);
+        const auto looked_at = static_cast<std::uint16_t>(attribute::codec_mask | attribute::kind_mask | attribute::transactional | attribute::lone | ~attribute::known | more);
         return is_published() && (raw_ & (std::uint64_t{looked_at} << 32 | std::uint64_t{0xffff} << 48)) == std::uint64_t{attribute::lone} << 32;
     }
 

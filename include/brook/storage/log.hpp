@@ -113,32 +113,29 @@ public:
             why = {is_closed() ? errc::closed : errc::forked, name().text() + ": its broker is closed, or belongs to the parent of this process"};
             return nullptr;
         }
-        const std::scoped_lock guard{upkeep_mutex_};
-        if ((checkpoint_.flags & format::checkpoint_flag::producers) == 0) {
-            format::checkpoint flagged = checkpoint_;
-            flagged.sequence += 1;
-            flagged.flags |= format::checkpoint_flag::producers;
-            if (why = files_.write_checkpoint(flagged); why) {
-                return nullptr;
-            }
-            checkpoint_ = flagged;
-        }
-        return producers_.find_or_add(id);
+        why = flag(format::checkpoint_flag::producers);
+        return why ? nullptr : producers_.find_or_add(id);
     }
-
-    /// The same, of one that has appended something; else nullptr.
-    [[nodiscard]] std::shared_ptr<producer_state> known_producer(std::int64_t id) const { return producers_.find(id); }
 
     // ---- transactions ----
 
-    /// Readers of committed records may have to wait from where the log ends now: a transaction appends behind.
-    /// Returns   what to end it by.
-    [[nodiscard]] offset begin_transactional() {
-        const offset from = log_end_offset();
+    /// Readers of committed records may have to wait from where the log ends now: a transaction appends behind. It ends by
+    /// the offset that `began` gets.
+    ///
+    /// Errors    closed; what the disk said.
+    /// Cost      the first one of a partition writes the checkpoint, which says so from then on.
+    [[nodiscard]] failure begin_transactional(offset& began) {
+        if (failure why = flag(format::checkpoint_flag::transactions)) {
+            return why;
+        }
         const std::scoped_lock guard{open_transactions_mutex_};
-        open_transactions_.push_back(from);
-        return from;
+        began = log_end_offset();
+        open_transactions_.push_back(began);
+        return {};
     }
+
+    /// Whether it may have parts of transactions.
+    [[nodiscard]] bool has_transactions() const noexcept { return (flags_.load(std::memory_order_acquire) & format::checkpoint_flag::transactions) != 0; }
 
     /// It has been decided, and told: wakes who waits in front of it.
     void end_transactional(offset began) {
@@ -157,8 +154,8 @@ public:
 
     /// How far readers of committed records get: up to the first transaction that is not decided [last stable offset].
     [[nodiscard]] offset last_stable_offset() {
+        const std::scoped_lock guard{open_transactions_mutex_};  // before the look: who begins to append behind it is seen, then
         offset stable = log_end_offset();
-        const std::scoped_lock guard{open_transactions_mutex_};
         for (const offset began : open_transactions_) {
             stable = began < stable ? began : stable;
         }
@@ -235,6 +232,9 @@ public:
     }
 
     [[nodiscard]] failure sync() { return wait_durable(log_end_offset()); }
+
+    /// Whether this thread holds a claim in front of `end`: then it must not wait for what is behind.
+    [[nodiscard]] bool holds_claim_before(offset end) const { return claims_.held_here_before(end); }
 
     // ---- reading ----
 
@@ -411,8 +411,29 @@ private:
         if (failure why = recall_producers()) {
             return why;
         }
+        flags_.store(checkpoint_.flags, std::memory_order_release);
         appends_.start();
         return {};
+    }
+
+    /// Has the checkpoint say, before the first of its kind is appended, that there may be such frames.
+    [[nodiscard]] failure flag(std::uint32_t which) {
+        if ((flags_.load(std::memory_order_acquire) & which) != 0) {
+            return {};
+        }
+        const std::scoped_lock guard{upkeep_mutex_};
+        if (is_closed()) {
+            return {errc::closed, name().text() + ": its broker is closed"};  // and its files may be another's
+        }
+        format::checkpoint flagged = checkpoint_;
+        flagged.sequence += 1;
+        flagged.flags |= which;
+        failure why = files_.write_checkpoint(flagged);
+        if (!why) {
+            checkpoint_ = flagged;
+            flags_.store(flagged.flags, std::memory_order_release);
+        }
+        return why;
     }
 
     // ---- producers that number their records ----
@@ -467,12 +488,13 @@ private:
         }
         // Whoever claims behind this is not in the table yet; who claimed before is, or will be when it lets go of its state.
         const offset complete_to = home->base + static_cast<offset>(tail_word{home->tail.load(std::memory_order_acquire)}.records());
-        if (home == producers_home_ && complete_to == producers_complete_to_) {
-            return;
+        if ((home == producers_home_ && complete_to == producers_complete_to_) || complete_to == home->base) {
+            return;  // nothing new; or no record as yet, in front of which no mark can stand
         }
         const std::vector<std::byte> all = producers_.encode();
         const std::uint64_t size = format::frame_header_size + all.size();
         claim taken;
+        producers_home_ = home;  // one attempt a segment: if it does not fit, the next one's
         if (all.empty() || size > appends_.largest_frame() / 4 || !appends_.take_for_mark(format::frame_length(static_cast<std::uint32_t>(size)), taken)) {
             return;
         }
@@ -483,7 +505,6 @@ private:
         header.base_timestamp = complete_to;
         header.count = static_cast<std::uint32_t>(all.size() / producer_table::entry_bytes);
         appends_.publish(taken, header);
-        producers_home_ = home;
         producers_complete_to_ = complete_to;
     }
 
@@ -645,6 +666,7 @@ private:
 
     producer_table producers_{files_.platform()};
 
+    std::atomic<std::uint32_t> flags_{0};      // the checkpoint's
     std::mutex open_transactions_mutex_;       // guards them
     std::vector<offset> open_transactions_;    // where the log ended when each began to append
 

@@ -53,17 +53,17 @@ public:
 
     [[nodiscard]] const batch& newest() const noexcept { return batches_[newest_]; }
 
-    /// Where a record of this sequence is: nullopt for one that is new, -1 for one that is older than what is remembered.
+    /// Where a record of this sequence is: -1 for one that is older than what is remembered; nullopt for one that is new, or
+    /// that has been passed over.
     [[nodiscard]] std::optional<offset> find(std::int64_t sequence) const noexcept {
-        if (sequence > last_sequence()) {
-            return std::nullopt;
-        }
+        bool is_older = last_sequence() >= 0;
         for (const batch& one : batches_) {
             if (one.at >= 0 && sequence >= one.first && sequence <= one.last) {
                 return one.at + (sequence - one.first);
             }
+            is_older = is_older && (one.at < 0 || sequence < one.first);
         }
-        return -1;
+        return is_older ? std::optional{offset{-1}} : std::nullopt;
     }
 
     /// Takes a batch that has been appended; one that is known is not taken twice.

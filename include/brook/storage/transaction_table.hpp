@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
-#include <optional>
+#include <utility>
 #include <vector>
 
 #include <brook/core/config.hpp>
@@ -38,12 +38,7 @@ public:
             const bool is_open = is_at(i, id) && ids_[i].open_epoch == std::int32_t{epoch};
             return is_open ? transaction_fate::open : is_damaged_ ? transaction_fate::unknown : transaction_fate::aborted;
         }
-        for (const std::uint16_t failed : ids_[i].aborted) {
-            if (failed == epoch) {
-                return transaction_fate::aborted;
-            }
-        }
-        return transaction_fate::committed;
+        return is_among(ids_[i].aborted, epoch) ? transaction_fate::aborted : is_among(ids_[i].unknown, epoch) ? transaction_fate::unknown : transaction_fate::committed;
     }
 
     /// A transaction may append from now on.
@@ -54,12 +49,22 @@ public:
 
     /// Its fate is told: from now on readers see all of it, together with those whose epochs lie between and that are not in
     /// `aborted`.
-    void commit(std::int64_t id, std::uint16_t epoch, const std::vector<std::uint16_t>& aborted) {
+    ///
+    /// Requires  begin, of this id. Takes no memory: what is told must not fail here.
+    void commit(std::int64_t id, std::uint16_t epoch, std::vector<std::uint16_t>&& aborted) noexcept {
         const std::scoped_lock guard{mutex_};
-        entry& one = at(id);
+        entry& one = ids_[place_of(id)];
         one.last_committed = epoch;
-        one.aborted = aborted;
+        one.aborted.swap(aborted);
         one.open_epoch = none;
+    }
+
+    /// As an opening finds it: `unknown` are those of which it cannot be said now whether all of it is there.
+    void recall(std::int64_t id, std::uint16_t epoch, std::vector<std::uint16_t> aborted, std::vector<std::uint16_t> unknown) {
+        begin(id, epoch);
+        commit(id, epoch, std::move(aborted));
+        const std::scoped_lock guard{mutex_};
+        ids_[place_of(id)].unknown = std::move(unknown);
     }
 
     void abort(std::int64_t id) {
@@ -83,7 +88,17 @@ private:
         std::int32_t last_committed = none;
         std::int32_t open_epoch = none;
         std::vector<std::uint16_t> aborted;  // epochs before the last committed one
+        std::vector<std::uint16_t> unknown;
     };
+
+    [[nodiscard]] static bool is_among(const std::vector<std::uint16_t>& epochs, std::uint16_t epoch) noexcept {
+        for (const std::uint16_t one : epochs) {
+            if (one == epoch) {
+                return true;
+            }
+        }
+        return false;
+    }
 
     [[nodiscard]] std::size_t place_of(std::int64_t id) const noexcept {
         return count_before(ids_.size(), [&](std::size_t i) { return ids_[i].id < id; });
@@ -92,7 +107,7 @@ private:
     [[nodiscard]] entry& at(std::int64_t id) {
         const std::size_t i = place_of(id);
         if (!is_at(i, id)) {
-            insert_at(ids_, i, entry{id, none, none, {}});
+            insert_at(ids_, i, entry{id, none, none, {}, {}});
         }
         return ids_[i];
     }
