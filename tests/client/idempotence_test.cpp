@@ -294,6 +294,10 @@ TEST_CASE("numbers that nobody looks at, or that cannot be, are refused", "[clie
     CHECK(code_of([&] { send(plain, 1).get(); }) == errc::invalid_config);
     CHECK(code_of([&] { static_cast<void>(plain.last_sequence()); }) == errc::illegal_state);
     CHECK(code_of([&] { number_producer{topic, {.dense_sequences = true}}; }) == errc::invalid_config);
+    const auto several = here.broker->create_topic<brook::no_key, std::uint64_t>("several", {.partitions = 2});
+    CHECK(code_of([&] { number_producer{several, {.name = "x", .dense_sequences = true}}; }) == errc::invalid_config);
+    number_producer elsewhere{several, {.name = "x"}};
+    CHECK(code_of([&] { static_cast<void>(elsewhere.last_sequence(topic.partition(0))); }) == errc::unknown_topic_or_partition);
     number_producer numbered{topic, {.enable_idempotence = true}};
     CHECK(code_of([&] { send(numbered, -1).get(); }) == errc::invalid_config);
     CHECK(code_of([&] { send(numbered, std::int64_t{1} << 48).get(); }) == errc::invalid_config);

@@ -44,7 +44,7 @@ struct world {
     [[nodiscard]] gathering::added add(gathering& to, std::uint32_t size, gathering::filled& full, std::optional<std::int64_t> time = 7) {
         const auto write = [size](std::byte* at) { std::memset(at, 'x', size); };
         const auto make = [] { return std::make_shared<gathered_batch>(std::weak_ptr<brook::engine::batch_owner>{}, 0, nullptr); };
-        return to.add({brook::format::null_size, size, 0}, time, std::nullopt, [](std::byte*) {}, write, {}, 5s, make, full);
+        return to.add({brook::format::null_size, size, 0}, time, std::nullopt, [](std::byte*) {}, write, {}, 5s, make, full, nullptr);
     }
 };
 
@@ -119,7 +119,7 @@ TEST_CASE("a writer that throws leaves the batch as it was, and what it pushed o
     const auto throwing = [](std::byte*) { throw 1; };
     const auto make = [] { return std::make_shared<gathered_batch>(std::weak_ptr<brook::engine::batch_owner>{}, 0, nullptr); };
     const auto add = [&] {
-        static_cast<void>(gathered.add({brook::format::null_size, 40, 0}, 7, std::nullopt, [](std::byte*) {}, throwing, {}, 5s, make, full));
+        static_cast<void>(gathered.add({brook::format::null_size, 40, 0}, 7, std::nullopt, [](std::byte*) {}, throwing, {}, 5s, make, full, nullptr));
     };
     CHECK_THROWS_AS(add(), int);
     CHECK(full[0] == first.batch);

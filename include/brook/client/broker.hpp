@@ -117,10 +117,14 @@ public:
     ///     tx.commit_offsets(consumer);
     ///     tx.commit();
     ///
-    /// Errors    invalid_config without a transactional_id; no space; closed.
+    /// Errors    invalid_config without a transactional_id; corrupt_record when __transaction_state is damaged or missing; no space;
+    ///           closed; forked.
     [[nodiscard]] transaction begin_transaction(const transaction_options& options) const {
-        if (options.transactional_id.empty() || options.transactional_id.size() > longest_id || options.transaction_timeout.count() <= 0) {
-            throw_error(errc::invalid_config, "a transaction has a transactional_id of 1 to " + std::to_string(longest_id) + " bytes, and a transaction_timeout of more than 0");
+        if (options.transactional_id.empty() || options.transactional_id.size() > longest_id) {
+            throw_error(errc::invalid_config, "a transactional_id has 1 to " + std::to_string(longest_id) + " bytes, not " + std::to_string(options.transactional_id.size()));
+        }
+        if (options.transaction_timeout.count() <= 0) {
+            throw_error(errc::invalid_config, "transaction '" + options.transactional_id + "': transaction_timeout is more than 0");
         }
         return transaction{std::make_unique<engine::embedded_transaction>(open_core(), options.transactional_id, options.transaction_timeout)};
     }

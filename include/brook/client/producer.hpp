@@ -60,12 +60,13 @@ struct producer_options {
     bool enable_idempotence = false;
 
     /// A name of its own, the same after a restart: the partitions know its numbers again, and `last_sequence` says where
-    /// to go on. Makes it idempotent. Who comes with the same name takes its place: the older one's sends fail with
-    /// producer_fenced. Kafka has no such thing short of a transactional id; RabbitMQ's streams have.
+    /// to go on. Makes it idempotent. One thread a name, where it gives numbers itself: they rise in the order of the sends.
+    /// Who comes with the same name takes its place: the older one's sends fail with producer_fenced. Kafka has no such thing
+    /// short of a transactional id; RabbitMQ's streams have.
     std::string name{};
 
     /// Refuses a `record::sequence` that leaves one out (out_of_order_sequence_number). Where records go to several
-    /// partitions each has gaps, and this is not for them.
+    /// partitions each has gaps: for topics of one partition alone.
     bool dense_sequences = false;
 
     /// Told of every record, once: where it is, or why it is nowhere. On the sending thread, or where flush_messages
@@ -82,7 +83,8 @@ struct producer_options {
 /// nothing was appended.
 ///
 /// Threads   shared, but for moving it.
-/// Cost      linger 0: a claim, a copy, a checksum and a clock; no lock, no allocation, no system call.
+/// Cost      linger 0: a claim, a copy, a checksum and a clock; no lock, no allocation, no system call. Of an idempotent one,
+///           a lock of its own for each partition, held over the append.
 /// Lifetime  its destructor flushes; failures that nobody asked for then go to broker.health().
 template <class Key, class Value, class Broker = broker>
 class producer {
@@ -187,7 +189,7 @@ public:
     }
 
     /// The largest sequence up to which everything that this producer, or one of its name before it, has sent is in the
-    /// topic: whoever numbers records by where they come from goes on behind it. nullopt where some partition has nothing
+    /// topic, if no send has failed and been passed over: whoever numbers records by where they come from goes on behind it. nullopt where some partition has nothing
     /// of it yet; then sending again from the start is right, and what is there already is not appended again. Of a name
     /// with many partitions, and few records, that may be long: the other one asks for a partition alone.
     /// Errors    illegal_state when it is not idempotent.
@@ -200,6 +202,9 @@ public:
         return least < 0 ? std::nullopt : std::optional{least};
     }
     [[nodiscard]] std::optional<std::int64_t> last_sequence(const brook::partition& of) const {
+        if (!(of == brook::partition{sender().topic(), of.number()})) {
+            throw_error(errc::unknown_topic_or_partition, "producer of topic '" + sender().topic().name() + "': that is a partition of another topic");
+        }
         const std::int64_t last = sequence_in(of.number());
         return last < 0 ? std::nullopt : std::optional{last};
     }
@@ -232,6 +237,7 @@ private:
         untyped.delivery_timeout = options.delivery_timeout;
         untyped.are_sequences_dense = options.dense_sequences;
         require(!options.dense_sequences || options.enable_idempotence || !options.name.empty(), "dense_sequences needs a name, or enable_idempotence");
+        require(!options.dense_sequences || to.partition_count() == 1, "dense_sequences is for topics of one partition: of several each has gaps");
         if (!options.name.empty()) {
             untyped.producer_id = engine::embedded_sender::id_of(options.name);
         } else if (options.enable_idempotence) {

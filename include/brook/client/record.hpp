@@ -34,7 +34,8 @@ template <class Key, class Value> struct record {
     std::optional<brook::timestamp> timestamp{};  ///< its create time; unset: when it is sent
     std::optional<std::int32_t> partition{};      ///< unset: the key's hash decides, else the sticky partitioner
 
-    /// Its number, of an idempotent producer: larger than any that it has given before, from 0 to 2^48 - 1. Where it comes
+    /// Its number, of an idempotent producer, from 0 to 2^48 - 1: larger than any that it has given before, else it is a
+    /// repetition, or comes too late (out_of_order_sequence_number). After a send that failed, that one comes first again. Where it comes
     /// from is a good source of such numbers (a row's id, an offset). Unset: the next one.
     std::optional<std::int64_t> sequence{};
 };

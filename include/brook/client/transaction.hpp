@@ -30,7 +30,7 @@ namespace brook::inline BROOK_ABI {
 template <class Key, class Value, class Broker> class consumer;
 
 struct transaction_options {
-    /// Whose transactions these are, the same after a restart: one is open under an id at a time. Who begins one aborts
+    /// Whose transactions these are, the same after a restart, 1 to 32,768 bytes: one is open under an id at a time. Who begins one aborts
     /// what is open under its id, and fences whoever had begun it [transactional.id].
     std::string transactional_id{};
 
@@ -45,8 +45,8 @@ struct transaction_options {
 /// see all of it or nothing, also when the process is killed at any instruction of `commit`, or the power goes; where a
 /// topic of it has flush_messages, `commit` returns when all of it is on the disk.
 ///
-/// Errors    producer_fenced when another one has been begun under its id; transaction_aborted when it took too long;
-///           illegal_state when it has ended; closed; forked. What `commit` throws has aborted it, but for partition_failed
+/// Errors    at `commit`, at the latest: producer_fenced when another one has been begun under its id; transaction_aborted when
+///           it took too long; closed; forked. illegal_state from all but `abort` when it has ended. What `commit` throws has aborted it, but for partition_failed
 ///           with the words "is committed": then it is, and may be lost with the power.
 /// Threads   confined.
 /// Lifetime  may outlive its broker, and then says closed.
@@ -100,6 +100,8 @@ public:
 
     /// Commits with it what this consumer has read so far, for its group: a record is read again unless the transaction
     /// counts. Called again, the later positions count. After an abort the consumer goes back by `seek_to_committed`.
+    /// Between the poll that gave the records and this there must be no other poll, which may give partitions up; and the
+    /// consumer stays until `commit`, or has left its group by then.
     /// Errors    illegal_state without a group, or for a consumer of another broker; invalid_config with enable_auto_commit. At `commit`, illegal_generation when
     ///           the group has put the consumer out meanwhile.
     template <class Key, class Value>
@@ -109,7 +111,14 @@ public:
 
     /// A small state of the application's own, to be found by the next transaction of this id: `broker.transaction_state`.
     /// Some KiB: it is written with each commit. Not given, the last one stays.
-    void set_state(std::string_view state) { open().set_state(std::string{state}); }
+    /// Errors    record_too_large beyond 512 KiB; then the transaction goes on with what it had.
+    void set_state(std::string_view state) {
+        if (state.size() > longest_state) {
+            throw_error(errc::record_too_large, "transaction '" + open().transactional_id() + "': a state of " + std::to_string(state.size()) + " bytes; at most " +
+                                                    std::to_string(longest_state) + " go with a transaction, and a large one belongs in a topic");
+        }
+        open().set_state(std::string{state});
+    }
 
     /// From its return on, whatever happens, all of it counts.
     void commit() { open().commit(); }
@@ -128,6 +137,7 @@ private:
         std::unique_ptr<sticky_partitioner> sticky;
     };
     static constexpr std::uint32_t sticky_bytes = 16 * kib;
+    static constexpr std::size_t longest_state = 512 * kib;
 
     [[nodiscard]] engine::embedded_transaction& open() const {
         if (!open_) {
@@ -159,6 +169,7 @@ private:
                                   std::optional<std::int32_t> given) {
         return [this, &to, &key, time, given](const format::record_sizes& sizes, const auto& write_key, const auto& write_value, bytes headers) {
             const engine::embedded_topic& topic = detail::access::engine(to);
+            static_cast<void>(key);  // of none there is nothing to hash
             std::int32_t partition = given.value_or(0);
             if (!given && topic.partition_count() > 1) {
                 if constexpr (std::is_same_v<Key, no_key>) {
