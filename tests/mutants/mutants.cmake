@@ -757,12 +757,6 @@ brook_mutant(repetition_appended
   REPLACE [=[            if (first < next && !BROOK_MUTANT(repetition_appended)) {]=]
   CAUGHT_BY test client/idempotence "a record that is sent again is there once, and its delivery says where")
 
-brook_mutant(lingering_repetition_gathered
-  FILE engine/gathering.hpp
-  FIND [=[        if (*sequence > last) {]=]
-  REPLACE [=[        if (*sequence > last || BROOK_MUTANT(lingering_repetition_gathered)) {]=]
-  CAUGHT_BY test client/idempotence "records that linger are known while they do, and numbers that leave one out end their batch")
-
 brook_mutant(older_producer_goes_on
   FILE engine/numbering.hpp
   FIND [=[        if (state_->epoch() != epoch_) [[unlikely]] {]=]
