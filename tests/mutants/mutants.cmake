@@ -889,12 +889,6 @@ brook_mutant(ends_not_looked_at
   REPLACE [=[            if (!is_durable && !log.has_frame(end.end, end.leader_epoch, end.checksum) && !BROOK_MUTANT(ends_not_looked_at)) {]=]
   CAUGHT_BY fault power_loss transactions)
 
-brook_mutant(judgement_told_by_no_ends
-  FILE broker/transaction_coordinator.hpp
-  FIND [=[            if (told->is_judgement) {]=]
-  REPLACE [=[            if (told->is_judgement || (BROOK_MUTANT(judgement_told_by_no_ends) && told->ends.empty())) {]=]
-  CAUGHT_BY fault power_loss transactions)
-
 brook_mutant(lost_transactions_judged_again
   FILE broker/transaction_coordinator.hpp
   FIND [=[                    of.lost -= erase(one.lost, epoch);]=]
