@@ -106,6 +106,7 @@ static int dump(request asked) {
             case frame_kind::filler: line += "filler: " + std::to_string(frame.offsets) + " offsets without a record"; break;
             case frame_kind::seal: line += "seal: the segment ends"; break;
             case frame_kind::evidence: line += "evidence: durable below " + std::to_string(frame.header.base_timestamp); break;
+            case frame_kind::producers: line += "producers: what the partition remembers of its idempotent producers"; break;
             case frame_kind::data:
             case frame_kind::control: return true;
         }

@@ -26,6 +26,7 @@
 #include "broker/outcome.hpp"
 #include "broker/watched_platform.hpp"
 #include "client/reading.hpp"
+#include "client/world.hpp"
 #include "support/catch.hpp"
 #include "support/faulty_platform.hpp"
 #include "support/temp_directory.hpp"
@@ -52,15 +53,7 @@ namespace {
 using numbers_topic = brook::topic<no_key, std::uint64_t>;
 using numbers_consumer = brook::consumer<no_key, std::uint64_t>;
 
-struct world {
-    temp_directory directory;
-    std::optional<brook::broker> broker;
-
-    world() { open(); }
-    void open() {
-        broker.reset();
-        broker.emplace(directory.path(), brook::broker_options{.maintenance = brook::maintenance::manual});
-    }
+struct world : brook::test::world {
     [[nodiscard]] numbers_topic numbers(std::int32_t partitions = 1) {
         return broker->create_topic<no_key, std::uint64_t>("numbers", {.partitions = partitions, .segment_bytes = 1 << 20});
     }

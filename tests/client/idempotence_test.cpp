@@ -18,6 +18,7 @@
 #include "broker/child.hpp"
 #include "broker/outcome.hpp"
 #include "client/reading.hpp"
+#include "client/world.hpp"
 #include "support/catch.hpp"
 #include "support/faulty_platform.hpp"
 #include "support/temp_directory.hpp"
@@ -37,16 +38,7 @@ namespace {
 using number_topic = brook::topic<brook::no_key, std::uint64_t>;
 using number_producer = brook::producer<brook::no_key, std::uint64_t>;
 
-struct world {
-    temp_directory directory;
-    faulty_platform platform;
-    std::optional<brook::broker> broker;
-
-    world() { open(); }
-    void open() {
-        broker.reset();
-        broker.emplace(directory.path(), brook::broker_options{.maintenance = brook::maintenance::manual, .platform = &platform});
-    }
+struct world : brook::test::world {
     number_topic topic(brook::topic_options options = {}) { return broker->create_topic<brook::no_key, std::uint64_t>("numbers", options); }
 };
 

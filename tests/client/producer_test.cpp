@@ -25,6 +25,7 @@
 #include "broker/outcome.hpp"
 #include "broker/watched_platform.hpp"
 #include "client/reading.hpp"
+#include "client/world.hpp"
 #include "support/catch.hpp"
 #include "support/faulty_platform.hpp"
 #include "support/temp_directory.hpp"
@@ -43,6 +44,7 @@ using brook::test::outcome_of;
 using brook::test::read_all;
 using brook::test::read_numbers;
 using brook::test::temp_directory;
+using brook::test::world;
 
 namespace {
 
@@ -76,18 +78,6 @@ struct brook::serde<capricious> {
 };
 
 namespace {
-
-struct world {
-    temp_directory directory;
-    faulty_platform platform;
-    std::optional<brook::broker> broker;
-
-    explicit world(brook::maintenance maintenance = brook::maintenance::manual) { open(maintenance); }
-    void open(brook::maintenance maintenance = brook::maintenance::manual) {
-        broker.reset();
-        broker.emplace(directory.path(), brook::broker_options{.maintenance = maintenance, .platform = &platform});
-    }
-};
 
 /// What on_delivery was told, in that order.
 class told {

@@ -17,6 +17,7 @@
 
 #include "broker/outcome.hpp"
 #include "client/reading.hpp"
+#include "client/world.hpp"
 #include "support/catch.hpp"
 #include "support/faulty_platform.hpp"
 #include "support/temp_directory.hpp"
@@ -33,16 +34,7 @@ using brook::test::temp_directory;
 
 namespace {
 
-struct world {
-    temp_directory directory;
-    faulty_platform platform;
-    std::optional<brook::broker> broker;
-
-    world() { open(); }
-    void open() {
-        broker.reset();
-        broker.emplace(directory.path(), brook::broker_options{.maintenance = brook::maintenance::manual, .platform = &platform});
-    }
+struct world : brook::test::world {
     [[nodiscard]] auto frames(const brook::topic_options& options = {}) {
         return broker->create_topic<no_key, brook::bytes>("frames", options);
     }

@@ -21,6 +21,7 @@
 #include "broker/outcome.hpp"
 #include "broker/watched_platform.hpp"
 #include "client/reading.hpp"
+#include "client/world.hpp"
 #include "support/catch.hpp"
 #include "support/temp_directory.hpp"
 
@@ -37,15 +38,7 @@ namespace {
 using numbers_topic = brook::topic<no_key, std::uint64_t>;
 using numbers_consumer = brook::consumer<no_key, std::uint64_t>;
 
-struct world {
-    temp_directory directory;
-    std::optional<brook::broker> broker;
-
-    world() { open(); }
-    void open() {
-        broker.reset();
-        broker.emplace(directory.path(), brook::broker_options{.maintenance = maintenance::manual});
-    }
+struct world : brook::test::world {
     [[nodiscard]] numbers_topic numbers(std::string_view name, std::int32_t partitions = 1) {
         return broker->create_topic<no_key, std::uint64_t>(name, {.partitions = partitions, .segment_bytes = 1 << 20});
     }
@@ -155,7 +148,7 @@ TEST_CASE("topics that no consumer can read together are refused", "[client][top
     send(ours, {1});
     CHECK(read(consumer) == texts{"orders/0:1"});  // as before
     const auto illegal = outcome_of([&] { brook::consumer{{ours, ours}, {.max_poll_records = 0}}; });
-    CHECK(illegal.names("'orders', 'orders'"));
+    CHECK(illegal.names("topic 'orders'"));
     CHECK(outcome_of([&] { numbers_consumer{*here.broker, topic_pattern{"#"}, {.max_poll_records = 0}}; }).names("pattern '#'"));
 }
 

@@ -21,6 +21,7 @@
 #include "broker/child.hpp"
 #include "broker/outcome.hpp"
 #include "client/reading.hpp"
+#include "client/world.hpp"
 #include "support/catch.hpp"
 #include "support/faulty_platform.hpp"
 #include "support/temp_directory.hpp"
@@ -41,16 +42,7 @@ using text_topic = brook::topic<brook::no_key, std::string>;
 using number_topic = brook::topic<std::string, std::uint64_t>;
 
 /// Two topics of different types, in segments so small that a few records of 1.5 KB do not fit in one.
-struct world {
-    temp_directory directory;
-    faulty_platform platform;
-    std::optional<brook::broker> broker;
-
-    world() { open(); }
-    void open() {
-        broker.reset();
-        broker.emplace(directory.path(), brook::broker_options{.maintenance = brook::maintenance::manual, .platform = &platform});
-    }
+struct world : brook::test::world {
     [[nodiscard]] text_topic texts(brook::topic_options options = {.segment_bytes = 4'096}) {
         return broker->create_topic<brook::no_key, std::string>("texts", options);
     }

@@ -81,31 +81,19 @@ private:
             problem = machine.misuse();
         }
         if (problem.empty() && depth > 0) {
+            const auto judge_again = [&](const auto& at) { return judge(at, random, 0); };
             broker_crash nested = crashed;
             if (inside) {
                 nested.disk = std::move(*inside);
                 ++figures_.nested;
-                problem = crash_again(nested, random, "inside an opening: ");
+                problem = crash_again(nested, random, "inside an opening: ", figures_, judge_again);
             }
             if (problem.empty()) {
                 ++figures_.further;
-                problem = crash_again(next, random, "after an opening: ");
+                problem = crash_again(next, random, "after an opening: ", figures_, judge_again);
             }
         }
         return problem;
-    }
-
-    [[nodiscard]] std::string crash_again(broker_crash& at, seeded& random, const std::string& where) {
-        const bool is_killed = random.one_in(3);
-        if (!is_killed) {
-            const disk_state before = std::move(at.disk);
-            const loss_of_power loss{before};
-            at.disk = loss.decide(log_oracle::random_choice(loss, random, figures_));
-            at.power_has_gone = true;
-        }
-        at.was_killed = true;
-        const std::string problem = judge(at, random, 0);
-        return problem.empty() ? problem : where + (is_killed ? "killed: " : "power lost: ") + problem;
     }
 
     [[nodiscard]] std::string examine(powerless_platform& machine, const broker_crash& crashed, broker_crash& next) {

@@ -37,6 +37,7 @@
 
 #include <brook/brook.hpp>
 
+#include "fault/program.hpp"
 #include "support/await_end.hpp"
 #include "support/directory_watch.hpp"
 #include "support/stepped_process.hpp"
@@ -720,28 +721,6 @@ private:
     totals totals_;
 };
 
-int run(int count, char** arguments) {
-    const char* const given = std::getenv("BROOK_FAULT_SECONDS");
-    std::optional<double> seconds;
-    if (count > 2 && std::atof(arguments[2]) > 0) {
-        seconds = std::atof(arguments[2]);
-    } else if (count <= 1 && given != nullptr && std::atof(given) > 0) {
-        seconds = std::atof(given);
-    }
-    const std::uint64_t kills = count > 1 && std::atoll(arguments[1]) > 0 ? std::strtoull(arguments[1], nullptr, 0) : 1'000;
-    const std::uint64_t seed = count > 3 ? std::strtoull(arguments[3], nullptr, 0) : std::random_device{}();
-    storm storm{kills, seconds, seed, count > 4 ? arguments[4] : memory_directory()};
-    return storm.run() ? 0 : 1;
-}
-
 }  // namespace
 
-int main(int count, char** arguments) {
-    std::setvbuf(stdout, nullptr, _IOLBF, 0);
-    try {
-        return run(count, arguments);
-    } catch (const std::exception& error) {
-        std::printf("BAD  %s\n", error.what());
-        return 1;
-    }
-}
+int main(int count, char** arguments) { return run_storm<storm>(count, arguments, 1'000); }

@@ -39,6 +39,7 @@
 
 #include <brook/brook.hpp>
 
+#include "fault/program.hpp"
 #include "fault/small_store.hpp"
 #include "support/directory_watch.hpp"
 #include "support/faulty_platform.hpp"
@@ -751,11 +752,5 @@ int run(int count, char** arguments) {
 }  // namespace
 
 int main(int count, char** arguments) {
-    std::setvbuf(stdout, nullptr, _IOLBF, 0);
-    try {
-        return run(count, arguments);
-    } catch (const std::exception& error) {
-        std::printf("BAD  %s\n", error.what());
-        return 1;
-    }
+    return run_fault([&] { return run(count, arguments); });
 }

@@ -41,6 +41,7 @@
 
 #include "fault/broker_oracle.hpp"
 #include "fault/crash_oracle.hpp"
+#include "fault/program.hpp"
 #include "fault/transaction_oracle.hpp"
 #include "support/directory_watch.hpp"
 #include "support/disguised_record.hpp"
@@ -790,11 +791,5 @@ int run(int count, char** arguments) {
 }  // namespace
 
 int main(int count, char** arguments) {
-    std::setvbuf(stdout, nullptr, _IOLBF, 0);
-    try {
-        return run(count, arguments);
-    } catch (const std::exception& error) {
-        std::printf("BAD  %s\n", error.what());
-        return 1;
-    }
+    return run_fault([&] { return run(count, arguments); });
 }

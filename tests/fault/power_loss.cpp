@@ -33,6 +33,7 @@
 
 #include "fault/broker_power.hpp"
 #include "fault/power_oracle.hpp"
+#include "fault/program.hpp"
 #include "fault/transaction_power.hpp"
 #include "support/disguised_record.hpp"
 #include "support/powerless_platform.hpp"
@@ -658,18 +659,20 @@ private:
         }
         std::uint64_t done = 0;
         for (; done < count && elapsed() < share * seconds_ && bad_ == 0; ++done) {
-            std::uint64_t number = (start + done * 7'919) % count;
-            const std::uint64_t plan = number % 2;
-            number /= 2;
-            std::uint64_t workload = std::uint64_t{length} << 16;
-            for (std::size_t i = 0; i < length; ++i) {
-                workload |= number % broker_step_names.size() << (4 * i);
-                number /= broker_step_names.size();
-            }
-            broker_one(plan, workload);
+            const std::uint64_t number = (start + done * 7'919) % count;
+            broker_one(number % 2, workload_of(number / 2, length, broker_step_names.size()));
         }
         broker_sequences_.first += done;
         broker_sequences_.second += count;
+    }
+
+    /// A sequence of so many steps, each of so many kinds, as a number: its length, then four bits a step.
+    [[nodiscard]] static std::uint64_t workload_of(std::uint64_t number, std::size_t length, std::size_t kinds) {
+        std::uint64_t workload = std::uint64_t{length} << 16;
+        for (std::size_t i = 0; i < length; ++i, number /= kinds) {
+            workload |= number % kinds << (4 * i);
+        }
+        return workload;
     }
 
     void broker_one(std::uint64_t plan, std::uint64_t workload) {
@@ -785,15 +788,8 @@ private:
         }
         std::uint64_t done = 0;
         for (; done < count && elapsed() < share * seconds_ && bad_ == 0; ++done) {
-            std::uint64_t number = (start + done * 7'919) % count;
-            const std::uint64_t plan = number % transaction_plans.size();
-            number /= transaction_plans.size();
-            std::uint64_t workload = std::uint64_t{length} << 16;
-            for (std::size_t i = 0; i < length; ++i) {
-                workload |= number % transaction_step_names.size() << (4 * i);
-                number /= transaction_step_names.size();
-            }
-            transaction_one(plan, workload);
+            const std::uint64_t number = (start + done * 7'919) % count;
+            transaction_one(number % transaction_plans.size(), workload_of(number / transaction_plans.size(), length, transaction_step_names.size()));
         }
         transaction_sequences_.first += done;
         transaction_sequences_.second += count;
@@ -1121,16 +1117,12 @@ private:
 }  // namespace
 
 int main(int count, char** arguments) {
-    std::setvbuf(stdout, nullptr, _IOLBF, 0);
-    try {
+    return run_fault([&] {
         const char* const given = std::getenv("BROOK_FAULT_SECONDS");
         campaign all{given != nullptr && std::atof(given) > 0 ? std::atof(given) : 20};
         if (count > 1 && std::string_view{arguments[1]} == "transactions") {
             return all.run_transactions() ? 0 : 1;
         }
         return (count > 1 ? all.repeat(std::strtoull(arguments[1], nullptr, 0)) : all.run()) ? 0 : 1;
-    } catch (const std::exception& error) {
-        std::printf("BAD  %s\n", error.what());
-        return 1;
-    }
+    });
 }

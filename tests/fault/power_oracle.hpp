@@ -719,4 +719,19 @@ private:
     std::shared_ptr<const sent_slots> before_;  // what was sent before the crash, whatever has become of it
 };
 
+/// One more crash, a kill or a loss of power, of a store on a floor above the log, and what `judge` says of that.
+template <class Crash, class Judge>
+[[nodiscard]] std::string crash_again(Crash& at, seeded& random, const std::string& where, power_figures& figures, const Judge& judge) {
+    const bool is_killed = random.one_in(3);
+    if (!is_killed) {
+        const disk_state before = std::move(at.disk);
+        const loss_of_power loss{before};
+        at.disk = loss.decide(log_oracle::random_choice(loss, random, figures));
+        at.power_has_gone = true;
+    }
+    at.was_killed = true;
+    const std::string problem = judge(at);
+    return problem.empty() ? problem : where + (is_killed ? "killed: " : "power lost: ") + problem;
+}
+
 }  // namespace brook::test

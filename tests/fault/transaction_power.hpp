@@ -52,31 +52,19 @@ private:
             problem = why.what();
         }
         if (problem.empty() && depth > 0) {
+            const auto judge_again = [&](const auto& at) { return judge(at, random, 0); };
             if (inside) {
                 transaction_crash nested = crashed;
                 nested.disk = std::move(*inside);
                 ++figures_.nested;
-                problem = crash_again(nested, random, "inside an opening: ");
+                problem = crash_again(nested, random, "inside an opening: ", figures_, judge_again);
             }
             if (problem.empty()) {
                 ++figures_.further;
-                problem = crash_again(next, random, "after an opening: ");
+                problem = crash_again(next, random, "after an opening: ", figures_, judge_again);
             }
         }
         return problem;
-    }
-
-    [[nodiscard]] std::string crash_again(transaction_crash& at, seeded& random, const std::string& where) {
-        const bool is_killed = random.one_in(3);
-        if (!is_killed) {
-            const disk_state before = std::move(at.disk);
-            const loss_of_power loss{before};
-            at.disk = loss.decide(log_oracle::random_choice(loss, random, figures_));
-            at.power_has_gone = true;
-        }
-        at.was_killed = true;
-        const std::string problem = judge(at, random, 0);
-        return problem.empty() ? problem : where + (is_killed ? "killed: " : "power lost: ") + problem;
     }
 
     /// Opened three times: what survived the first opening survives, then with new transactions behind it.

@@ -771,12 +771,8 @@ brook_mutant(gap_in_a_batch
 
 brook_mutant(producers_forgotten_at_opening
   FILE storage/log.hpp
-  FIND [=[        if ((checkpoint_.flags & format::checkpoint_flag::producers) == 0) {
-            return {};
-        }]=]
-  REPLACE [=[        if ((checkpoint_.flags & format::checkpoint_flag::producers) == 0 || BROOK_MUTANT(producers_forgotten_at_opening)) {
-            return {};
-        }]=]
+  FIND [=[        if ((checkpoint_.flags & format::checkpoint_flag::producers) != 0) {]=]
+  REPLACE [=[        if ((checkpoint_.flags & format::checkpoint_flag::producers) != 0 && !BROOK_MUTANT(producers_forgotten_at_opening)) {]=]
   CAUGHT_BY test client/idempotence "a producer with a name goes on where it was, after a close or a kill")
 
 brook_mutant(first_number_without_a_flag
@@ -792,11 +788,11 @@ brook_mutant(lost_checkpoint_loses_producers
   CAUGHT_BY test client/idempotence "the checkpoint may be lost, and what was remembered is not")
 
 brook_mutant(producers_frame_not_read
-  FILE storage/log.hpp
-  FIND [=[                producers_.decode(newest);]=]
-  REPLACE [=[                if (!BROOK_MUTANT(producers_frame_not_read)) {
-                    producers_.decode(newest);
-                }]=]
+  FILE storage/producer_memory.hpp
+  FIND [=[            table_.decode(newest);]=]
+  REPLACE [=[            if (!BROOK_MUTANT(producers_frame_not_read)) {
+                table_.decode(newest);
+            }]=]
   CAUGHT_BY test client/idempotence "what is remembered of a producer is found however many segments have come since")
 
 brook_mutant(undecided_is_read
@@ -844,14 +840,8 @@ brook_mutant(fenced_transaction_commits
 
 brook_mutant(transaction_acknowledged_before_its_record
   FILE broker/transaction_coordinator.hpp
-  FIND [=[        return log().sync();
-    }
-
-    static void note_unsynced]=]
-  REPLACE [=[        return BROOK_MUTANT(transaction_acknowledged_before_its_record) ? failure{} : log().sync();
-    }
-
-    static void note_unsynced]=]
+  FIND [=[        return log().sync();]=]
+  REPLACE [=[        return BROOK_MUTANT(transaction_acknowledged_before_its_record) ? failure{} : log().sync();]=]
   CAUGHT_BY test client/transaction "a commit waits for the disk where a topic of it has flush_messages")
 
 # ---- exactly once, when the process is killed or the power goes ----
@@ -884,77 +874,75 @@ brook_mutant(ends_without_offsets
   CAUGHT_BY fault power_loss transactions)
 
 brook_mutant(ends_not_looked_at
-  FILE broker/transaction_coordinator.hpp
+  FILE broker/transaction_history.hpp
   FIND [=[            if (!is_durable && !log.has_frame(end.end, end.leader_epoch, end.checksum)) {]=]
   REPLACE [=[            if (!is_durable && !log.has_frame(end.end, end.leader_epoch, end.checksum) && !BROOK_MUTANT(ends_not_looked_at)) {]=]
   CAUGHT_BY fault power_loss transactions)
 
 brook_mutant(lost_transactions_judged_again
-  FILE broker/transaction_coordinator.hpp
-  FIND [=[                    of.lost -= erase(one.lost, epoch);]=]
-  REPLACE [=[                    of.lost -= BROOK_MUTANT(lost_transactions_judged_again) ? 0 : erase(one.lost, epoch);]=]
+  FILE broker/transaction_history.hpp
+  FIND [=[                of.lost -= erase(one.lost, epoch);]=]
+  REPLACE [=[                of.lost -= BROOK_MUTANT(lost_transactions_judged_again) ? 0 : erase(one.lost, epoch);]=]
   CAUGHT_BY fault power_loss transactions)
 
 brook_mutant(lost_transactions_not_judged
   FILE broker/transaction_coordinator.hpp
-  FIND [=[            if (!one.lost.empty()) {
-                judge(one);]=]
-  REPLACE [=[            if (!one.lost.empty() && !BROOK_MUTANT(lost_transactions_not_judged)) {
-                judge(one);]=]
+  FIND [=[            if (one.lost.empty()) {]=]
+  REPLACE [=[            if (one.lost.empty() || BROOK_MUTANT(lost_transactions_not_judged)) {]=]
   CAUGHT_BY fault power_loss transactions)
 
 brook_mutant(judgement_not_synced
   FILE broker/transaction_coordinator.hpp
-  FIND [=[        if (lost > 0) {]=]
-  REPLACE [=[        if (lost > 0 && !BROOK_MUTANT(judgement_not_synced)) {]=]
+  FIND [=[lost > 0 ? log().sync() : failure{}]=]
+  REPLACE [=[lost > 0 && !BROOK_MUTANT(judgement_not_synced) ? log().sync() : failure{}]=]
   CAUGHT_BY fault power_loss transactions)
 
 brook_mutant(survivor_behind_a_lost_transaction
-  FILE broker/transaction_coordinator.hpp
-  FIND [=[                found = of.lost > 0 ? reach::lost : reached(*told, topics, of);]=]
-  REPLACE [=[                found = of.lost > 0 && !BROOK_MUTANT(survivor_behind_a_lost_transaction) ? reach::lost : reached(*told, topics, of);]=]
+  FILE broker/transaction_history.hpp
+  FIND [=[            found = of.lost > 0 ? reach::lost : reached(*told, of);]=]
+  REPLACE [=[            found = of.lost > 0 && !BROOK_MUTANT(survivor_behind_a_lost_transaction) ? reach::lost : reached(*told, of);]=]
   CAUGHT_BY fault power_loss transactions)
 
 brook_mutant(unsynced_of_a_dead_process_forgotten
-  FILE broker/transaction_coordinator.hpp
-  FIND [=[                note_unsynced(of, {topics[i], end.partition, 0, end.end});]=]
+  FILE broker/transaction_history.hpp
+  FIND [=[                of.unsynced.note({topics_[i], end.partition, 0, end.end});]=]
   REPLACE [=[                if (!BROOK_MUTANT(unsynced_of_a_dead_process_forgotten)) {
-                    note_unsynced(of, {topics[i], end.partition, 0, end.end});
+                    of.unsynced.note({topics_[i], end.partition, 0, end.end});
                 }]=]
   CAUGHT_BY fault power_loss transactions)
 
 brook_mutant(parts_not_synced
   FILE broker/transaction_coordinator.hpp
-  FIND [=[            parts = holder_of(transactional_id).unsynced;]=]
-  REPLACE [=[            parts = BROOK_MUTANT(parts_not_synced) ? std::vector<transaction_part>{} : holder_of(transactional_id).unsynced;]=]
+  FIND [=[            parts = holder_of(transactional_id).unsynced.all();]=]
+  REPLACE [=[            parts = BROOK_MUTANT(parts_not_synced) ? std::vector<transaction_part>{} : holder_of(transactional_id).unsynced.all();]=]
   CAUGHT_BY fault power_loss transactions)
 
 brook_mutant(interval_syncs_the_record_alone
   FILE broker/transaction_coordinator.hpp
-  FIND [=[                    to_sync.insert(to_sync.end(), of.unsynced.begin(), of.unsynced.end());]=]
+  FIND [=[                    to_sync.insert(to_sync.end(), of.unsynced.all().begin(), of.unsynced.all().end());]=]
   REPLACE [=[                    if (!BROOK_MUTANT(interval_syncs_the_record_alone)) {
-                        to_sync.insert(to_sync.end(), of.unsynced.begin(), of.unsynced.end());
+                        to_sync.insert(to_sync.end(), of.unsynced.all().begin(), of.unsynced.all().end());
                     }]=]
   CAUGHT_BY fault power_loss transactions)
 
 brook_mutant(interval_forgotten_at_opening
-  FILE broker/transaction_coordinator.hpp
-  FIND [=[            note_sync(log);  // what was committed shortly before a kill]=]
+  FILE broker/transaction_history.hpp
+  FIND [=[            note_interval(log.options().flush_interval);]=]
   REPLACE [=[            if (!BROOK_MUTANT(interval_forgotten_at_opening)) {
-                note_sync(log);
+                note_interval(log.options().flush_interval);
             }]=]
   CAUGHT_BY fault power_loss transactions)
 
 brook_mutant(offsets_of_the_aborted_committed
-  FILE broker/committed_offsets.hpp
-  FIND [=[        reader.read_committed(true);]=]
-  REPLACE [=[        reader.read_committed(!BROOK_MUTANT(offsets_of_the_aborted_committed));]=]
+  FILE broker/topic_replay.hpp
+  FIND [=[    reader.read_committed(true);]=]
+  REPLACE [=[    reader.read_committed(!BROOK_MUTANT(offsets_of_the_aborted_committed));]=]
   CAUGHT_BY fault exactly_once)
 
 brook_mutant(numbers_behind_the_table_forgotten
-  FILE storage/log.hpp
-  FIND [=[                producers_.note(format::load_stamp(found.data), found.offsets_taken(), found.header.base_offset);]=]
+  FILE storage/producer_memory.hpp
+  FIND [=[                table_.note(format::load_stamp(found.data), found.offsets_taken(), found.header.base_offset);]=]
   REPLACE [=[                if (!BROOK_MUTANT(numbers_behind_the_table_forgotten)) {
-                    producers_.note(format::load_stamp(found.data), found.offsets_taken(), found.header.base_offset);
+                    table_.note(format::load_stamp(found.data), found.offsets_taken(), found.header.base_offset);
                 }]=]
   CAUGHT_BY fault exactly_once)

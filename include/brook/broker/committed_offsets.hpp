@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include <brook/broker/topic_replay.hpp>
 #include <brook/broker/topic_state.hpp>
 #include <brook/core/bytes.hpp>
 #include <brook/core/config.hpp>
@@ -183,18 +184,29 @@ public:
     [[nodiscard]] failure append_in_transaction(std::string_view group, const std::vector<committed_position>& positions, const format::producer_stamp& stamp,
                                                 offset& end, std::uint64_t& checksum) {
         const std::scoped_lock guard{mutex_};
-        return append(group, positions, false, &stamp, &end, &checksum);
+        transactional_part part{stamp, -1, 0};
+        failure why = append(group, positions, false, &part);
+        end = part.end;
+        checksum = part.checksum;
+        return why;
     }
 
     void note(std::string_view group, const std::vector<committed_position>& positions) {
         const std::scoped_lock guard{mutex_};
         for (const auto& position : positions) {
-            note(group, position, topic_->shared->platform.now().time_since_epoch().count());
+            note(group, position, last_append_);
         }
     }
 
 private:
     static constexpr std::int32_t no_partition = -1;
+    /// A commit that is a part of a transaction, and where it ends.
+    struct transactional_part {
+        format::producer_stamp stamp;
+        offset end;
+        std::uint64_t checksum;
+    };
+
     static constexpr std::size_t fixed_key_size = 20;
     static constexpr std::size_t fixed_value_size = sizeof(offset) + sizeof(std::int32_t);
 
@@ -208,12 +220,12 @@ private:
     [[nodiscard]] storage::log& log() const { return topic_->partition(0); }
 
     [[nodiscard]] failure append(std::string_view group, const std::vector<committed_position>& positions, bool are_tombstones,
-                                 const format::producer_stamp* stamp = nullptr, offset* end = nullptr, std::uint64_t* checksum = nullptr) {
+                                 transactional_part* part = nullptr) {
         const auto sizes_of = [&](const committed_position& position) {
             const auto value = static_cast<std::uint32_t>(fixed_value_size + position.metadata.size());
             return format::record_sizes{static_cast<std::uint32_t>(fixed_key_size + group.size()), are_tombstones ? format::null_size : value, 0};
         };
-        const std::uint16_t extensions = stamp == nullptr ? 0 : format::extension::producer;
+        const std::uint16_t extensions = part == nullptr ? 0 : format::extension::producer;
         std::uint64_t size = format::frame_header_size + format::extension_bytes(extensions);
         for (const auto& position : positions) {
             size += format::entry_bytes(sizes_of(position));
@@ -229,8 +241,8 @@ private:
             return why;
         }
         std::byte* entry = taken.data + format::frame_header_size;
-        if (stamp != nullptr) {
-            format::store_stamp(entry, *stamp);
+        if (part != nullptr) {
+            format::store_stamp(entry, part->stamp);
             entry += format::extension_bytes(extensions);
         }
         for (const auto& position : positions) {
@@ -244,64 +256,46 @@ private:
             entry = layout.end;
         }
         const auto count = static_cast<std::uint32_t>(positions.size());
-        const auto word = format::frame_word::published(length, stamp == nullptr ? std::uint16_t{0} : format::attribute::transactional, extensions);
+        const auto word = format::frame_word::published(length, part == nullptr ? std::uint16_t{0} : format::attribute::transactional, extensions);
         last_append_ = topic_->shared->platform.now().time_since_epoch().count();
         const std::uint64_t published = log().publish(taken, word, last_append_, count);
-        if (stamp != nullptr) {
-            *end = taken.first + count;
-            *checksum = published;
+        if (part != nullptr) {
+            part->end = taken.first + count;
+            part->checksum = published;
         }
         return {};
     }
 
     void replay() {
-        storage::log_reader reader = log().reader();
-        reader.read_committed(true);
-        reader.seek(log().log_start_offset());
-        for (std::vector<storage::record_range> ranges;; ranges.clear()) {
-            if (failure why = reader.fetch(10'000, true, ranges)) {
-                why.text += ". Groups cannot go on until it can be read; to have them begin anew, with nothing committed, close the broker and remove topics/" + std::string{offsets_topic};
-                why.raise();
-            }
-            if (ranges.empty()) {
-                return;
-            }
-            for (const auto& range : ranges) {
-                for (position at = range.begin; at < range.end;) {
-                    const format::frame_header header = format::load_header(range.pin->frame(at));
-                    if (format::word_of(header).kind() == format::frame_kind::data) {
-                        apply(header, range.pin->frame(at));
-                    }
-                    at += format::word_of(header).length();
-                }
-            }
+        if (failure why = replay_records(log(), [this](const format::record_slice& record) { apply(record); })) {
+            why.text += ". Groups cannot go on until it can be read; to have them begin anew, with nothing committed, close the broker and remove topics/" +
+                        std::string{offsets_topic};
+            why.raise();
         }
     }
 
-    void apply(const format::frame_header& header, const std::byte* frame) {
-        format::record_walk records{header, frame};
-        for (format::record_slice record; records.next(record);) {
-            if (record.key().size() < fixed_key_size) {
-                continue;
-            }
-            const std::byte* const key = record.key().data();
-            const std::string_view group = as_text(record.key().subspan(fixed_key_size));
-            committed_position position{load<format::topic_id>(key), load<std::int32_t>(key + sizeof(format::topic_id))};
-            if (record.value().size() >= sizeof(offset)) {
-                position.next = load<offset>(record.value().data());
-            }
-            if (position.next < 0 || position.next > largest_offset || header.base_timestamp < 0) {
-                continue;  // nobody wrote that
-            }
-            if (!record.has_value()) {
-                erase(group, position);
-            } else if (record.value().size() >= fixed_value_size) {
-                position.leader_epoch = load<std::int32_t>(record.value().data() + sizeof(offset));
-                position.metadata = as_text(record.value().subspan(fixed_value_size));
-                note(group, position, header.base_timestamp);
-            } else if (record.value().size() == sizeof(offset)) {  // as before there were epochs
-                note(group, position, header.base_timestamp);
-            }
+    void apply(const format::record_slice& record) {
+        if (record.key().size() < fixed_key_size) {
+            return;
+        }
+        const std::byte* const key = record.key().data();
+        const std::string_view group = as_text(record.key().subspan(fixed_key_size));
+        committed_position position{load<format::topic_id>(key), load<std::int32_t>(key + sizeof(format::topic_id))};
+        if (!record.has_value()) {
+            erase(group, position);
+            return;
+        }
+        const bytes value = record.value();
+        if (value.size() != sizeof(offset) && value.size() < fixed_value_size) {  // as before there were epochs, or as now
+            return;
+        }
+        position.next = load<offset>(value.data());
+        if (value.size() >= fixed_value_size) {
+            position.leader_epoch = load<std::int32_t>(value.data() + sizeof(offset));
+            position.metadata = as_text(value.subspan(fixed_value_size));
+        }
+        if (position.next >= 0 && position.next <= largest_offset && record.timestamp() >= 0) {  // else nobody wrote that
+            note(group, position, record.timestamp());
         }
     }
 

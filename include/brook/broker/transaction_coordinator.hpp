@@ -6,7 +6,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <exception>
 #include <memory>
 #include <mutex>
@@ -19,6 +18,8 @@
 #include <brook/broker/committed_offsets.hpp>
 #include <brook/broker/group_coordinator.hpp>
 #include <brook/broker/topic_state.hpp>
+#include <brook/broker/transaction_history.hpp>
+#include <brook/broker/transaction_part.hpp>
 #include <brook/broker/transaction_record.hpp>
 #include <brook/core/bytes.hpp>
 #include <brook/core/config.hpp>
@@ -28,23 +29,12 @@
 #include <brook/format/frame.hpp>
 #include <brook/format/record.hpp>
 #include <brook/storage/log.hpp>
+#include <brook/storage/producer_table.hpp>
 #include <brook/storage/transaction_table.hpp>
 
 namespace brook::inline BROOK_ABI::broker_room {
 
 inline constexpr std::string_view transaction_topic = "__transaction_state";
-
-/// A partition that a transaction has appended to.
-struct transaction_part {
-    topic_handle topic;
-    std::int32_t partition = 0;
-    offset began = 0;                // the log's token
-    offset end = -1;                 // of its last frame; -1: none was appended yet
-    std::uint32_t leader_epoch = 0;
-    std::uint64_t checksum = 0;
-
-    [[nodiscard]] storage::log& log() const { return topic->partition(partition); }
-};
 
 /// One transaction, as its holder and the coordinator share it.
 ///
@@ -96,7 +86,7 @@ public:
         }
         topic_ = std::move(own);
         shared_.transactions.set_readable(true);
-        replay(topics);
+        recall(topics);
     }
 
     [[nodiscard]] bool is_open() const {
@@ -112,7 +102,7 @@ public:
             end(of, *of.current, coordinated_transaction::state::fenced);
         }
         if (of.producer_id < 0 || of.last_epoch >= largest_epoch || of.aborted.size() >= most_aborted) {
-            of.producer_id = static_cast<std::int64_t>(shared_.platform.random() >> 2);
+            of.producer_id = storage::producer_table::new_id(shared_.platform);
             of.last_epoch = -1;
             of.aborted.clear();
         }
@@ -215,7 +205,7 @@ public:
                 is_due = true;
                 sync_by_.reset();
                 for (const holder& of : holders_) {
-                    to_sync.insert(to_sync.end(), of.unsynced.begin(), of.unsynced.end());
+                    to_sync.insert(to_sync.end(), of.unsynced.all().begin(), of.unsynced.all().end());
                 }
             } else if (sync_by_ && (!next || *sync_by_ < *next)) {
                 next = sync_by_;
@@ -265,8 +255,7 @@ private:
         std::vector<std::uint16_t> aborted;  // those of them that failed
         std::string state;
         transaction_handle current;          // null: none is open
-        std::size_t lost = 0;                // at opening: transactions that have lost a part, or stand behind one that has
-        std::vector<transaction_part> unsynced;  // where its transactions end, as far as that may not be on the disk
+        unsynced_parts unsynced;
     };
 
     [[nodiscard]] storage::log& log() const { return topic_->partition(0); }
@@ -288,11 +277,15 @@ private:
     }
 
     [[nodiscard]] static failure refusal(const coordinated_transaction& of) {
+        if (of.state_ == state::open) {
+            return {};
+        }
         const std::string who = "transaction '" + of.transactional_id_ + '\'';
         switch (of.state_) {
-            case state::open: return {};
+            case state::open: break;
             case state::fenced:
-                return {errc::producer_fenced, who + ": another one has been begun under this transactional_id, and has aborted this one; if two are meant to run, give them ids of their own"};
+                return {errc::producer_fenced, who + ": another one has been begun under this transactional_id, and has aborted this one; if two are "
+                                                     "meant to run, give them ids of their own"};
             case state::timed_out:
                 return {errc::transaction_aborted, who + ": it held readers up for longer than its transaction_timeout, and was aborted; begin another"};
             case state::aborted: return {errc::transaction_aborted, who + ": it has been aborted; begin another"};
@@ -361,8 +354,10 @@ private:
             }
             // What takes memory comes first: behind the record's publication nothing may fail.
             std::vector<std::uint16_t> aborted = of.aborted;
-            of.unsynced.reserve(of.unsynced.size() + in.parts_.size());
-            shared_.transactions.begin(in.producer_id_, in.epoch_);
+            of.unsynced.reserve(in.parts_.size());
+            if (!in.has_appended_) {
+                shared_.transactions.begin(in.producer_id_, in.epoch_);
+            }
             if (failure why = append(in.transactional_id_, told)) {
                 return why;
             }
@@ -370,9 +365,12 @@ private:
             of.state.swap(told.state);
             shared_.transactions.commit(in.producer_id_, in.epoch_, std::move(aborted));
         }
-        note_unsynced(of, in);
+        of.unsynced.forget_durable();
+        for (const transaction_part& part : in.parts_) {
+            of.unsynced.note(part);
+            note_interval(part.log().options().flush_interval);
+        }
         end(of, in, state::committed);
-        note_sync(in);
         note_commits(commits);
         return {};
     }
@@ -435,15 +433,11 @@ private:
     // ---- durability ----
 
     /// A topic that promises durability promises it of transactions, too.
-    void note_sync(const coordinated_transaction& in) {
-        for (const transaction_part& part : in.parts_) {
-            note_sync(part.log());
+    void note_interval(std::chrono::nanoseconds interval) {
+        if (interval.count() <= 0) {
+            return;
         }
-    }
-    void note_sync(const storage::log& of) {
-        const auto interval = of.options().flush_interval;
-        const auto due = shared_.platform.monotonic() + interval / 2;
-        if (interval.count() > 0 && (!sync_by_ || due < *sync_by_)) {
+        if (const auto due = shared_.platform.monotonic() + interval / 2; !sync_by_ || due < *sync_by_) {
             sync_by_ = due;
             shared_.upkeep.notify();
         }
@@ -451,10 +445,13 @@ private:
 
     /// Who waits for the disk must not be the one whom the disk waits for.
     [[nodiscard]] static failure refuse_own_claims(const coordinated_transaction& in) {
+        if (!is_durability_promised(in)) {
+            return {};
+        }
         for (const transaction_part& part : in.parts_) {
-            if (is_durability_promised(in) && part.log().holds_claim_before(part.end)) {
-                return {errc::claim_open, part.log().name().text() + ": this thread holds a slot in front of what the transaction has sent, and its commit would wait for it; "
-                                                                     "commit the slot, or let it go, first"};
+            if (part.log().holds_claim_before(part.end)) {
+                return {errc::claim_open, part.log().name().text() + ": this thread holds a slot in front of what the transaction has sent, and its commit "
+                                                                     "would wait for it; commit the slot, or let it go, first"};
             }
         }
         return {};
@@ -475,7 +472,7 @@ private:
         std::vector<transaction_part> parts;
         {
             const std::scoped_lock guard{mutex_};
-            parts = holder_of(transactional_id).unsynced;
+            parts = holder_of(transactional_id).unsynced.all();
         }
         for (const transaction_part& part : parts) {
             if (failure why = part.log().wait_durable(part.end)) {
@@ -485,192 +482,50 @@ private:
         return log().sync();
     }
 
-    static void note_unsynced(holder& of, const coordinated_transaction& in) {
-        for (std::size_t i = of.unsynced.size(); i-- > 0;) {
-            if (of.unsynced[i].end <= of.unsynced[i].log().durable_offset()) {
-                erase_at(of.unsynced, i);
-            }
-        }
-        for (const transaction_part& part : in.parts_) {
-            note_unsynced(of, part);
-        }
-    }
-    static void note_unsynced(holder& of, const transaction_part& part) {
-        bool is_there = part.end < 0;
-        for (transaction_part& known : of.unsynced) {
-            if (&known.log() == &part.log()) {
-                known.end = part.end > known.end ? part.end : known.end;
-                is_there = true;
-            }
-        }
-        if (!is_there) {
-            of.unsynced.push_back(part);
-        }
-    }
-
     // ---- opening ----
 
-    /// What the records said of one producer id.
-    struct told_of_id {
-        std::int64_t producer_id = 0;
-        std::string transactional_id;
-        std::uint16_t epoch = 0;
-        std::vector<std::uint16_t> aborted;
-        std::vector<std::uint16_t> lost;     // found to be so now
-        std::vector<std::uint16_t> unknown;  // a topic of theirs could not be opened
-    };
-
-    void replay(std::vector<topic_handle> topics) {
-        sort_by_id(topics);
-        std::vector<told_of_id> ids;  // by producer id
-        storage::log_reader reader = log().reader();
-        reader.seek(log().log_start_offset());
-        for (std::vector<storage::record_range> ranges;; ranges.clear()) {
-            if (failure why = reader.fetch(1'000, true, ranges)) {
-                shared_.transactions.set_readable(false);
-                why.text += ". No transaction can be begun, and how those ended that were told of behind it nobody knows; restore the file from a copy";
-                why.raise();
-            }
-            if (ranges.empty()) {
-                break;
-            }
-            for (const auto& range : ranges) {
-                for (position at = range.begin; at < range.end;) {
-                    const format::frame_header header = format::load_header(range.pin->frame(at));
-                    if (format::word_of(header).kind() == format::frame_kind::data) {
-                        apply(header, range.pin->frame(at), topics, ids);
-                    }
-                    at += format::word_of(header).length();
-                }
-            }
+    /// Takes over what the lives before have left. First for the readers of this one, which may not be able to write it down.
+    void recall(const std::vector<topic_handle>& topics) {
+        transaction_history history{topics};
+        const failure unreadable = history.read(log());
+        for (const auto& one : history.producers()) {
+            shared_.transactions.recall(one.id, one.epoch, one.aborted, one.unknown);
         }
+        for (auto& one : history.holders()) {
+            holder& of = holder_of(one.transactional_id);
+            of.state = std::move(one.state);
+            of.unsynced = std::move(one.unsynced);
+        }
+        if (unreadable) {
+            shared_.transactions.set_readable(false);
+            throw_error(unreadable.code, unreadable.text + ". No transaction can be begun, and how those ended that were told of behind it nobody "
+                                                           "knows; restore the file from a copy");
+        }
+        if (history.flush_interval()) {
+            note_interval(*history.flush_interval());
+        }
+        judge(history);
+    }
+
+    /// Says once and for all that these are aborted, before anything new can be taken for what was lost.
+    void judge(const transaction_history& history) {
         std::size_t lost = 0;
-        for (told_of_id& one : ids) {  // first for the readers of this life, which may not be able to write it down
-            for (const std::uint16_t epoch : one.lost) {
-                one.aborted.push_back(epoch);
+        for (const auto& one : history.producers()) {
+            if (one.lost.empty()) {
+                continue;
             }
-            lost += one.lost.size();
-            shared_.transactions.recall(one.producer_id, one.epoch, one.aborted, one.unknown);
-        }
-        for (const told_of_id& one : ids) {
-            if (!one.lost.empty()) {
-                judge(one);
-            }
-        }
-        if (lost > 0) {
-            if (const failure why = log().sync()) {  // before anything new can be taken for what was lost
+            const transaction_record told{one.id, one.epoch, one.aborted, {}, holder_of(one.transactional_id).state, true};
+            if (const failure why = append(one.transactional_id, told)) {
                 why.raise();
             }
+            shared_.report({errc::transaction_aborted, "transaction '" + one.transactional_id + "': " + std::to_string(one.lost.size()) +
+                                                           " that were committed and not on the disk when the power went are aborted, since a part "
+                                                           "of them is lost"});
+            lost += one.lost.size();
         }
-    }
-
-    void apply(const format::frame_header& header, const std::byte* frame, const std::vector<topic_handle>& topics, std::vector<told_of_id>& ids) {
-        format::record_walk records{header, frame};
-        for (format::record_slice record; records.next(record);) {
-            std::string_view transactional_id;
-            const auto told = transaction_record::decode(record.key(), record.value(), transactional_id);
-            if (!told) {
-                continue;
-            }
-            const std::size_t i = count_before(ids.size(), [&](std::size_t k) { return ids[k].producer_id < told->producer_id; });
-            if (i == ids.size() || ids[i].producer_id != told->producer_id) {
-                insert_at(ids, i, told_of_id{told->producer_id, std::string{transactional_id}, 0, {}, {}, {}});
-            }
-            told_of_id& one = ids[i];
-            one.epoch = told->epoch;
-            one.aborted = told->aborted;  // each names those before it, too
-            holder& of = holder_of(transactional_id);
-            reach found = reach::all;
-            if (told->is_judgement) {  // an earlier opening's: it need not be made again, and what comes behind it is new
-                for (const std::uint16_t epoch : told->aborted) {
-                    of.lost -= erase(one.lost, epoch);
-                }
-            } else {
-                found = of.lost > 0 ? reach::lost : reached(*told, topics, of);
-            }
-            if (found == reach::lost) {
-                one.lost.push_back(told->epoch);
-                ++of.lost;
-                continue;
-            }
-            if (found == reach::unknown) {
-                one.unknown.push_back(told->epoch);
-            }
-            if (of.lost == 0) {
-                of.state = told->state;
-            }
-        }
-    }
-
-    /// Returns   how many there were.
-    [[nodiscard]] static std::size_t erase(std::vector<std::uint16_t>& epochs, std::uint16_t epoch) {
-        for (std::size_t i = 0; i < epochs.size(); ++i) {
-            if (epochs[i] == epoch) {
-                erase_at(epochs, i);
-                return 1;
-            }
-        }
-        return 0;
-    }
-
-    /// Says once and for all that these are aborted.
-    void judge(const told_of_id& of) {
-        transaction_record told{of.producer_id, of.epoch, of.aborted, {}, holder_of(of.transactional_id).state, true};
-        if (const failure why = append(of.transactional_id, told)) {
+        if (const failure why = lost > 0 ? log().sync() : failure{}) {
             why.raise();
         }
-        shared_.report({errc::transaction_aborted, "transaction '" + of.transactional_id + "': " + std::to_string(of.lost.size()) +
-                                                       " that were committed and not on the disk when the power went are aborted, since a part of them is lost"});
-    }
-
-    static void sort_by_id(std::vector<topic_handle>& topics) {
-        std::vector<topic_handle> sorted;
-        for (auto& topic : topics) {
-            insert_at(sorted, place_of(sorted, topic->meta.id), topic);
-        }
-        topics.swap(sorted);
-    }
-    [[nodiscard]] static std::size_t place_of(const std::vector<topic_handle>& topics, const format::topic_id& id) noexcept {
-        return count_before(topics.size(), [&](std::size_t i) { return std::memcmp(topics[i]->meta.id.data(), id.data(), id.size()) < 0; });
-    }
-
-    enum class reach { all, lost, unknown };
-
-    /// Whether each log still has what the transaction ends with in it. A topic that has gone is asked for nothing; one that
-    /// is there and could not be opened leaves it open. What is there may have been written by a process that was killed, and
-    /// not be on the disk: a later transaction must not rely on it.
-    [[nodiscard]] reach reached(const transaction_record& told, const std::vector<topic_handle>& topics, holder& of) {
-        reach found = reach::all;
-        for (const transaction_end& end : told.ends) {
-            const std::size_t i = place_of(topics, end.topic);
-            if (i == topics.size() || topics[i]->meta.id != end.topic) {
-                found = has_strangers(topics) ? reach::unknown : found;
-                continue;
-            }
-            if (topics[i]->why) {
-                found = reach::unknown;
-                continue;
-            }
-            if (end.partition < 0 || end.partition >= topics[i]->partition_count()) {
-                continue;
-            }
-            storage::log& log = topics[i]->partition(end.partition);
-            note_sync(log);  // what was committed shortly before a kill
-            // A cut raises the epoch, and may give the same offsets anew: then their being durable says nothing of these.
-            const bool is_durable = end.end <= log.durable_offset() && end.leader_epoch == log.leader_epoch();
-            if (!is_durable && !log.has_frame(end.end, end.leader_epoch, end.checksum)) {
-                return reach::lost;
-            }
-            if (end.end > log.durable_offset()) {
-                note_unsynced(of, {topics[i], end.partition, 0, end.end});
-            }
-        }
-        return found;
-    }
-
-    /// Topics of which not even the id could be read.
-    [[nodiscard]] static bool has_strangers(const std::vector<topic_handle>& topics) noexcept {
-        return !topics.empty() && topics.front()->meta.id == format::topic_id{};
     }
 
     shared_state& shared_;

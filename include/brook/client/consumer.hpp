@@ -21,7 +21,9 @@
 #include <brook/broker/group_coordinator.hpp>
 #include <brook/broker/core.hpp>
 #include <brook/client/consumer_options.hpp>
+#include <brook/client/consumer_signals.hpp>
 #include <brook/client/records.hpp>
+#include <brook/client/subscription.hpp>
 #include <brook/client/topic.hpp>
 #include <brook/client/topic_pattern.hpp>
 #include <brook/core/callback.hpp>
@@ -63,16 +65,16 @@ public:
     explicit consumer(const topic_type& from, consumer_options options = {}) : consumer{std::span{&from, 1}, std::move(options)} {}
     consumer(std::initializer_list<topic_type> from, consumer_options options = {}) : consumer{std::span{from.begin(), from.size()}, std::move(options)} {}
     explicit consumer(std::span<const topic_type> from, consumer_options options = {}) : consumer{std::move(options)} {
-        require_legal(text_of(from));
         subscribe(from);
+        require_legal();
     }
 
     /// Reads the topics of this broker that match, now and later; there may be none as yet.
     /// Errors    invalid_config, closed.
     consumer(const Broker& broker, topic_pattern from, consumer_options options = {}) : consumer{std::move(options)} {
-        require_legal(text_of(from));
         core_ = detail::access::core(broker);
         subscribe(std::move(from));
+        require_legal();
     }
 
     consumer(consumer&& other) noexcept = default;
@@ -82,17 +84,13 @@ public:
             options_ = std::move(other.options_);
             core_ = std::move(other.core_);
             shared_ = std::move(other.shared_);
-            topics_ = std::move(other.topics_);
-            pattern_ = std::move(other.pattern_);
-            left_out_ = std::move(other.left_out_);
-            seen_topics_ = other.seen_topics_;
+            subscription_ = std::move(other.subscription_);
             told_topics_ = other.told_topics_;
             partitions_ = std::move(other.partitions_);
             next_partition_ = other.next_partition_;
             sought_ = std::move(other.sought_);
             seat_ = std::exchange(other.seat_, {});
             seen_changes_ = other.seen_changes_;
-            is_subscribed_ = other.is_subscribed_;
             has_settled_ = other.has_settled_;
             awaits_more_ = other.awaits_more_;
             is_fenced_ = other.is_fenced_;
@@ -115,17 +113,15 @@ public:
         if (from.empty()) {
             throw_error(errc::invalid_config, "a consumer reads one topic or more; name them, or give a pattern");
         }
-        std::vector<subscribed> wanted;
+        std::vector<engine_topic> named;
         for (const auto& one : from) {
-            const auto& handle = detail::access::engine(one);
-            handle.open_core()->require_open();
-            if (handle.state()->shared != detail::access::engine(from.front()).state()->shared) {
-                throw_error(errc::invalid_config, "consumer of " + text_of(from) + ": they are of two brokers");
+            named.push_back(detail::access::engine(one));
+            named.back().open_core()->require_open();
+            if (named.back().state()->shared != named.front().state()->shared) {
+                throw_error(errc::invalid_config, "consumer of " + detail::subscription{named}.text() + ": they are of two brokers");
             }
-            add(wanted, {handle, false});
         }
-        const auto& first = detail::access::engine(from.front());
-        turn_to(first.core(), first.state()->shared, std::move(wanted), std::nullopt);
+        turn_to(named.front().core(), named.front().state()->shared, detail::subscription{named});
     }
 
     /// Reads all topics of its broker that match, now and later; there may be none as yet.
@@ -133,8 +129,8 @@ public:
     void subscribe(topic_pattern from) {
         const auto core = open_core();
         core->require_open();
-        turn_to(core, core->shared(), {}, std::move(from));
-        find_topics(*core);
+        turn_to(core, core->shared(), detail::subscription{std::move(from)});
+        look_for_topics(core);
     }
 
     /// Reads these partitions alone, of any topics of its broker that have its types, whoever else does: a consumer that is
@@ -144,7 +140,7 @@ public:
         std::vector<brook::partition> wanted;
         for (const auto& one : chosen) {
             require_our_broker(one);
-            if (const failure why = refuse_types(*state_of(one))) {
+            if (const failure why = types().refuse(*state_of(one))) {
                 why.raise();
             }
             bool is_there = false;  // named twice is read once
@@ -156,7 +152,6 @@ public:
             }
         }
         leave();
-        is_subscribed_ = false;
         drop_all();
         for (const auto& one : wanted) {
             take(one);
@@ -346,52 +341,7 @@ public:
     }
 
 private:
-    /// What `wakeup` rings, from any thread, whatever topics the consumer turns to meanwhile.
-    class bell {
-    public:
-        void hang(std::shared_ptr<broker_room::shared_state> where) {
-            const std::scoped_lock guard{mutex_};
-            where_ = std::move(where);
-        }
-        void ring() noexcept {
-            is_rung_.store(true, std::memory_order_seq_cst);
-            const std::scoped_lock guard{mutex_};
-            where_->readers.notify();
-        }
-        [[nodiscard]] bool is_rung() const noexcept { return is_rung_.load(std::memory_order_seq_cst); }
-        [[nodiscard]] bool take() noexcept { return is_rung() && is_rung_.exchange(false, std::memory_order_seq_cst); }
-
-    private:
-        std::atomic<bool> is_rung_{false};
-        std::mutex mutex_;  // guards the place
-        std::shared_ptr<broker_room::shared_state> where_;
-    };
-
-    /// Tells the group that its member polls, without a clock. It may become one meanwhile.
-    class alive {
-    public:
-        explicit alive(const broker_room::group_seat& seat) noexcept : seat_{seat} { turn(0); }
-        alive(const alive&) = delete;
-        alive& operator=(const alive&) = delete;
-        ~alive() { turn(1); }
-
-    private:
-        void turn(std::uint64_t from) noexcept {
-            if (seat_.shared) {
-                auto& polls = seat_.shared->polls;  // no other thread stores to it
-                const std::uint64_t count = polls.load(std::memory_order_relaxed);
-                polls.store(count + (count % 2 == from ? 1 : 0), std::memory_order_release);
-            }
-        }
-        const broker_room::group_seat& seat_;
-    };
-
     // ---- what it reads ----
-
-    struct subscribed {
-        engine_topic of;
-        bool is_late;  ///< was made after it had subscribed
-    };
 
     struct assigned {
         brook::partition of;
@@ -402,9 +352,9 @@ private:
         bool is_paused = false;
     };
 
-    explicit consumer(consumer_options&& options) : options_{std::move(options)}, wakeups_{std::make_unique<bell>()} {}
+    explicit consumer(consumer_options&& options) : options_{std::move(options)}, wakeups_{std::make_unique<detail::bell>()} {}
 
-    void require_legal(const std::string& from) const {
+    void require_legal() const {
         const char* const wrong = options_.max_poll_records < 1 ? "max_poll_records is 1 or more"
                                   : options_.max_poll_interval.count() <= 0 || options_.session_timeout.count() < 0
                                       ? "max_poll_interval is more than 0, session_timeout not less"
@@ -413,77 +363,27 @@ private:
                                   : options_.enable_auto_commit && options_.group_id.empty() ? "enable_auto_commit needs a group_id to commit for"
                                                                                              : nullptr;
         if (wrong != nullptr) {
-            throw_error(errc::invalid_config, "consumer of " + from + ": " + wrong);
+            throw_error(errc::invalid_config, "consumer of " + what() + ": " + wrong);
         }
     }
 
-    void turn_to(std::weak_ptr<broker_room::core> core, std::shared_ptr<broker_room::shared_state> shared, std::vector<subscribed> topics,
-                 std::optional<topic_pattern> pattern) {
+    void turn_to(std::weak_ptr<broker_room::core> core, std::shared_ptr<broker_room::shared_state> shared, detail::subscription to) {
         leave();  // what it read before falls to others; it joins again at the next poll
         drop_all();
         core_ = std::move(core);
         shared_ = std::move(shared);
         wakeups_->hang(shared_);
-        topics_ = std::move(topics);
-        pattern_ = std::move(pattern);
-        is_subscribed_ = true;
-        for (const auto& one : topics_) {
+        subscription_ = std::move(to);
+        for (const auto& one : subscription_.topics()) {
             take_all(one.of);
         }
     }
 
-    /// By name, each once.
-    static void add(std::vector<subscribed>& topics, subscribed one) {
-        const std::size_t at = count_before(topics.size(), [&](std::size_t i) { return topics[i].of.name() < one.of.name(); });
-        if (at == topics.size() || topics[at].of.state() != one.of.state()) {
-            insert_at(topics, at, std::move(one));
-        }
+    void look_for_topics(const std::shared_ptr<broker_room::core>& core) {
+        subscription_.look(core, types(), [this](const engine_topic& found) { take_all(found); });
     }
 
-    /// Takes in what matches its pattern and has come since it last looked.
-    void find_topics(broker_room::core& core) {
-        const bool is_late = seen_topics_ != 0;
-        const std::uint64_t count = shared_->topics.load(std::memory_order_acquire);  // before the look: what comes from here on is seen next time
-        for (auto& state : core.topics()) {
-            if (state->why || !pattern_->matches(state->name) || find_topic(state->meta.id) != nullptr) {
-                continue;
-            }
-            if (failure why = refuse_types(*state)) {
-                leave_out(*state, std::move(why));
-                continue;
-            }
-            engine_topic found{core_.lock(), std::move(state)};
-            add(topics_, {found, is_late});
-            take_all(found);
-        }
-        seen_topics_ = count;
-    }
-
-    /// Says so once.
-    void leave_out(const broker_room::topic_state& topic, failure why) {
-        for (const auto& known : left_out_) {
-            if (known == topic.meta.id) {
-                return;
-            }
-        }
-        left_out_.push_back(topic.meta.id);
-        why.text += "; the consumer of " + text_of(*pattern_) + " does without it";
-        shared_->report(why);
-    }
-
-    [[nodiscard]] static failure refuse_types(const broker_room::topic_state& topic) {
-        return topic.meta.refuse_types(topic.name, detail::schema_of<Key>(), detail::schema_of<Value>());
-    }
-
-    /// Null: it has not subscribed to it.
-    [[nodiscard]] const subscribed* find_topic(const format::topic_id& id) const noexcept {
-        for (const auto& one : topics_) {
-            if (one.of.state()->meta.id == id) {
-                return &one;
-            }
-        }
-        return nullptr;
-    }
+    [[nodiscard]] static detail::schemas types() { return {detail::schema_of<Key>(), detail::schema_of<Value>()}; }
 
     /// Where there is no group to share it with.
     void take_all(const engine_topic& topic) {
@@ -500,10 +400,7 @@ private:
     }
 
     void drop_all() {
-        topics_.clear();
-        pattern_.reset();
-        left_out_.clear();
-        seen_topics_ = 0;
+        subscription_ = {};
         partitions_.clear();
         sought_.clear();
         came_.clear();
@@ -533,7 +430,7 @@ private:
         if (!is_of_a_group() || has_settled_) {
             return;
         }
-        for (const auto& topic : topics_) {
+        for (const auto& topic : subscription_.topics()) {
             for (std::int32_t number = 0; number < topic.of.partition_count(); ++number) {
                 const brook::partition one{topic.of, number};
                 note_sought(one, where(one));
@@ -559,7 +456,7 @@ private:
         const auto core = open_core();
         core->require_open();
         if (has_new_topics()) {
-            find_topics(*core);
+            look_for_topics(core);
         }
         if (is_of_a_group()) {
             settle_with(core->groups());
@@ -587,12 +484,12 @@ private:
         if (seat_.id == 0) {
             seat_ = groups.join(options_.group_id,
                                 {options_.group_instance_id, options_.max_poll_interval, options_.session_timeout, options_.partition_assignment_strategy},
-                                group_topics());
+                                subscription_.for_group());
             seat_.shared->polls.store(1, std::memory_order_release);  // it is in one
-        } else if (told_topics_ != topics_.size()) {
-            groups.subscribe(options_.group_id, seat_.id, group_topics());
+        } else if (told_topics_ != subscription_.topics().size()) {
+            groups.subscribe(options_.group_id, seat_.id, subscription_.for_group());
         }
-        told_topics_ = topics_.size();
+        told_topics_ = subscription_.topics().size();
         seen_changes_ = seat_.shared->changes.load(std::memory_order_acquire);  // before it is looked at: what changes from here on is seen next time
         if (const auto going = groups.to_release(options_.group_id, seat_.id); !going.empty()) {
             give_up(groups, going);
@@ -608,17 +505,9 @@ private:
         }
     }
 
-    [[nodiscard]] std::vector<broker_room::group_topic> group_topics() const {
-        std::vector<broker_room::group_topic> all;
-        for (const auto& one : topics_) {
-            all.push_back({one.of.state()->meta.id, one.of.name(), one.of.partition_count()});
-        }
-        return all;
-    }
-
     /// What the group shares out is of the topics that its members have named to it.
     [[nodiscard]] brook::partition partition_at(const broker_room::group_place& place) const {
-        const subscribed* const topic = find_topic(place.topic);
+        const auto* const topic = subscription_.find(place.topic);
         BROOK_ASSERT(topic != nullptr);
         return {topic->of, place.partition};
     }
@@ -671,14 +560,14 @@ private:
     }
 
     /// What it reads is settled with others.
-    [[nodiscard]] bool is_of_a_group() const noexcept { return is_subscribed_ && !options_.group_id.empty(); }
+    [[nodiscard]] bool is_of_a_group() const noexcept { return subscription_.is_there() && !options_.group_id.empty(); }
 
     /// Something to settle: with the group, or because topics have come.
     [[nodiscard]] bool has_changed() const noexcept {
         return (seat_.shared != nullptr && seat_.shared->changes.load(std::memory_order_acquire) != seen_changes_) || has_new_topics();
     }
 
-    [[nodiscard]] bool has_new_topics() const noexcept { return pattern_ && shared_->topics.load(std::memory_order_acquire) != seen_topics_; }
+    [[nodiscard]] bool has_new_topics() const noexcept { return shared_ && subscription_.has_news(*shared_); }
 
     [[nodiscard]] std::optional<broker_room::committed_position> find_commit(const brook::partition& which) const {
         return open_core()->offsets().find(options_.group_id, id_of(which), which.number());
@@ -716,7 +605,7 @@ private:
 
     /// Of a topic that came later everything is new, also to who wants the latest.
     void begin(assigned& one) {
-        const subscribed* const topic = find_topic(id_of(one.of));
+        const auto* const topic = subscription_.find(id_of(one.of));
         if (topic != nullptr && topic->is_late && options_.auto_offset_reset == offset_reset::latest) {
             one.reader.seek(one.log->log_start_offset());
         } else {
@@ -738,7 +627,7 @@ private:
     // ---- polling ----
 
     records<Key, Value, Broker> poll_until(std::optional<std::chrono::nanoseconds> longest) {
-        const alive while_polling{seat_};
+        const detail::alive while_polling{seat_};
         if (options_.enable_auto_commit && has_settled_) {
             commit_before_polling();
         }
@@ -907,7 +796,7 @@ private:
         raise(fenced());
         throw_error(errc::unknown_topic_or_partition, place(which) + (is_of_a_group()
                                                           ? ": this consumer does not read it now; what a member of a group reads is settled by its polls"
-                                                      : pattern_ ? ": this consumer does not read it yet; its next poll looks for topics that have come"
+                                                      : subscription_.has_pattern() ? ": this consumer does not read it yet; its next poll looks for topics that have come"
                                                                  : ": this consumer does not read it; assign it first"));
     }
 
@@ -915,7 +804,7 @@ private:
     void require_ours(const brook::partition& which) const {
         require_our_broker(which);
         const broker_room::topic_state& topic = *state_of(which);
-        if (is_subscribed_ && !(pattern_ ? pattern_->matches(topic.name) && !refuse_types(topic) : find_topic(topic.meta.id) != nullptr)) {
+        if (subscription_.is_there() && !subscription_.covers(topic, types())) {
             throw_error(errc::unknown_topic_or_partition, place(which) + ": this consumer reads " + what() + ", and that is a partition of another");
         }
     }
@@ -950,27 +839,8 @@ private:
         return "topic '" + which.topic() + "', partition " + std::to_string(which.number());
     }
 
-    [[nodiscard]] static std::string text_of(const topic_pattern& pattern) { return "pattern '" + pattern.text() + '\''; }
-
-    [[nodiscard]] static std::string text_of(std::span<const topic_type> topics) {
-        std::string text = topics.size() == 1 ? "topic " : "topics ";
-        for (const auto& one : topics) {
-            text += (&one == topics.data() ? "'" : ", '") + one.name() + '\'';
-        }
-        return text;
-    }
-
     /// What it reads.
-    [[nodiscard]] std::string what() const {
-        if (pattern_) {
-            return text_of(*pattern_);
-        }
-        std::vector<topic_type> all;
-        for (const auto& one : topics_) {
-            all.emplace_back(one.of);
-        }
-        return is_subscribed_ ? text_of(all) : "assigned partitions";
-    }
+    [[nodiscard]] std::string what() const { return subscription_.text(); }
 
     void leave() noexcept {
         if (seat_.id != 0) {
@@ -984,10 +854,7 @@ private:
     consumer_options options_;
     std::weak_ptr<broker_room::core> core_;
     std::shared_ptr<broker_room::shared_state> shared_;
-    std::vector<subscribed> topics_;            // by name
-    std::optional<topic_pattern> pattern_;      // that they match
-    std::vector<format::topic_id> left_out_;    // they match, and have other types
-    std::uint64_t seen_topics_ = 0;             // how many had come to the broker when it looked; 0: it has not looked
+    detail::subscription subscription_;
     std::size_t told_topics_ = 0;               // how many the group knows that it reads
     std::vector<assigned> partitions_;
     std::vector<typename engine_type::range> ranges_;  // reused by each fetch
@@ -996,11 +863,10 @@ private:
     std::vector<brook::partition> came_;        // the listener has not been told yet
     broker_room::group_seat seat_;
     std::uint64_t seen_changes_ = 0;
-    bool is_subscribed_ = true;                 // false: assigned to
     bool has_settled_ = false;                  // what it reads is decided,
     bool awaits_more_ = false;                  // and others still have some of it
     bool is_fenced_ = false;                    // another has its instance id
-    std::unique_ptr<bell> wakeups_;
+    std::unique_ptr<detail::bell> wakeups_;
 };
 
 template <class Key, class Value, class Broker>

@@ -189,9 +189,10 @@ public:
     }
 
     /// The largest sequence up to which everything that this producer, or one of its name before it, has sent is in the
-    /// topic, if no send has failed and been passed over: whoever numbers records by where they come from goes on behind it. nullopt where some partition has nothing
-    /// of it yet; then sending again from the start is right, and what is there already is not appended again. Of a name
-    /// with many partitions, and few records, that may be long: the other one asks for a partition alone.
+    /// topic, if no send has failed and been passed over: whoever numbers records by where they come from goes on behind it.
+    /// nullopt where some partition has nothing of it yet; then sending again from the start is right, and what is there
+    /// already is not appended again. Of a name with many partitions, and few records, that may be long: the other one asks
+    /// for a partition alone.
     /// Errors    illegal_state when it is not idempotent.
     [[nodiscard]] std::optional<std::int64_t> last_sequence() const {
         std::int64_t least = sequence_in(0);
@@ -238,11 +239,8 @@ private:
         untyped.are_sequences_dense = options.dense_sequences;
         require(!options.dense_sequences || options.enable_idempotence || !options.name.empty(), "dense_sequences needs a name, or enable_idempotence");
         require(!options.dense_sequences || to.partition_count() == 1, "dense_sequences is for topics of one partition: of several each has gaps");
-        if (!options.name.empty()) {
-            untyped.producer_id = engine::embedded_sender::id_of(options.name);
-        } else if (options.enable_idempotence) {
-            untyped.producer_id = engine::embedded_sender::new_id(detail::access::engine(to).platform());
-        }
+        untyped.is_idempotent = options.enable_idempotence || !options.name.empty();
+        untyped.name = options.name;
         if (options.on_delivery) {
             untyped.on_delivery = [told = options.on_delivery](std::int32_t partition, const engine::appended& at, std::error_code code) {
                 told(record_metadata{partition, at.at, timestamp{std::chrono::nanoseconds{at.timestamp}}}, code);

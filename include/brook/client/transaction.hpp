@@ -46,8 +46,8 @@ struct transaction_options {
 /// topic of it has flush_messages, `commit` returns when all of it is on the disk.
 ///
 /// Errors    at `commit`, at the latest: producer_fenced when another one has been begun under its id; transaction_aborted when
-///           it took too long; closed; forked. illegal_state from all but `abort` when it has ended. What `commit` throws has aborted it, but for partition_failed
-///           with the words "is committed": then it is, and may be lost with the power.
+///           it took too long; closed; forked. illegal_state from all but `abort` when it has ended. What `commit` throws has
+///           aborted it, but for partition_failed with the words "is committed": then it is, and may be lost with the power.
 /// Threads   confined.
 /// Lifetime  may outlive its broker, and then says closed.
 /// Cost      a record is copied once more than a producer's; `commit` appends a batch a partition, and a record of its own.
@@ -102,8 +102,8 @@ public:
     /// counts. Called again, the later positions count. After an abort the consumer goes back by `seek_to_committed`.
     /// Between the poll that gave the records and this there must be no other poll, which may give partitions up; and the
     /// consumer stays until `commit`, or has left its group by then.
-    /// Errors    illegal_state without a group, or for a consumer of another broker; invalid_config with enable_auto_commit. At `commit`, illegal_generation when
-    ///           the group has put the consumer out meanwhile.
+    /// Errors    illegal_state without a group, or for a consumer of another broker; invalid_config with enable_auto_commit. At
+    ///           `commit`, illegal_generation when the group has put the consumer out meanwhile.
     template <class Key, class Value>
     void commit_offsets(consumer<Key, Value, broker>& read) {
         open().commit_offsets(read.read_so_far(open().core()));

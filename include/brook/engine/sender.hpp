@@ -11,7 +11,6 @@
 #include <mutex>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -25,7 +24,6 @@
 #include <brook/engine/gathering.hpp>
 #include <brook/engine/numbering.hpp>
 #include <brook/engine/pending.hpp>
-#include <brook/format/checksum.hpp>
 #include <brook/format/record.hpp>
 #include <brook/storage/log.hpp>
 #include <brook/storage/producer_table.hpp>
@@ -43,7 +41,8 @@ struct sender_options {
     std::size_t batch_size = 16 * kib;
     std::chrono::nanoseconds linger{};
     std::chrono::nanoseconds delivery_timeout{};
-    std::optional<std::int64_t> producer_id{};  ///< its records are numbered, and those that are there already are not appended again
+    bool is_idempotent = false;  ///< its records are numbered, and those that are there already are not appended again,
+    std::string name{};          ///< under this name, if it has one
     bool are_sequences_dense = false;
     callback<void(std::int32_t, const appended&, std::error_code)> on_delivery{};
 };
@@ -60,18 +59,6 @@ public:
         auto made = std::shared_ptr<embedded_sender>{new embedded_sender{std::move(topic), std::move(options)}};
         made->start();
         return made;
-    }
-
-    /// The producer id of a name: everybody finds the same one.
-    [[nodiscard]] static std::int64_t id_of(std::string_view name) noexcept {
-        constexpr auto below = static_cast<std::uint64_t>(storage::producer_table::named_bit) - 1;
-        return static_cast<std::int64_t>(format::hash(as_bytes(name).data(), name.size()) & below) | storage::producer_table::named_bit;
-    }
-
-    /// One that nobody has had.
-    [[nodiscard]] static std::int64_t new_id(os::platform& platform) {
-        constexpr auto below = static_cast<std::uint64_t>(storage::producer_table::named_bit) - 1;
-        return static_cast<std::int64_t>(platform.random() & below);
     }
 
     [[nodiscard]] const embedded_topic& topic() const noexcept { return topic_; }
@@ -111,7 +98,7 @@ public:
     }
 
     /// Whether its records are numbered.
-    [[nodiscard]] bool is_idempotent() const noexcept { return options_.producer_id.has_value(); }
+    [[nodiscard]] bool is_idempotent() const noexcept { return options_.is_idempotent; }
 
     /// The largest of its sequences that a partition has; -1: none.
     /// Requires  is_idempotent().
@@ -133,13 +120,12 @@ public:
 
     /// A record that has been appended elsewhere (a slot): what its delivery waits for.
     [[nodiscard]] sent acknowledge(std::int32_t partition, const appended& done, std::uint32_t count) {
-        const bool is_known = done.at >= 0;  // else a repetition of something that stands anywhere in front of the end
         if (promises_durability_) [[unlikely]] {
-            note_sent(partition, is_known ? done.at + count - 1 : logs_[static_cast<std::size_t>(partition)]->log_end_offset() - 1);
+            note_sent(partition, last_of(*logs_[static_cast<std::size_t>(partition)], done, count));
         }
         if (options_.on_delivery) [[unlikely]] {
             for (std::uint32_t i = 0; i < count; ++i) {
-                tell_when_acknowledged(partition, {is_known ? done.at + i : offset{-1}, done.timestamp});
+                tell_when_acknowledged(partition, {done.at >= 0 ? done.at + i : done.at, done.timestamp});
             }
         }
         return {done, sync_of(partition)};
@@ -223,7 +209,7 @@ private:
     struct unanswered {
         std::int32_t partition;
         appended done;
-        offset waits_for;  // its own; of a repetition, of which nobody knows where it is, one behind it
+        offset last;  // see last_of
         std::error_code code;
     };
 
@@ -243,8 +229,7 @@ private:
 
         [[nodiscard]] failure wait(appended& done) override {
             storage::log& log = topic_.log(partition_);
-            const offset last = done.at >= 0 ? done.at : log.log_end_offset() - 1;  // of a repetition nobody knows where it was first: somewhere in front
-            return log.wait_acknowledged(last, deadline_after(topic_.platform(), timeout_));
+            return log.wait_acknowledged(last_of(log, done, 1), deadline_after(topic_.platform(), timeout_));
         }
 
     private:
@@ -252,6 +237,11 @@ private:
         std::chrono::nanoseconds timeout_;
         std::int32_t partition_;
     };
+
+    /// The last of what was sent. Of a repetition of which nobody knows where it is: what stands behind it in any case.
+    [[nodiscard]] static offset last_of(storage::log& log, const appended& done, std::uint32_t count) {
+        return done.at >= 0 ? done.at + count - 1 : log.log_end_offset() - 1;
+    }
 
     [[nodiscard]] static std::optional<std::chrono::nanoseconds> deadline_after(os::platform& platform, std::chrono::nanoseconds timeout) {
         const auto now = platform.monotonic();
@@ -265,9 +255,9 @@ private:
         }
         promises_durability_ = logs_.front()->options().promises_durability();
         waits_for_sync_ = options_.waits_for_sync && logs_.front()->options().flush_messages > 0;
-        is_numbered_ = is_idempotent() && !promises_durability_ && options_.linger.count() == 0 && !options_.on_delivery && !logs_.front()->options().is_append_time;
-        is_special_.store(promises_durability_ || is_idempotent() || options_.linger.count() > 0 || options_.on_delivery || logs_.front()->options().is_append_time,
-                          std::memory_order_relaxed);
+        const bool is_more = promises_durability_ || is_gathering() || options_.on_delivery || logs_.front()->options().is_append_time;
+        is_numbered_ = is_idempotent() && !is_more;
+        is_special_.store(is_idempotent() || is_more, std::memory_order_relaxed);
     }
 
     [[nodiscard]] bool is_gathering() const noexcept { return options_.linger.count() > 0; }
@@ -299,10 +289,11 @@ private:
     /// Finds out where the producer stands in each partition, and puts those aside that had its name before.
     void begin_numbers() {
         const std::scoped_lock one_after_the_other{topic_.state()->producers_mutex};  // of two that begin now the later fences the other everywhere
+        const std::int64_t id = options_.name.empty() ? storage::producer_table::new_id(platform_) : storage::producer_table::id_of(options_.name);
         std::uint16_t latest = 0;
         for (std::size_t i = 0; i < lanes_.size(); ++i) {
             failure why;
-            auto state = logs_[i]->producer(*options_.producer_id, why);
+            auto state = logs_[i]->producer(id, why);
             if (!state) {
                 why.raise();
             }
@@ -483,9 +474,9 @@ private:
             options_.on_delivery(partition, done, {});
             return;
         }
-        const offset at = done.at >= 0 ? done.at : logs_[static_cast<std::size_t>(partition)]->log_end_offset() - 1;
+        const offset last = last_of(*logs_[static_cast<std::size_t>(partition)], done, 1);
         const std::scoped_lock guard{unanswered_mutex_};
-        unanswered_.push_back({partition, done, at, {}});
+        unanswered_.push_back({partition, done, last, {}});
         if (unanswered_.size() == 1) {
             topic_.shared().upkeep.notify();  // it syncs what nobody else waits for
         }
@@ -504,8 +495,8 @@ private:
             std::vector<unanswered> waiting;
             for (auto& record : unanswered_) {
                 const storage::log& log = *logs_[static_cast<std::size_t>(record.partition)];
-                const bool is_there = log.durable_offset() >= log.acknowledged_by(record.waits_for);
-                const bool is_lost = !is_there && why && record.partition == partition && record.waits_for <= last;
+                const bool is_there = log.durable_offset() >= log.acknowledged_by(record.last);
+                const bool is_lost = !is_there && why && record.partition == partition && record.last <= last;
                 record.code = is_lost ? why.code : std::error_code{};
                 (is_there || is_lost ? ready : waiting).push_back(record);
             }
@@ -529,7 +520,7 @@ private:
             }
             if (i == ends.size()) {
                 ends.push_back(record);
-            } else if (ends[i].waits_for < record.waits_for) {
+            } else if (ends[i].last < record.last) {
                 ends[i] = record;
             }
         }

@@ -131,7 +131,8 @@ public:
 
 private:
     [[nodiscard]] constexpr bool is_lone_apart_from(std::uint16_t more) const noexcept {
-        const auto looked_at = static_cast<std::uint16_t>(attribute::codec_mask | attribute::kind_mask | attribute::transactional | attribute::lone | ~attribute::known | more);
+        const auto looked_at = static_cast<std::uint16_t>(attribute::codec_mask | attribute::kind_mask | attribute::transactional | attribute::lone |
+                                                          ~attribute::known | more);
         return is_published() && (raw_ & (std::uint64_t{looked_at} << 32 | std::uint64_t{0xffff} << 48)) == std::uint64_t{attribute::lone} << 32;
     }
 
@@ -172,7 +173,7 @@ inline void store_behind_word(std::byte* frame, const frame_header& header) noex
 ///
 ///     at  size  field
 ///      0    8   producer id   i64
-///      8    2   epoch         u16: of two that use one id the later has the larger one
+///      8    2   epoch         u16: who comes with the same id later has another one
 ///     10    6   sequence      u48: of the batch's first record; the others count on from it
 ///
 /// Source  Kafka's producer id, epoch and base sequence (KIP-98). Its sequence has 32 bits and wraps; with 48 it can be the

@@ -25,6 +25,7 @@
 #include <brook/storage/event_count.hpp>
 #include <brook/storage/log_reader.hpp>
 #include <brook/storage/open_claims.hpp>
+#include <brook/storage/producer_memory.hpp>
 #include <brook/storage/producer_table.hpp>
 #include <brook/storage/published_prefix.hpp>
 #include <brook/storage/recovery.hpp>
@@ -114,7 +115,7 @@ public:
             return nullptr;
         }
         why = flag(format::checkpoint_flag::producers);
-        return why ? nullptr : producers_.find_or_add(id);
+        return why ? nullptr : producers_.table().find_or_add(id);
     }
 
     // ---- transactions ----
@@ -336,12 +337,8 @@ public:
         if (!result.why) {
             result.why = finish_synced();
         }
-        if (now - producers_seen_ >= options_.producer_id_expiration / 16) {
-            producers_.expire(now, options_.producer_id_expiration);
-            producers_seen_ = now;
-        }
-        if (!result.why && segments_.last() != producers_home_) {
-            write_producers();
+        if (!result.why) {
+            producers_.look_after(now, options_.producer_id_expiration, segments_, appends_);
         }
         if (!result.why && is_flush_due(now)) {
             result.why = sync();
@@ -361,7 +358,7 @@ public:
         if (segments_.count() == 0) {
             return;  // it did not open
         }
-        write_producers_quietly();
+        write_producers();
         appends_.stop(append_state::closed, {errc::closed, name().text() + ": closed"});
         const std::scoped_lock guard{upkeep_mutex_};
         claims_.close([this](const claim& taken) { appends_.abandon(taken, 1); });
@@ -408,8 +405,11 @@ private:
         last_end_ = found.append_at;
         last_durable_ = checkpoint_.durable_offset;
         last_segment_ = segments_.last();
-        if (failure why = recall_producers()) {
-            return why;
+        if ((checkpoint_.flags & format::checkpoint_flag::producers) != 0) {
+            if (failure why = producers_.recall(reader(), segments_, log_start_)) {
+                return why;
+            }
+            checkpoint_.flags &= producers_.table().empty() ? ~format::checkpoint_flag::producers : ~0u;
         }
         flags_.store(checkpoint_.flags, std::memory_order_release);
         appends_.start();
@@ -436,82 +436,11 @@ private:
         return why;
     }
 
-    // ---- producers that number their records ----
-
-    /// From the newest frame that tells of them, and what stands behind it.
-    [[nodiscard]] failure recall_producers() {
-        if ((checkpoint_.flags & format::checkpoint_flag::producers) == 0) {
-            return {};
-        }
-        offset from = log_start_;
-        for (std::size_t i = segments_.count(); i-- > 0;) {
-            bool is_found = false;
-            std::vector<std::byte> newest;
-            const failure why = reader().visit(segments_.at(i)->base, false, [&](const frame_view& found) {
-                if (found.kind() == format::frame_kind::producers && found.header.base_timestamp >= 0 && found.header.base_timestamp <= found.header.base_offset) {
-                    const bytes body{found.data + format::frame_header_size, found.end() - found.at - format::frame_header_size};
-                    newest.assign(body.begin(), body.end());
-                    from = found.header.base_timestamp > log_start_ ? found.header.base_timestamp : log_start_;
-                    is_found = true;
-                    producers_home_ = segments_.at(i);
-                    producers_complete_to_ = from;
-                }
-            });
-            if (why && why.code != errc::corrupt_record && why.code != errc::offset_out_of_range) {
-                return why;
-            }
-            if (is_found) {
-                producers_.decode(newest);
-                break;
-            }
-        }
-        const failure why = reader().visit(from, true, [&](const frame_view& found) {
-            constexpr auto ours = format::extension::producer;
-            if (found.kind() == format::frame_kind::data && (found.header.extension & ours) != 0 && (found.header.attributes & format::attribute::transactional) == 0) {
-                producers_.note(format::load_stamp(found.data), found.offsets_taken(), found.header.base_offset);
-            }
-        });
-        if (why && why.code != errc::corrupt_record && why.code != errc::offset_out_of_range) {
-            return why;
-        }
-        if (producers_.empty()) {
-            checkpoint_.flags &= ~format::checkpoint_flag::producers;
-        }
-        return {};
-    }
-
-    /// For the next opening. Not needed for anything that was promised: without room for it that one reads more.
-    void write_producers() {
-        segment* const home = segments_.last();
-        if (producers_.empty()) {
-            return;
-        }
-        // Whoever claims behind this is not in the table yet; who claimed before is, or will be when it lets go of its state.
-        const offset complete_to = home->base + static_cast<offset>(tail_word{home->tail.load(std::memory_order_acquire)}.records());
-        if ((home == producers_home_ && complete_to == producers_complete_to_) || complete_to == home->base) {
-            return;  // nothing new; or no record as yet, in front of which no mark can stand
-        }
-        const std::vector<std::byte> all = producers_.encode();
-        const std::uint64_t size = format::frame_header_size + all.size();
-        claim taken;
-        producers_home_ = home;  // one attempt a segment: if it does not fit, the next one's
-        if (all.empty() || size > appends_.largest_frame() / 4 || !appends_.take_for_mark(format::frame_length(static_cast<std::uint32_t>(size)), taken)) {
-            return;
-        }
-        copy_bytes(taken.data + format::frame_header_size, all.data(), all.size());
-        format::frame_header header{};
-        header.size = static_cast<std::int32_t>(size);
-        header.attributes = format::attributes_of(format::frame_kind::producers);
-        header.base_timestamp = complete_to;
-        header.count = static_cast<std::uint32_t>(all.size() / producer_table::entry_bytes);
-        appends_.publish(taken, header);
-        producers_complete_to_ = complete_to;
-    }
-
-    void write_producers_quietly() noexcept {
+    /// In front of a close.
+    void write_producers() noexcept {
         try {
             const std::scoped_lock guard{upkeep_mutex_};
-            write_producers();
+            producers_.write(segments_, appends_);
         } catch (const std::exception&) {
             // No memory for it: the next opening reads more.
         }
@@ -664,7 +593,7 @@ private:
     std::int64_t last_append_time_ = 0;
     std::mutex times_mutex_;  // guards the making of each segment's time index
 
-    producer_table producers_{files_.platform()};
+    producer_memory producers_{files_.platform()};
 
     std::atomic<std::uint32_t> flags_{0};      // the checkpoint's
     std::mutex open_transactions_mutex_;       // guards them
@@ -678,9 +607,6 @@ private:
     std::chrono::nanoseconds last_look_{};
     std::chrono::nanoseconds unsynced_since_{};
     offset last_durable_ = 0;
-    const segment* producers_home_ = nullptr;  // the segment in which producers were written last,
-    offset producers_complete_to_ = -1;        // complete for what is below
-    std::chrono::nanoseconds producers_seen_{};  // when those were looked for that have gone
     upkeep_notes notes_;
 };
 

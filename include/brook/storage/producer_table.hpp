@@ -10,6 +10,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -17,6 +18,7 @@
 #include <brook/core/config.hpp>
 #include <brook/core/ordered.hpp>
 #include <brook/core/types.hpp>
+#include <brook/format/checksum.hpp>
 #include <brook/format/frame.hpp>
 #include <brook/os/brief_lock.hpp>
 #include <brook/os/platform.hpp>
@@ -103,6 +105,14 @@ public:
     /// Ids with this bit are of names, which are told once and for all; others are made for one producer's life, and are
     /// forgotten when they have not been heard of for long.
     static constexpr std::int64_t named_bit = std::int64_t{1} << 62;
+
+    /// The id of a name: everybody finds the same one.
+    [[nodiscard]] static std::int64_t id_of(std::string_view name) noexcept {
+        return static_cast<std::int64_t>(format::hash(as_bytes(name)) & below_named) | named_bit;
+    }
+
+    /// One that nobody has had.
+    [[nodiscard]] static std::int64_t new_id(os::platform& platform) { return static_cast<std::int64_t>(platform.random() & below_named); }
 
     explicit producer_table(os::platform& on) noexcept : platform_{on} {}
 
@@ -200,6 +210,8 @@ public:
     }
 
 private:
+    static constexpr auto below_named = static_cast<std::uint64_t>(named_bit) - 1;
+
     [[nodiscard]] std::size_t place_of(std::int64_t id) const noexcept {
         return count_before(states_.size(), [&](std::size_t i) { return states_[i]->id() < id; });
     }

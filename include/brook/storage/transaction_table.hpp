@@ -38,7 +38,9 @@ public:
             const bool is_open = is_at(i, id) && ids_[i].open_epoch == std::int32_t{epoch};
             return is_open ? transaction_fate::open : is_damaged_ ? transaction_fate::unknown : transaction_fate::aborted;
         }
-        return is_among(ids_[i].aborted, epoch) ? transaction_fate::aborted : is_among(ids_[i].unknown, epoch) ? transaction_fate::unknown : transaction_fate::committed;
+        return is_among(ids_[i].aborted, epoch)   ? transaction_fate::aborted
+               : is_among(ids_[i].unknown, epoch) ? transaction_fate::unknown
+                                                  : transaction_fate::committed;
     }
 
     /// A transaction may append from now on.
