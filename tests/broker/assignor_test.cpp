@@ -9,6 +9,8 @@
 
 #include "support/catch.hpp"
 
+namespace broker_assignor_test {
+
 using namespace brook;
 
 namespace {
@@ -148,3 +150,5 @@ TEST_CASE("whatever members and topics there are, every assignor gives each part
         }
     }
 }
+
+}  // namespace broker_assignor_test

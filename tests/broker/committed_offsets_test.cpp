@@ -14,6 +14,8 @@
 #include "support/faulty_platform.hpp"
 #include "support/temp_directory.hpp"
 
+namespace broker_committed_offsets_test {
+
 using brook::errc;
 using brook::broker_room::committed_position;
 using brook::broker_room::core;
@@ -143,3 +145,5 @@ TEST_CASE("what a group has committed can be forgotten, for good", "[broker][com
     CHECK(next_in(broker->offsets().find("other", topic(1), 0)) == 7);
     CHECK(broker->offsets().groups() == std::vector<std::string>{"other"});
 }
+
+}  // namespace broker_committed_offsets_test

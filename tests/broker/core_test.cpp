@@ -27,6 +27,8 @@
 #include "support/simulated_disk.hpp"
 #include "support/temp_directory.hpp"
 
+namespace broker_core_test {
+
 using namespace std::chrono_literals;
 
 using brook::broker_options;
@@ -814,3 +816,5 @@ TEST_CASE("a directory that was being made when the power went opens afterwards"
     }
     CHECK(count > 50);
 }
+
+}  // namespace broker_core_test

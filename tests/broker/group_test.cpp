@@ -13,6 +13,8 @@
 
 #include "support/catch.hpp"
 
+namespace broker_group_test {
+
 using namespace brook;
 using namespace brook::broker_room;
 using namespace std::chrono_literals;
@@ -306,3 +308,5 @@ TEST_CASE("whatever members do, no partition has two readers, and none stays wit
     CHECK(refused > 1'000);  // the schedules met what they are for
     CHECK(moved > 1'000);
 }
+
+}  // namespace broker_group_test

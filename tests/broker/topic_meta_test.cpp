@@ -9,6 +9,8 @@
 #include "broker/outcome.hpp"
 #include "support/catch.hpp"
 
+namespace broker_topic_meta_test {
+
 using namespace std::chrono_literals;
 
 using brook::errc;
@@ -90,3 +92,5 @@ TEST_CASE("a topic.meta whose checksum is right and whose numbers are not is ref
         CHECK(refused.names(name));
     }
 }
+
+}  // namespace broker_topic_meta_test

@@ -10,6 +10,8 @@
 
 #include "support/catch.hpp"
 
+namespace broker_transaction_record_test {
+
 using brook::broker_room::transaction_record;
 
 namespace {
@@ -72,3 +74,5 @@ TEST_CASE("transaction_record reads nothing outside of bytes that nobody wrote",
         static_cast<void>(transaction_record::decode(raw.key, wild, id));
     }
 }
+
+}  // namespace broker_transaction_record_test

@@ -23,6 +23,8 @@
 #include "support/faulty_platform.hpp"
 #include "support/temp_directory.hpp"
 
+namespace broker_verify_test {
+
 using brook::broker_options;
 using brook::errc;
 using brook::finding;
@@ -434,3 +436,5 @@ TEST_CASE("beside a broker that is opened, killed in the middle of claims and cl
     opener.join();
     CHECK(failed.load() == 0);
 }
+
+}  // namespace broker_verify_test

@@ -20,6 +20,8 @@
 #include "support/faulty_platform.hpp"
 #include "support/temp_directory.hpp"
 
+namespace client_broker_test {
+
 using namespace std::chrono_literals;
 
 using brook::errc;
@@ -331,3 +333,5 @@ TEST_CASE("a writer that makes room while its broker closes writes nothing into 
     }
     CHECK(found == acknowledged);
 }
+
+}  // namespace client_broker_test

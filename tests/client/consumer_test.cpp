@@ -31,6 +31,8 @@
 #include "support/faulty_platform.hpp"
 #include "support/temp_directory.hpp"
 
+namespace client_consumer_test {
+
 using namespace std::chrono_literals;
 
 using brook::errc;
@@ -936,3 +938,5 @@ TEST_CASE("without check_crcs what is damaged is given as it is", "[client][cons
     REQUIRE(all.size() == 300);
     CHECK(all[20] == 20 + 256);
 }
+
+}  // namespace client_consumer_test

@@ -15,6 +15,8 @@
 #include "support/catch.hpp"
 #include "support/temp_directory.hpp"
 
+namespace client_delivery_test {
+
 using namespace std::chrono_literals;
 
 using brook::errc;
@@ -104,3 +106,5 @@ TEST_CASE("a delivery moves with what it knows", "[client][delivery]") {
     first = std::move(third);
     CHECK(first.get().offset == 1);
 }
+
+}  // namespace client_delivery_test

@@ -25,6 +25,8 @@
 #include "support/simulated_disk.hpp"
 #include "support/temp_directory.hpp"
 
+namespace client_group_test {
+
 using namespace brook;
 using namespace std::chrono_literals;
 using brook::test::code_of;
@@ -734,3 +736,5 @@ TEST_CASE("whatever members do, nothing that was committed comes again, and noth
     CHECK(stale > 100);
     CHECK(again > 1'000);
 }
+
+}  // namespace client_group_test

@@ -23,6 +23,8 @@
 #include "support/faulty_platform.hpp"
 #include "support/temp_directory.hpp"
 
+namespace client_idempotence_test {
+
 using namespace std::chrono_literals;
 
 using brook::errc;
@@ -387,3 +389,5 @@ TEST_CASE("whatever is sent again, in whatever order of lives, is there once", "
         CHECK(values_of(topic).size() == all);
     }
 }
+
+}  // namespace client_idempotence_test

@@ -10,6 +10,8 @@
 
 #include "support/catch.hpp"
 
+namespace client_partitioner_test {
+
 namespace {
 
 std::vector<std::int32_t> choices(brook::sticky_partitioner& partitioner, int count, std::uint32_t record_bytes) {
@@ -172,3 +174,5 @@ TEST_CASE("threads that share a partitioner spread over all partitions and leave
 }
 
 }  // namespace
+
+}  // namespace client_partitioner_test

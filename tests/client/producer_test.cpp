@@ -77,6 +77,7 @@ struct brook::serde<capricious> {
     static std::string_view read(brook::bytes raw) { return brook::as_text(raw); }
 };
 
+namespace client_producer_test {
 namespace {
 
 /// What on_delivery was told, in that order.
@@ -1005,3 +1006,5 @@ TEST_CASE("append times are in the order of offsets under any number of threads"
     REQUIRE(read.size() == 12'000);
     CHECK(std::is_sorted(read.begin(), read.end(), [](const auto& a, const auto& b) { return a.timestamp < b.timestamp; }));
 }
+
+}  // namespace client_producer_test

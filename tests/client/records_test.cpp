@@ -19,6 +19,8 @@
 #include "support/catch.hpp"
 #include "support/temp_directory.hpp"
 
+namespace client_records_test {
+
 using namespace std::chrono_literals;
 
 using brook::errc;
@@ -236,3 +238,5 @@ TEST_CASE("what was read while it was new is verified once it has been to the di
     brook::consumer late{topic};
     CHECK(code_of([&] { static_cast<void>(late.poll(0s)); }) == errc::corrupt_record);
 }
+
+}  // namespace client_records_test

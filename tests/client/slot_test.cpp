@@ -22,6 +22,8 @@
 #include "support/faulty_platform.hpp"
 #include "support/temp_directory.hpp"
 
+namespace client_slot_test {
+
 using namespace std::chrono_literals;
 
 using brook::errc;
@@ -293,3 +295,5 @@ TEST_CASE("a commit is told to on_delivery, once, and so is one that came too la
         CHECK(code_of([&] { producer.flush(); }) == errc::closed);
     }
 }
+
+}  // namespace client_slot_test

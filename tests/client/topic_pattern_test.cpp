@@ -7,6 +7,8 @@
 #include "broker/outcome.hpp"
 #include "support/catch.hpp"
 
+namespace client_topic_pattern_test {
+
 using brook::errc;
 using brook::topic_pattern;
 using brook::test::outcome_of;
@@ -74,3 +76,5 @@ TEST_CASE("a pattern that is none is refused, and why is told", "[client][topic_
     CHECK(refused.names(why));
     CHECK(refused.names(std::string{"'"} + pattern + '\''));
 }
+
+}  // namespace client_topic_pattern_test

@@ -16,6 +16,8 @@
 #include "support/faulty_platform.hpp"
 #include "support/temp_directory.hpp"
 
+namespace client_topic_test {
+
 using namespace std::chrono_literals;
 
 using brook::errc;
@@ -129,3 +131,5 @@ TEST_CASE("handles outlive their broker, and say so", "[client][topic]") {
     CHECK(code_of([&] { brook::consumer{topic}; }) == errc::closed);
     CHECK(outcome_of([&] { partition.sync(); }).names("numbers"));
 }
+
+}  // namespace client_topic_test

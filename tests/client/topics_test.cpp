@@ -25,6 +25,8 @@
 #include "support/catch.hpp"
 #include "support/temp_directory.hpp"
 
+namespace client_topics_test {
+
 using namespace brook;
 using namespace std::chrono_literals;
 using brook::test::code_of;
@@ -465,3 +467,5 @@ TEST_CASE("a consumer by pattern says closed when its broker is", "[client][topi
     CHECK(code_of([&] { consumer.subscribe(topic_pattern{"#"}); }) == errc::closed);
     CHECK(code_of([&] { numbers_consumer{*here.broker, topic_pattern{"#"}}; }) == errc::closed);
 }
+
+}  // namespace client_topics_test

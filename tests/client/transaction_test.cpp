@@ -26,6 +26,8 @@
 #include "support/faulty_platform.hpp"
 #include "support/temp_directory.hpp"
 
+namespace client_transaction_test {
+
 using namespace std::chrono_literals;
 
 using brook::errc;
@@ -617,3 +619,5 @@ TEST_CASE("whatever transactions do beside each other, committed records are rea
         CHECK(seen == expected);
     }
 }
+
+}  // namespace client_transaction_test

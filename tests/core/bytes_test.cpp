@@ -10,6 +10,8 @@
 
 #include "support/catch.hpp"
 
+namespace core_bytes_test {
+
 namespace {
 
 static_assert(std::is_convertible_v<brook::mutable_bytes, brook::bytes> &&
@@ -83,3 +85,5 @@ TEST_CASE("a word in mapped memory is shared by all who map it", "[core][bytes]"
 }
 
 }  // namespace
+
+}  // namespace core_bytes_test

@@ -9,6 +9,8 @@
 
 #include "support/catch.hpp"
 
+namespace core_callback_test {
+
 namespace {
 
 struct metadata {
@@ -105,3 +107,5 @@ TEST_CASE("what a target throws reaches the caller", "[core][callback]") {
 }
 
 }  // namespace
+
+}  // namespace core_callback_test

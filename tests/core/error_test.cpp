@@ -8,6 +8,8 @@
 
 #include "support/catch.hpp"
 
+namespace core_error_test {
+
 namespace {
 
 static_assert(std::is_base_of_v<std::system_error, brook::error>);
@@ -66,3 +68,5 @@ TEST_CASE("a failure keeps an error until somebody asks", "[core][error]") {
 }
 
 }  // namespace
+
+}  // namespace core_error_test

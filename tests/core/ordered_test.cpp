@@ -8,6 +8,8 @@
 
 #include "support/catch.hpp"
 
+namespace core_ordered_test {
+
 using brook::count_before;
 using brook::erase_at;
 using brook::insert_at;
@@ -60,3 +62,5 @@ TEST_CASE("what is put into a vector, or kept in it, need not be copyable", "[co
     erase_at(all, 0);
     CHECK(*all[0] == 2);
 }
+
+}  // namespace core_ordered_test

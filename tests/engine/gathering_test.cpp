@@ -13,6 +13,8 @@
 #include "support/faulty_platform.hpp"
 #include "support/temp_directory.hpp"
 
+namespace engine_gathering_test {
+
 using namespace std::chrono_literals;
 
 using brook::broker_room::core;
@@ -137,3 +139,5 @@ TEST_CASE("a batch whose owner has gone without appending it says closed", "[eng
     appended done{gathered_batch::mark_of(0), 0};
     CHECK(batch.wait(done).code == brook::errc::closed);
 }
+
+}  // namespace engine_gathering_test

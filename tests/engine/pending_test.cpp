@@ -6,6 +6,8 @@
 
 #include "support/catch.hpp"
 
+namespace engine_pending_test {
+
 using brook::errc;
 using brook::failure;
 using brook::engine::appended;
@@ -74,3 +76,5 @@ TEST_CASE("failures that nobody keeps are not kept either, but for the first", "
     CHECK(alive <= 128);
     CHECK(failures.take_first().text == "0");
 }
+
+}  // namespace engine_pending_test

@@ -46,6 +46,8 @@
 #include "support/stepped_process.hpp"
 #include "support/temp_directory.hpp"
 
+namespace fault_corruption_sweep {
+
 namespace {
 
 using namespace brook;
@@ -621,7 +623,7 @@ private:
     }
 
     void complain(const plan_entry& entry, const char* what, const std::string& problem) const {
-        std::printf("BAD  %s%s, %s: %s\n     repeat: brook_corruption_sweep 1 %llu %u %llu\n", base_of(entry.store).name, reboots(entry.store) ? " and rebooted" : "", what,
+        std::printf("BAD  %s%s, %s: %s\n     repeat: brook_fault corruption_sweep 1 %llu %u %llu\n", base_of(entry.store).name, reboots(entry.store) ? " and rebooted" : "", what,
                     problem.c_str(), static_cast<unsigned long long>(seed_), entry.store, static_cast<unsigned long long>(entry.damage));
         std::fflush(stdout);
     }
@@ -638,7 +640,7 @@ private:
         std::printf("bits that mean something: %llu in the closed store, %llu in the killed one\n", n(lists_[0]->bits()), n(lists_[2]->bits()));
         if (!seconds_ && found_->next.load() < plan_.size()) {
             const plan_entry& next = plan_[found_->next.load()];
-            std::printf("of %llu damages %llu were reached; go on with: brook_corruption_sweep full %llu %u %llu\n", n(plan_.size()), n(found_->next.load()), n(seed_),
+            std::printf("of %llu damages %llu were reached; go on with: brook_fault corruption_sweep full %llu %u %llu\n", n(plan_.size()), n(found_->next.load()), n(seed_),
                         next.store, n(next.damage));
         }
         return crashes_ + hangs_ + of(verdict::wrong_data) + of(verdict::silent_loss) + of(verdict::broken_promise) == 0;
@@ -669,8 +671,8 @@ int run(int count, char** arguments) {
     return all.run() ? 0 : 1;
 }
 
+const fault_program corruption_sweep{"corruption_sweep", run};
+
 }  // namespace
 
-int main(int count, char** arguments) {
-    return run_fault([&] { return run(count, arguments); });
-}
+}  // namespace fault_corruption_sweep

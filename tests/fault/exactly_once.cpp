@@ -43,6 +43,8 @@
 #include "support/stepped_process.hpp"
 #include "support/temp_directory.hpp"
 
+namespace fault_exactly_once {
+
 namespace {
 
 using namespace brook;
@@ -721,6 +723,8 @@ private:
     totals totals_;
 };
 
+const fault_program exactly_once{"exactly_once", [](int count, char** arguments) { return run_storm<storm>(count, arguments, 1'000); }};
+
 }  // namespace
 
-int main(int count, char** arguments) { return run_storm<storm>(count, arguments, 1'000); }
+}  // namespace fault_exactly_once

@@ -47,6 +47,8 @@
 #include "support/stepped_process.hpp"
 #include "support/temp_directory.hpp"
 
+namespace fault_failing_calls {
+
 namespace {
 
 using namespace brook;
@@ -647,7 +649,7 @@ public:
 
     /// Returns   true when there was such a call.
     bool run_one(const run_plan& plan) {
-        std::snprintf(at_, sizeof at_, "start from %s, call %llu fails with %s, %s; repeat: brook_failing_calls 1 %llu %zu %llu %d %s", start_names[static_cast<std::size_t>(plan.from)],
+        std::snprintf(at_, sizeof at_, "start from %s, call %llu fails with %s, %s; repeat: brook_fault failing_calls 1 %llu %zu %llu %d %s", start_names[static_cast<std::size_t>(plan.from)],
                       static_cast<unsigned long long>(plan.call), ::strerrorname_np(plan.number), plan.is_lasting ? "and all after it" : "once",
                       static_cast<unsigned long long>(seed_), static_cast<std::size_t>(plan.from), static_cast<unsigned long long>(plan.call), plan.number,
                       plan.is_lasting ? "lasting" : "once");
@@ -749,8 +751,8 @@ int run(int count, char** arguments) {
     return all.run_all() ? 0 : 1;
 }
 
+const fault_program failing_calls{"failing_calls", run};
+
 }  // namespace
 
-int main(int count, char** arguments) {
-    return run_fault([&] { return run(count, arguments); });
-}
+}  // namespace fault_failing_calls

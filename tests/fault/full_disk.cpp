@@ -41,6 +41,8 @@
 #include "support/stepped_process.hpp"
 #include "support/temp_directory.hpp"
 
+namespace fault_full_disk {
+
 namespace {
 
 using namespace brook;
@@ -486,7 +488,7 @@ private:
         }
         if (!problem.empty()) {
             ++bad_;
-            std::printf("BAD  %zu KiB, %s, %s: %s\n     repeat: brook_full_disk 1 %zu %zu\n", pages * page / 1024, way_names[static_cast<std::size_t>(how)], when, problem.c_str(), pages,
+            std::printf("BAD  %zu KiB, %s, %s: %s\n     repeat: brook_fault full_disk 1 %zu %zu\n", pages * page / 1024, way_names[static_cast<std::size_t>(how)], when, problem.c_str(), pages,
                         static_cast<std::size_t>(how));
             std::fflush(stdout);
         }
@@ -552,8 +554,8 @@ int run(int count, char** arguments) {
     return all.run_all() ? 0 : 1;
 }
 
+const fault_program full_disk{"full_disk", run};
+
 }  // namespace
 
-int main(int count, char** arguments) {
-    return run_fault([&] { return run(count, arguments); });
-}
+}  // namespace fault_full_disk

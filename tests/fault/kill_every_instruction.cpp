@@ -51,6 +51,8 @@
 #include "support/store_trap.hpp"
 #include "support/temp_directory.hpp"
 
+namespace fault_kill_every_instruction {
+
 namespace {
 
 using namespace brook;
@@ -788,8 +790,8 @@ int run(int count, char** arguments) {
     return report(all, true) ? 0 : 1;
 }
 
+const fault_program kill_every_instruction{"kill_every_instruction", run};
+
 }  // namespace
 
-int main(int count, char** arguments) {
-    return run_fault([&] { return run(count, arguments); });
-}
+}  // namespace fault_kill_every_instruction

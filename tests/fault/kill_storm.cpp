@@ -49,6 +49,8 @@
 #include "support/stepped_process.hpp"
 #include "support/temp_directory.hpp"
 
+namespace fault_kill_storm {
+
 namespace {
 
 using namespace brook;
@@ -790,6 +792,8 @@ private:
     totals totals_;
 };
 
+const fault_program kill_storm{"kill_storm", [](int count, char** arguments) { return run_storm<storm>(count, arguments, 5'000); }};
+
 }  // namespace
 
-int main(int count, char** arguments) { return run_storm<storm>(count, arguments, 5'000); }
+}  // namespace fault_kill_storm

@@ -39,6 +39,8 @@
 #include "support/powerless_platform.hpp"
 #include "support/simulated_disk.hpp"
 
+namespace fault_power_loss {
+
 namespace {
 
 using namespace brook;
@@ -1114,15 +1116,15 @@ private:
     std::uint64_t bad_ = 0;
 };
 
+const fault_program power_loss{"power_loss", [](int count, char** arguments) {
+    const char* const given = std::getenv("BROOK_FAULT_SECONDS");
+    campaign all{given != nullptr && std::atof(given) > 0 ? std::atof(given) : 20};
+    if (count > 1 && std::string_view{arguments[1]} == "transactions") {
+        return all.run_transactions() ? 0 : 1;
+    }
+    return (count > 1 ? all.repeat(std::strtoull(arguments[1], nullptr, 0)) : all.run()) ? 0 : 1;
+}};
+
 }  // namespace
 
-int main(int count, char** arguments) {
-    return run_fault([&] {
-        const char* const given = std::getenv("BROOK_FAULT_SECONDS");
-        campaign all{given != nullptr && std::atof(given) > 0 ? std::atof(given) : 20};
-        if (count > 1 && std::string_view{arguments[1]} == "transactions") {
-            return all.run_transactions() ? 0 : 1;
-        }
-        return (count > 1 ? all.repeat(std::strtoull(arguments[1], nullptr, 0)) : all.run()) ? 0 : 1;
-    });
-}
+}  // namespace fault_power_loss

@@ -1,46 +1,49 @@
 /// \file fault/program.hpp
-/// What the programs of this folder have in common: their main, and the arguments of those that kill.
+/// What the programs of this folder have in common: that main.cpp knows them, and the arguments of those that kill.
 #pragma once
 
 #include <cstdint>
-#include <cstdio>
 #include <cstdlib>
-#include <exception>
 #include <optional>
 #include <random>
+#include <string_view>
 
 #include "support/directory_watch.hpp"
 
 namespace brook::test {
 
-/// Runs a program's own part, which gives its exit status; what it throws is one more thing that is bad.
-template <class Run>
-[[nodiscard]] int run_fault(const Run& run) {
-    std::setvbuf(stdout, nullptr, _IOLBF, 0);
-    try {
-        return run();
-    } catch (const std::exception& error) {
-        std::printf("BAD  %s\n", error.what());
-        return 1;
+/// One of them: its name, and what it does with its arguments, of which the first is that name; gives its exit status.
+struct fault_program {
+    using entry = int (*)(int count, char** arguments);
+
+    fault_program(std::string_view own_name, entry own_run) : name{own_name}, run{own_run}, next{first()} { first() = this; }
+    fault_program(const fault_program&) = delete;
+    fault_program& operator=(const fault_program&) = delete;
+
+    [[nodiscard]] static const fault_program*& first() noexcept {
+        static const fault_program* list = nullptr;
+        return list;
     }
-}
+
+    std::string_view name;
+    entry run;
+    const fault_program* next;
+};
 
 /// "[kills] [seconds] [seed] [directory]": with seconds, or BROOK_FAULT_SECONDS and no argument, for that long instead.
 template <class Storm>
 [[nodiscard]] int run_storm(int count, char** arguments, std::uint64_t usual_kills) {
-    return run_fault([&] {
-        const char* const given = std::getenv("BROOK_FAULT_SECONDS");
-        std::optional<double> seconds;
-        if (count > 2 && std::atof(arguments[2]) > 0) {
-            seconds = std::atof(arguments[2]);
-        } else if (count <= 1 && given != nullptr && std::atof(given) > 0) {
-            seconds = std::atof(given);
-        }
-        const std::uint64_t kills = count > 1 && std::atoll(arguments[1]) > 0 ? std::strtoull(arguments[1], nullptr, 0) : usual_kills;
-        const std::uint64_t seed = count > 3 ? std::strtoull(arguments[3], nullptr, 0) : std::random_device{}();
-        Storm storm{kills, seconds, seed, count > 4 ? arguments[4] : memory_directory()};
-        return storm.run() ? 0 : 1;
-    });
+    const char* const given = std::getenv("BROOK_FAULT_SECONDS");
+    std::optional<double> seconds;
+    if (count > 2 && std::atof(arguments[2]) > 0) {
+        seconds = std::atof(arguments[2]);
+    } else if (count <= 1 && given != nullptr && std::atof(given) > 0) {
+        seconds = std::atof(given);
+    }
+    const std::uint64_t kills = count > 1 && std::atoll(arguments[1]) > 0 ? std::strtoull(arguments[1], nullptr, 0) : usual_kills;
+    const std::uint64_t seed = count > 3 ? std::strtoull(arguments[3], nullptr, 0) : std::random_device{}();
+    Storm storm{kills, seconds, seed, count > 4 ? arguments[4] : memory_directory()};
+    return storm.run() ? 0 : 1;
 }
 
 }  // namespace brook::test

@@ -8,6 +8,8 @@
 
 #include "support/catch.hpp"
 
+namespace format_checkpoint_test {
+
 using namespace brook;
 using namespace brook::format;
 
@@ -108,3 +110,5 @@ TEST_CASE("a slot with an offset that no log can have does not count", "[format]
         }
     }
 }
+
+}  // namespace format_checkpoint_test

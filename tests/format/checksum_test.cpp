@@ -9,6 +9,8 @@
 
 #include "support/catch.hpp"
 
+namespace format_checksum_test {
+
 using namespace brook;
 using namespace brook::format;
 
@@ -234,3 +236,5 @@ TEST_CASE("a frame that has lost its checksum does not verify", "[format][checks
         CHECK_FALSE(verifies_at(frame));
     }
 }
+
+}  // namespace format_checksum_test

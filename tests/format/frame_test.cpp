@@ -7,6 +7,8 @@
 
 #include "support/catch.hpp"
 
+namespace format_frame_test {
+
 using namespace brook;
 using namespace brook::format;
 
@@ -111,3 +113,5 @@ TEST_CASE("each kind of frame says how many offsets it takes", "[format][frame]"
     store(frame.data() + 56, std::uint32_t{4});
     CHECK(offsets_taken(header, frame.data()) == 5);
 }
+
+}  // namespace format_frame_test

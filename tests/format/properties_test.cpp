@@ -6,6 +6,8 @@
 
 #include "support/catch.hpp"
 
+namespace format_properties_test {
+
 using namespace brook;
 using brook::format::properties;
 
@@ -90,3 +92,5 @@ TEST_CASE("a properties file of a newer version is refused by name, and an older
     CHECK(why.text.find("/data/topic.meta") != std::string::npos);
     CHECK_FALSE(decoding(topic_file(), 7));
 }
+
+}  // namespace format_properties_test

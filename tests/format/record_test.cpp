@@ -10,6 +10,8 @@
 
 #include "support/catch.hpp"
 
+namespace format_record_test {
+
 using namespace brook;
 using namespace brook::format;
 
@@ -343,3 +345,5 @@ TEST_CASE("headers that contradict their size end the walk", "[format][record]")
     CHECK_FALSE(put(-2));
     CHECK_FALSE(put(0x7fff'ffff));
 }
+
+}  // namespace format_record_test

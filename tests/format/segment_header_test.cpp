@@ -7,6 +7,8 @@
 
 #include "support/catch.hpp"
 
+namespace format_segment_header_test {
+
 using namespace brook;
 using namespace brook::format;
 
@@ -93,3 +95,5 @@ TEST_CASE("a footer with an end that no log can have does not count", "[format][
         CHECK_FALSE(verifies(make_footer(7, bad, 4096, 1), 7));
     }
 }
+
+}  // namespace format_segment_header_test

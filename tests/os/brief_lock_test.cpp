@@ -9,6 +9,8 @@
 
 #include "support/catch.hpp"
 
+namespace os_brief_lock_test {
+
 TEST_CASE("brief_lock lets one thread in at a time", "[os][brief_lock]") {
     constexpr int threads = 4;
     constexpr std::int64_t rounds = 50'000;
@@ -31,3 +33,5 @@ TEST_CASE("brief_lock lets one thread in at a time", "[os][brief_lock]") {
     }
     CHECK(count == threads * rounds);
 }
+
+}  // namespace os_brief_lock_test

@@ -11,6 +11,8 @@
 #include "support/catch.hpp"
 #include "support/temp_directory.hpp"
 
+namespace os_faulty_platform_test {
+
 using namespace std::chrono_literals;
 using brook::kib;
 using brook::os::open_mode;
@@ -290,3 +292,5 @@ TEST_CASE("exactly one of many threads meets a fault", "[os][faulty_platform]") 
     CHECK(failures == 1);
     CHECK(platform.calls(operation::write) == 2'000);
 }
+
+}  // namespace os_faulty_platform_test

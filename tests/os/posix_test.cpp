@@ -22,6 +22,8 @@
 #include "support/catch.hpp"
 #include "support/temp_directory.hpp"
 
+namespace os_posix_test {
+
 using namespace std::chrono_literals;
 using brook::kib;
 using brook::mib;
@@ -858,3 +860,5 @@ TEST_CASE("a forked child finds zeros where its parent wrote, and so finds out w
 TEST_CASE("memory that cannot be had is std::bad_alloc", "[os][posix]") {
     CHECK_THROWS_AS(posix().allocate_wiped_on_fork(std::size_t{1} << 60), std::bad_alloc);
 }
+
+}  // namespace os_posix_test

@@ -10,6 +10,8 @@
 
 #include "support/catch.hpp"
 
+namespace os_powerless_platform_test {
+
 using namespace brook;
 using namespace brook::test;
 
@@ -143,3 +145,5 @@ TEST_CASE("a sync of powerless_platform that fails loses pages that pass for cle
     }
     CHECK(was_lost);
 }
+
+}  // namespace os_powerless_platform_test

@@ -2,6 +2,8 @@
 
 #include "support/catch.hpp"
 
+namespace os_thread_test {
+
 using brook::os::this_thread;
 using brook::os::thread;
 
@@ -38,3 +40,5 @@ TEST_CASE("a thread runs its function once, elsewhere, and join waits for it", "
 TEST_CASE("a thread is always the same to itself", "[os][thread]") {
     CHECK(this_thread() == this_thread());
 }
+
+}  // namespace os_thread_test

@@ -17,6 +17,8 @@
 #include "support/catch.hpp"
 #include "support/temp_directory.hpp"
 
+namespace scenario_crash_recovery_test {
+
 using namespace std::chrono_literals;
 
 using brook::no_key;
@@ -166,3 +168,5 @@ TEST_CASE("a process that is killed with slots open leaves gaps, and nothing els
     brook::producer producer{topic};
     CHECK(producer.send(brook::bytes{}).get().offset == 3);
 }
+
+}  // namespace scenario_crash_recovery_test

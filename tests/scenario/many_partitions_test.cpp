@@ -13,6 +13,8 @@
 #include "support/catch.hpp"
 #include "support/temp_directory.hpp"
 
+namespace scenario_many_partitions_test {
+
 using namespace std::chrono_literals;
 
 using brook::test::temp_directory;
@@ -93,3 +95,5 @@ TEST_CASE("topics do not mix", "[scenario][many_partitions]") {
         }
     }
 }
+
+}  // namespace scenario_many_partitions_test

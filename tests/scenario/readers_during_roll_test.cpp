@@ -14,6 +14,8 @@
 #include "support/catch.hpp"
 #include "support/temp_directory.hpp"
 
+namespace scenario_readers_during_roll_test {
+
 using namespace std::chrono_literals;
 
 using brook::no_key;
@@ -98,3 +100,5 @@ TEST_CASE("readers follow through rolls, and keep what they hold", "[scenario][r
     broker.maintain();
     CHECK(topic.partition(0).durable_offset() > static_cast<brook::offset>(writers * each) - 400);  // what was sealed is on the disk
 }
+
+}  // namespace scenario_readers_during_roll_test

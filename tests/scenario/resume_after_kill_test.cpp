@@ -12,6 +12,8 @@
 #include "support/catch.hpp"
 #include "support/temp_directory.hpp"
 
+namespace scenario_resume_after_kill_test {
+
 using namespace std::chrono_literals;
 
 using brook::test::child;
@@ -99,3 +101,5 @@ TEST_CASE("a group goes on where it committed, however often its process is kill
     brook::consumer consumer{topic, {.group_id = "readers"}};
     CHECK(consumer.poll(0s).empty());
 }
+
+}  // namespace scenario_resume_after_kill_test

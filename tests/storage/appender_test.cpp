@@ -12,6 +12,8 @@
 #include "support/catch.hpp"
 #include "support/partition.hpp"
 
+namespace storage_appender_test {
+
 using namespace brook;
 using namespace brook::test;
 using brook::format::frame_header_size;
@@ -426,3 +428,5 @@ TEST_CASE("a claim that is given up becomes a filler that nobody is shown", "[st
     CHECK(difference(read_from(*orders.log, 0).records, expected) == "");
     append_nth(*orders.log, 9);
 }
+
+}  // namespace storage_appender_test

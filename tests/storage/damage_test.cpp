@@ -12,6 +12,8 @@
 #include "support/catch.hpp"
 #include "support/partition.hpp"
 
+namespace storage_damage_test {
+
 using namespace brook;
 using namespace brook::test;
 using brook::format::segment_header_size;
@@ -469,3 +471,5 @@ TEST_CASE("a segment of a newer format is refused by name", "[storage][damage]")
     CHECK(names(why, logs[2]));
     CHECK(orders.files() == files);
 }
+
+}  // namespace storage_damage_test

@@ -14,6 +14,8 @@
 #include "support/failing_memory.hpp"
 #include "support/partition.hpp"
 
+namespace storage_durability_test {
+
 using namespace brook;
 using namespace brook::test;
 using namespace std::chrono_literals;
@@ -385,3 +387,5 @@ TEST_CASE("after a sync the log itself says how far it is durable", "[storage][d
     CHECK(orders.log->durable_offset() == 12);
     check_holds(*orders.log, 0, 12);
 }
+
+}  // namespace storage_durability_test

@@ -6,6 +6,8 @@
 #include "support/catch.hpp"
 #include "support/text_file.hpp"
 
+namespace storage_file_window_test {
+
 using namespace brook;
 using brook::storage::file_window;
 using brook::test::text_file;
@@ -79,3 +81,5 @@ TEST_CASE("file_window tells of a read that went well when it was repeated", "[s
     CHECK(window.healed()->begin == 4'000);
     CHECK(window.healed()->code == std::errc::io_error);
 }
+
+}  // namespace storage_file_window_test

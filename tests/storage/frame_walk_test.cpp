@@ -7,6 +7,8 @@
 #include "support/catch.hpp"
 #include "support/partition.hpp"
 
+namespace storage_frame_walk_test {
+
 using namespace brook;
 using namespace brook::test;
 using brook::storage::frame_view;
@@ -124,3 +126,5 @@ TEST_CASE("messages name topic, partition, file, position and offset", "[storage
     CHECK(place_text(orders.name, *orders.memory, 4'711, 42) ==
           "topic 'orders', partition 3: " + orders.path() + "/00000000000000000000.log, position 4711, offset 42");
 }
+
+}  // namespace storage_frame_walk_test

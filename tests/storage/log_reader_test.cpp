@@ -10,6 +10,8 @@
 #include "support/catch.hpp"
 #include "support/partition.hpp"
 
+namespace storage_log_reader_test {
+
 using namespace brook;
 using namespace brook::test;
 using brook::format::segment_header_size;
@@ -398,3 +400,5 @@ TEST_CASE("a segment that cannot be mapped is an error now, and readable later",
     CHECK(names(all.why, orders.path()));
     check_holds(*orders.log, 0, 150);
 }
+
+}  // namespace storage_log_reader_test

@@ -20,6 +20,8 @@
 #include "support/catch.hpp"
 #include "support/partition.hpp"
 
+namespace storage_log_test {
+
 using namespace brook;
 using namespace brook::test;
 
@@ -632,3 +634,5 @@ TEST_CASE("closing while others write, read, wait and keep up ends them all", "[
         CHECK(read_from(*orders.log, 0, 1'000).records.size() == static_cast<std::size_t>(acknowledged.load()));
     }
 }
+
+}  // namespace storage_log_test

@@ -7,6 +7,8 @@
 #include "support/catch.hpp"
 #include "support/partition.hpp"
 
+namespace storage_open_claims_test {
+
 using namespace brook;
 using namespace brook::test;
 using namespace std::chrono_literals;
@@ -66,3 +68,5 @@ TEST_CASE("a thread is warned of its own claims alone, and of those in front of 
     CHECK(claims.settle(id, [](const storage::claim&) {}));
     CHECK_FALSE(claims.held_here_before(100));
 }
+
+}  // namespace storage_open_claims_test

@@ -17,6 +17,8 @@
 #include "support/catch.hpp"
 #include "support/partition.hpp"
 
+namespace storage_partition_scrub_test {
+
 using namespace brook;
 using namespace brook::test;
 using brook::format::frame_kind;
@@ -956,3 +958,5 @@ TEST_CASE("a visitor sees each record once, in order, also where damage is looke
         CHECK(found.report.segments.size() == 1);
     }
 }
+
+}  // namespace storage_partition_scrub_test

@@ -13,6 +13,8 @@
 #include "support/powerless_platform.hpp"
 #include "support/simulated_disk.hpp"
 
+namespace storage_power_loss_test {
+
 // What tests/fault/power_loss.cpp found, one test each, on its machine. That program looks for more.
 
 using namespace brook;
@@ -315,3 +317,5 @@ TEST_CASE("a checkpoint is on the disk when it has been written, the first one w
         CHECK(read->durable_offset == slot.durable_offset);
     }
 }
+
+}  // namespace storage_power_loss_test

@@ -9,6 +9,8 @@
 
 #include "support/catch.hpp"
 
+namespace storage_producer_table_test {
+
 using namespace std::chrono_literals;
 
 using brook::storage::producer_state;
@@ -82,3 +84,5 @@ TEST_CASE("producers without a name are forgotten when they have not been heard 
     CHECK(table.find(2));
     CHECK(table.find(named));
 }
+
+}  // namespace storage_producer_table_test

@@ -8,6 +8,8 @@
 #include "support/catch.hpp"
 #include "support/partition.hpp"
 
+namespace storage_published_prefix_test {
+
 using namespace brook;
 using namespace brook::test;
 
@@ -85,3 +87,5 @@ TEST_CASE("the prefix only grows, whoever asks", "[storage][published_prefix][st
     CHECK(errors.load() == 0);
     CHECK(log.log_end_offset() == 5'000);
 }
+
+}  // namespace storage_published_prefix_test

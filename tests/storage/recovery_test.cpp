@@ -14,6 +14,8 @@
 #include "support/catch.hpp"
 #include "support/partition.hpp"
 
+namespace storage_recovery_test {
+
 using namespace brook;
 using namespace brook::test;
 using brook::format::frame_header_size;
@@ -1124,3 +1126,5 @@ TEST_CASE("the footer of a segment is evidence of its own records, when no other
     CHECK(orders.log->report().quarantined.empty());
     check_holds(*orders.log, 8, 20);
 }
+
+}  // namespace storage_recovery_test

@@ -8,6 +8,8 @@
 #include "support/catch.hpp"
 #include "support/partition.hpp"
 
+namespace storage_segment_directory_test {
+
 using namespace brook;
 using namespace brook::test;
 using brook::storage::parse_segment_name;
@@ -270,3 +272,5 @@ TEST_CASE("a checkpoint whose first write failed half way is written by the next
         CHECK(files->read_checkpoint(why)->durable_offset == 22);
     }
 }
+
+}  // namespace storage_segment_directory_test

@@ -8,6 +8,8 @@
 #include "support/partition.hpp"
 #include "support/text_file.hpp"
 
+namespace storage_segment_scrub_test {
+
 using namespace brook;
 using namespace brook::test;
 using brook::format::frame_kind;
@@ -277,3 +279,5 @@ TEST_CASE("segment_scrub shows frames and records, and stops when its visitor ha
         CHECK(offsets[i] == static_cast<offset>(i));
     }
 }
+
+}  // namespace storage_segment_scrub_test

@@ -6,6 +6,8 @@
 #include "support/catch.hpp"
 #include "support/partition.hpp"
 
+namespace storage_segment_test {
+
 using namespace brook;
 using namespace brook::test;
 using brook::storage::index_interval;
@@ -119,3 +121,5 @@ TEST_CASE("a pin keeps the memory, and letting go of it gives it back when nobod
     CHECK_FALSE(on_disk.pin());
     CHECK(tail_word{on_disk.tail.load()}.is_sealed());
 }
+
+}  // namespace storage_segment_test

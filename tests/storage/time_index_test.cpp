@@ -10,6 +10,8 @@
 #include "support/catch.hpp"
 #include "support/partition.hpp"
 
+namespace storage_time_index_test {
+
 using namespace brook;
 using namespace brook::test;
 
@@ -111,3 +113,5 @@ TEST_CASE("a look-up by time that meets damage says so, and does not answer for 
     CHECK(why.code == errc::corrupt_record);
     CHECK(why.text.find(first_log) != std::string::npos);
 }
+
+}  // namespace storage_time_index_test

@@ -5,6 +5,8 @@
 
 #include "support/catch.hpp"
 
+namespace storage_transaction_table_test {
+
 using brook::storage::transaction_fate;
 using brook::storage::transaction_table;
 
@@ -40,3 +42,5 @@ TEST_CASE("transaction_table passes nothing off as aborted once what was told is
     CHECK(table.fate(1, 4) == transaction_fate::unknown);
     CHECK(table.fate(7, 0) == transaction_fate::unknown);
 }
+
+}  // namespace storage_transaction_table_test
