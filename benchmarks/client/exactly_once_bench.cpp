@@ -33,7 +33,7 @@ enum class way { lone, send_batch, linger };
 outcome send(run& bench, std::uint64_t segment_bytes, way how, bool is_idempotent) {
     const auto values = payloads<value_bytes>(how == way::lone ? 64 : batch_count);
     const std::uint64_t each = how == way::lone ? frame_bytes(0, value_bytes) + stamp_bytes : 40 + stamp_bytes + batch_count * (8 + (value_bytes + 7) / 8 * 8);
-    const std::uint64_t room = prepared_type::room(segment_bytes, each) / batch_count * batch_count;
+    const std::uint64_t room = prepared_type::room(segment_bytes, each);  // frames
     const std::uint64_t count = how == way::lone ? room : room * batch_count;
     warm_memory(segment_bytes);
     prepared_type prepared{bench.directory(), segment_bytes};

@@ -10,7 +10,7 @@
 //
 // Each batch of damages runs in a process of its own, so that a crash or an endless loop is one more finding.
 //
-// usage: corruption_sweep [seconds|full] [seed] [store] [damage]
+// usage: brook_fault corruption_sweep [seconds|full] [seed] [store] [damage]
 //        seconds: how long, 15 by default, BROOK_FAULT_SECONDS otherwise; all bits of a partition's headers and
 //        checkpoint and of the metas are always flipped, for the rest a sample is drawn. full: all there is, for 300 s, then it tells where to go on
 //        store: 0 closed, 1 closed and rebooted, 2 killed, 3 killed and rebooted; all four if not given

@@ -11,7 +11,7 @@
 // the numbers below the committed offsets, in the order of their keys, the states count them, and what the reader had been
 // given is where it was. In the end the outputs are those of one clean run in a directory of its own.
 //
-// usage: exactly_once [kills] [seconds] [seed] [directory]
+// usage: brook_fault exactly_once [kills] [seconds] [seed] [directory]
 //        kills: how many at least, 1000 by default. With seconds, or BROOK_FAULT_SECONDS: for that long instead.
 #include <signal.h>
 #include <sys/stat.h>

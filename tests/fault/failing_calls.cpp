@@ -11,7 +11,7 @@
 // again. What was acknowledged is there, once, when the directory is opened again; what a failed call leaves is there
 // whole or not at all. No descriptor, no mapping, no lock and no temporary file is left.
 //
-// usage: failing_calls [seconds] [seed] [start] [call] [errno] [once|lasting]
+// usage: brook_fault failing_calls [seconds] [seed] [start] [call] [errno] [once|lasting]
 //        seconds: 15 by default, BROOK_FAULT_SECONDS otherwise; each call fails with one errno at least, however long
 //        that takes, and with all of them where there is time. The rest: one run alone.
 #include <dirent.h>

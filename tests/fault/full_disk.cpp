@@ -7,7 +7,7 @@
 // the disk is still full, and once more when it is not. What was acknowledged is there throughout, what fails says that
 // there is no space, and nothing ends in a signal.
 //
-// usage: full_disk [seconds] [pages] [way]
+// usage: brook_fault full_disk [seconds] [pages] [way]
 //        seconds: 15 by default, BROOK_FAULT_SECONDS otherwise; as many sizes as there is time for, from 64 KiB up
 //        pages, way: one run alone; ways: 0 a file is removed, 1 the file system grows, 2 closed and opened, 3 killed
 // Returns 77 where mounting is not allowed.

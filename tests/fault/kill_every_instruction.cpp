@@ -9,7 +9,7 @@
 // that pass for another boot's, as after a power loss; and with one or two threads held at some instruction of an
 // append while another thread goes on appending, before all of them are killed.
 //
-// usage: kill_every_instruction [seconds] [seed] [scenario]
+// usage: brook_fault kill_every_instruction [seconds] [seed] [scenario]
 //        seconds, or BROOK_FAULT_SECONDS: how long; every instruction of every scenario is visited all the same.
 //        scenario: a part of the names of those to visit; then no thread is held.
 // Exit status 77: this machine does not let a process trace its child.

@@ -10,7 +10,7 @@
 // Two floors: storage::log, and broker, producer and consumer with committed offsets. Every word of every payload looks
 // like a published frame.
 //
-// usage: kill_storm [kills] [seconds] [seed] [directory]
+// usage: brook_fault kill_storm [kills] [seconds] [seed] [directory]
 //        kills: how many at least, 5000 by default. With seconds, or BROOK_FAULT_SECONDS: for that long instead.
 #include <fcntl.h>
 #include <poll.h>
@@ -792,7 +792,7 @@ private:
     totals totals_;
 };
 
-const fault_program kill_storm{"kill_storm", [](int count, char** arguments) { return run_storm<storm>(count, arguments, 5'000); }};
+const fault_program kill_storm{"kill_storm", [](int count, char** arguments) { return run_storm<storm>(count, arguments, 2'500); }};
 
 }  // namespace
 

@@ -18,7 +18,7 @@ int main(int count, char** arguments) {
         for (one = brook::test::fault_program::first(); one != nullptr; one = one->next) {
             std::fprintf(stderr, "  %.*s\n", static_cast<int>(one->name.size()), one->name.data());
         }
-        return 2;
+        return 64;  // EX_USAGE of sysexits(3)
     }
     try {
         return one->run(count - 1, arguments + 1);

@@ -9,7 +9,7 @@
 // Workloads: all sequences of up to four steps, each crashed everywhere in its last step (what comes before is the last
 // step of a shorter one); long random ones, with writers that hold claims open; and threads.
 //
-// usage: power_loss [seed | transactions]
+// usage: brook_fault power_loss [seed | transactions]
 //        seed: repeats one state that was told to be bad; transactions: these alone. BROOK_FAULT_SECONDS: how long it may
 //        take, 20 by default.
 #include <algorithm>

@@ -11,7 +11,7 @@ function(run what)
 endfunction()
 
 file(REMOVE_RECURSE "${SCRATCH}")
-set(options "-DCMAKE_CXX_COMPILER=${COMPILER}" -DCMAKE_BUILD_TYPE=Release)
+set(options "-DCMAKE_CXX_COMPILER=${COMPILER}" -DCMAKE_BUILD_TYPE=Debug)
 if(XXHASH)
   list(APPEND options "-DXXHASH_INCLUDE_DIR=${XXHASH}")
 endif()

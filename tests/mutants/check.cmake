@@ -28,6 +28,8 @@ message("${out}\nIt ended with: ${result}")
 
 if(result STREQUAL "77")
   message("Skipped: this machine does not let the program do what it does.")
+elseif(result STREQUAL "64")
+  message(FATAL_ERROR "There is no such program: ${ARGUMENTS}")
 elseif(result STREQUAL "99")
   message(FATAL_ERROR "The program does not know the mutant: build it again.")
 elseif(TESTS AND out MATCHES "No test cases matched|No tests ran")

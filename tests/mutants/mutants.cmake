@@ -891,12 +891,6 @@ brook_mutant(lost_transactions_not_judged
   REPLACE [=[            if (one.lost.empty() || BROOK_MUTANT(lost_transactions_not_judged)) {]=]
   CAUGHT_BY fault power_loss transactions)
 
-brook_mutant(judgement_not_synced
-  FILE broker/transaction_coordinator.hpp
-  FIND [=[lost > 0 ? log().sync() : failure{}]=]
-  REPLACE [=[lost > 0 && !BROOK_MUTANT(judgement_not_synced) ? log().sync() : failure{}]=]
-  CAUGHT_BY fault power_loss transactions)
-
 brook_mutant(survivor_behind_a_lost_transaction
   FILE broker/transaction_history.hpp
   FIND [=[            found = of.lost > 0 ? reach::lost : reached(*told, of);]=]
@@ -946,3 +940,11 @@ brook_mutant(numbers_behind_the_table_forgotten
                     table_.note(format::load_stamp(found.data), found.offsets_taken(), found.header.base_offset);
                 }]=]
   CAUGHT_BY fault exactly_once)
+
+brook_mutant(checkpoint_before_its_segment
+  FILE storage/segment_directory.hpp
+  FIND [=[            code = platform_->sync_directory(path_);
+            file = code]=]
+  REPLACE [=[            code = BROOK_MUTANT(checkpoint_before_its_segment) ? std::error_code{} : platform_->sync_directory(path_);
+            file = code]=]
+  CAUGHT_BY test storage/power_loss "a first checkpoint is never on the disk without the segment that a dead process has made")

@@ -301,6 +301,30 @@ TEST_CASE("a spare that was taken and named opens, even if its base offset was n
     }
 }
 
+TEST_CASE("a first checkpoint is never on the disk without the segment that a dead process has made", "[storage][power]") {
+    running before{empty_partition()};
+    const auto makings = before.watch([&] { before.require_open(); });
+    std::size_t count = 0;
+    for (const auto& killed : makings) {
+        running after{killed};
+        const auto writings = after.watch([&] {
+            after.require_open();
+            offset began = 0;
+            REQUIRE_FALSE(after.log->begin_transactional(began));
+        });
+        for (const auto& writing : writings) {
+            const loss_of_power loss{writing};
+            REQUIRE(loss.count() <= 16'384);
+            loss.for_each_choice([&](const crash_choice& choice) {
+                running later{loss.decide(choice)};
+                later.require_open();
+                ++count;
+            });
+        }
+    }
+    CHECK(count > 100);
+}
+
 TEST_CASE("a checkpoint is on the disk when it has been written, the first one with its name", "[storage][power]") {
     powerless_platform machine{empty_partition()};
     storage::segment_directory files{machine, "/p", {"t", {}, 0}};

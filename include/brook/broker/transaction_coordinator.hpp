@@ -507,9 +507,9 @@ private:
         judge(history);
     }
 
-    /// Says once and for all that these are aborted, before anything new can be taken for what was lost.
+    /// Says once and for all that these are aborted, in front of all that is told of the same ids from here on. It need not be
+    /// on the disk now: with it, all that is behind it would be lost, and the next opening would judge the same.
     void judge(const transaction_history& history) {
-        std::size_t lost = 0;
         for (const auto& one : history.producers()) {
             if (one.lost.empty()) {
                 continue;
@@ -521,10 +521,6 @@ private:
             shared_.report({errc::transaction_aborted, "transaction '" + one.transactional_id + "': " + std::to_string(one.lost.size()) +
                                                            " that were committed and not on the disk when the power went are aborted, since a part "
                                                            "of them is lost"});
-            lost += one.lost.size();
-        }
-        if (const failure why = lost > 0 ? log().sync() : failure{}) {
-            why.raise();
         }
     }
 

@@ -294,8 +294,9 @@ public:
         std::error_code code;
         auto file = platform_->open(checkpoint_path(), os::open_mode::read_write, code);
         const bool is_new = !file && code == std::errc::no_such_file_or_directory;
-        if (is_new) {
-            file = platform_->open(checkpoint_path(), os::open_mode::create, code);
+        if (is_new) {  // behind the names of the segments: a checkpoint without any would be one whose segments are lost
+            code = platform_->sync_directory(path_);
+            file = code ? nullptr : platform_->open(checkpoint_path(), os::open_mode::create, code);
             if (file) {
                 code = file->write_at(0, std::array<std::byte, format::checkpoint_file_size>{});
             }
