@@ -948,3 +948,87 @@ brook_mutant(checkpoint_before_its_segment
   REPLACE [=[            code = BROOK_MUTANT(checkpoint_before_its_segment) ? std::error_code{} : platform_->sync_directory(path_);
             file = code]=]
   CAUGHT_BY test storage/power_loss "a first checkpoint is never on the disk without the segment that a dead process has made")
+
+# ---- what stays and what goes ----
+
+brook_mutant(files_removed_before_the_start_is_written
+  FILE storage/log.hpp
+  FIND [=[        if (failure why = files_.write_checkpoint(moved)) {
+            return why;
+        }
+        checkpoint_ = moved;
+        segments_.begin_at(start);]=]
+  REPLACE [=[        if (failure why = BROOK_MUTANT(files_removed_before_the_start_is_written) ? failure{} : files_.write_checkpoint(moved)) {
+            return why;
+        }
+        checkpoint_ = moved;
+        segments_.begin_at(start);]=]
+  CAUGHT_BY test storage/retention "a kill anywhere in a deletion leaves the log as it was, or shorter, and nothing missing")
+
+brook_mutant(deleted_up_to_what_is_not_synced
+  FILE storage/log.hpp
+  FIND [=[        if (failure why = wait_durable(before)) {]=]
+  REPLACE [=[        if (failure why = BROOK_MUTANT(deleted_up_to_what_is_not_synced) ? failure{} : wait_durable(before)) {]=]
+  CAUGHT_BY test storage/retention "records are deleted up to any offset, and stay deleted")
+
+brook_mutant(age_by_the_wall_clock
+  FILE storage/retention.hpp
+  FIND [=[steady(platform) - then >= age]=]
+  REPLACE [=[(BROOK_MUTANT(age_by_the_wall_clock) || steady(platform) - then >= age)]=]
+  CAUGHT_BY test storage/retention "a segment goes when both clocks say that it is old, and only what is sealed and on the disk")
+
+brook_mutant(old_active_segment_stays
+  FILE storage/log.hpp
+  FIND [=[        return options_.retention.age && retention_.clock()]=]
+  REPLACE [=[        return !BROOK_MUTANT(old_active_segment_stays) && options_.retention.age && retention_.clock()]=]
+  CAUGHT_BY test storage/retention "a segment goes when both clocks say that it is old, and only what is sealed and on the disk")
+
+brook_mutant(one_segment_too_many
+  FILE storage/retention.hpp
+  FIND [=[policy.bytes && left - used >= *policy.bytes]=]
+  REPLACE [=[policy.bytes && left - (BROOK_MUTANT(one_segment_too_many) ? 0 : used) >= *policy.bytes]=]
+  CAUGHT_BY test storage/retention "a log keeps as many bytes as its policy says, and no whole segment more")
+
+brook_mutant(deleted_files_left_by_recovery
+  FILE storage/recovery.hpp
+  FIND [=[        while (bases_.size() > 1 && bases_[1] <= start) {]=]
+  REPLACE [=[        while (!BROOK_MUTANT(deleted_files_left_by_recovery) && bases_.size() > 1 && bases_[1] <= start) {]=]
+  CAUGHT_BY test storage/retention "a file that cannot be removed is told, and goes at the next opening")
+
+brook_mutant(deleted_records_read
+  FILE storage/log_reader.hpp
+  FIND [=[        if (must_be_there && wanted_ <]=]
+  REPLACE [=[        if (!BROOK_MUTANT(deleted_records_read) && must_be_there && wanted_ <]=]
+  CAUGHT_BY test storage/retention "records are deleted up to any offset, and stay deleted")
+
+brook_mutant(reader_goes_on_below_the_start
+  FILE storage/log_reader.hpp
+  FIND [=[        if (!pin_ || wanted_ < source_->segments().start()) {]=]
+  REPLACE [=[        if (!pin_ || (!BROOK_MUTANT(reader_goes_on_below_the_start) && wanted_ < source_->segments().start())) {]=]
+  CAUGHT_BY test client/retention "a consumer in front of the start goes where its reset policy says")
+
+brook_mutant(time_looked_up_below_the_start
+  FILE storage/time_index.hpp
+  FIND [=[record.timestamp() >= time && record.offset() >= from]=]
+  REPLACE [=[record.timestamp() >= time && (BROOK_MUTANT(time_looked_up_below_the_start) || record.offset() >= from)]=]
+  CAUGHT_BY test storage/retention "records are deleted up to any offset, and stay deleted")
+
+brook_mutant(budget_not_asked
+  FILE storage/appender.hpp
+  FIND [=[            if (end > begin && !files_.admits(]=]
+  REPLACE [=[            if (!BROOK_MUTANT(budget_not_asked) && end > begin && !files_.admits(]=]
+  CAUGHT_BY test client/retention "at max_bytes a topic without retention is refused with words, and goes on when there is room")
+
+brook_mutant(budget_takes_from_who_keeps_everything
+  FILE broker/core.hpp
+  FIND [=[            if (log->options().retention.is_there()) {
+                const auto its]=]
+  REPLACE [=[            if (BROOK_MUTANT(budget_takes_from_who_keeps_everything) || log->options().retention.is_there()) {
+                const auto its]=]
+  CAUGHT_BY test client/retention "at max_bytes topics with retention forget early, the oldest segments of all first")
+
+brook_mutant(budget_takes_the_newest
+  FILE broker/core.hpp
+  FIND [=[its->sealed_at < sealed_at]=]
+  REPLACE [=[(BROOK_MUTANT(budget_takes_the_newest) ? its->sealed_at > sealed_at : its->sealed_at < sealed_at)]=]
+  CAUGHT_BY test client/retention "at max_bytes topics with retention forget early, the oldest segments of all first")

@@ -81,6 +81,8 @@ std::vector<operation> failures_of_a_tour(faulty_platform& platform, const std::
     std::vector<brook::os::directory_entry> entries;
     note(operation::list, static_cast<bool>(platform.list(directory, entries)));
     note(operation::lock_file, !platform.lock_file(directory + "/lock", code));
+    note(operation::disk_bytes, static_cast<bool>(platform.disk_bytes(directory, size)));
+    note(operation::free_bytes, static_cast<bool>(platform.free_bytes(directory, size)));
     [[maybe_unused]] const auto kind = platform.filesystem_of(directory);
     try {
         platform.release_wiped_on_fork(platform.allocate_wiped_on_fork(8), 8);

@@ -46,6 +46,8 @@ enum class operation : std::size_t {
     sync_directory,
     list,
     lock_file,
+    disk_bytes,
+    free_bytes,
     filesystem_of,           ///< failing it means filesystem::unknown
     allocate_wiped_on_fork,  ///< failing it means std::bad_alloc
 };
@@ -73,6 +75,8 @@ inline constexpr std::size_t operation_count = static_cast<std::size_t>(operatio
         "sync_directory",
         "list",
         "lock_file",
+        "disk_bytes",
+        "free_bytes",
         "filesystem_of",
         "allocate_wiped_on_fork",
     };
@@ -358,6 +362,8 @@ public:
     void set_now(timestamp time) noexcept { now_.set(time.time_since_epoch().count()); }
     void advance_now(std::chrono::nanoseconds by) noexcept { now_.advance(by.count()); }
     void use_real_now() noexcept { now_.unset(); }
+    /// What `free_bytes` says from now on; nullopt: what the real one says. Set it while nobody asks.
+    void set_free_bytes(std::optional<std::uint64_t> bytes) noexcept { free_bytes_ = bytes; }
 
     /// `wait` goes on sleeping by the real clock.
     void set_monotonic(std::chrono::nanoseconds time) noexcept { monotonic_.set(time.count()); }
@@ -416,6 +422,20 @@ public:
             return nullptr;
         }
         return real_.lock_file(path, code);
+    }
+
+    [[nodiscard]] std::error_code disk_bytes(const std::string& path, std::uint64_t& bytes) override {
+        const int number = plan_->meet(operation::disk_bytes, path);
+        return number != 0 ? detail::system_code(number) : real_.disk_bytes(path, bytes);
+    }
+
+    [[nodiscard]] std::error_code free_bytes(const std::string& path, std::uint64_t& bytes) override {
+        const int number = plan_->meet(operation::free_bytes, path);
+        if (number == 0 && free_bytes_) {
+            bytes = *free_bytes_;
+            return {};
+        }
+        return number != 0 ? detail::system_code(number) : real_.free_bytes(path, bytes);
     }
 
     [[nodiscard]] os::filesystem filesystem_of(const std::string& path) override {
@@ -489,6 +509,7 @@ private:
     bool lacks_thread_fence_ = false;
     const std::shared_ptr<detail::fault_plan> plan_ = std::make_shared<detail::fault_plan>();
     manual_clock now_;
+    std::optional<std::uint64_t> free_bytes_;
     manual_clock monotonic_;
 };
 

@@ -48,6 +48,8 @@ public:
     [[nodiscard]] std::error_code list(const std::string& path, std::vector<os::directory_entry>& entries) override { return real_.list(path, entries); }
     [[nodiscard]] std::unique_ptr<os::lock> lock_file(const std::string& path, std::error_code& code) override { return real_.lock_file(path, code); }
     [[nodiscard]] os::filesystem filesystem_of(const std::string& path) override { return real_.filesystem_of(path); }
+    [[nodiscard]] std::error_code disk_bytes(const std::string& path, std::uint64_t& bytes) override { return real_.disk_bytes(path, bytes); }
+    [[nodiscard]] std::error_code free_bytes(const std::string& path, std::uint64_t& bytes) override { return real_.free_bytes(path, bytes); }
     [[nodiscard]] timestamp now() noexcept override { return real_.now(); }
     [[nodiscard]] std::chrono::nanoseconds monotonic() noexcept override {
         if (on_monotonic_) {

@@ -76,6 +76,8 @@ public:
         return held;
     }
     [[nodiscard]] os::filesystem filesystem_of(const std::string& path) override { return real_.filesystem_of(path); }
+    [[nodiscard]] std::error_code disk_bytes(const std::string& path, std::uint64_t& bytes) override { return real_.disk_bytes(path, bytes); }
+    [[nodiscard]] std::error_code free_bytes(const std::string& path, std::uint64_t& bytes) override { return real_.free_bytes(path, bytes); }
     [[nodiscard]] timestamp now() noexcept override { return real_.now(); }
     [[nodiscard]] std::chrono::nanoseconds monotonic() noexcept override { return real_.monotonic(); }
     [[nodiscard]] std::uint64_t random() override { return real_.random(); }

@@ -73,12 +73,17 @@ public:
           platform_{options.platform == nullptr ? os::posix() : *options.platform},
           shared_{std::make_shared<shared_state>(platform_, options.on_error)},
           producer_id_expiration_{options.producer_id_expiration},
+          budget_{platform_, directory_, options.min_free_bytes, options.max_bytes},
           offsets_retention_{options.offsets_retention} {
         refuse_illegal(options);
         enter_directory(options);
+        clock_.start(platform_);
         open_topics();
         open_transactions();
         open_offsets();
+        if (budget_.is_limited()) {
+            count_disk_bytes();
+        }
         if (options.maintenance == maintenance::thread) {
             upkeep_thread_.start([](void* self) { static_cast<core*>(self)->keep_up(); }, this);
         }
@@ -284,6 +289,8 @@ private:
             }
             next = sooner(next, look_after(*logs[next_log_++ % logs.size()]));
         }
+        next = sooner(next, keep_within_budget(logs));
+        watch_clock(logs);
         next = sooner(next, run_timed_work());  // and who waits for a sync is told
         next = sooner(next, groups_.expire());
         if (offsets_retention_ && !offsets_failure_) {
@@ -301,6 +308,10 @@ private:
     }
     static constexpr std::chrono::milliseconds busy_pause{1};       // while appends come in
     static constexpr std::chrono::milliseconds stays_alert{50};     // after the last one
+    static constexpr std::chrono::milliseconds count_pause{20};      // between two counts of all files, while the disk is nearly full and nothing may go
+    static constexpr std::chrono::minutes large_jump{10};           // of the wall clock; less is corrected as a matter of course
+    static constexpr std::size_t most_dropped = 64;                 // segments, in one look, since removing a file takes the disk a while
+    static constexpr std::chrono::minutes retention_check{5};       // longest time between two looks at the age of segments
     static constexpr std::chrono::milliseconds unwaited_flush{100};  // records of flush_messages topics that nobody waits for
 
     // ---- the directory ----
@@ -315,6 +326,9 @@ private:
         }
         if (options.offsets_retention && options.offsets_retention->count() <= 0) {
             throw_error(errc::invalid_config, "offsets_retention is more than 0; nullopt keeps committed offsets for ever");
+        }
+        if (options.min_free_bytes.value_or(1) < 1 || options.max_bytes.value_or(1) < 1) {
+            throw_error(errc::invalid_config, "min_free_bytes and max_bytes are 1 or more; leave them out for no limit");
         }
     }
 
@@ -437,6 +451,8 @@ private:
         topic->meta = std::move(meta);
         storage::log_options settings = topic->meta.log;
         settings.producer_id_expiration = producer_id_expiration_;
+        const bool is_internal = name.starts_with("__");  // what it tells is needed all the more when the others are full
+        settings.budget = budget_.is_limited() && !is_internal ? &budget_ : nullptr;
         for (std::int32_t number = 0; number < topic->meta.partitions; ++number) {
             const std::string path = topics_path() + '/' + topic->name + '/' + std::to_string(number);
             storage::segment_directory files{platform_, path, {topic->name, topic->meta.id, static_cast<std::uint32_t>(number)}};
@@ -619,15 +635,111 @@ private:
         if (result.is_busy) {
             last_busy_ = now;
         }
+        std::optional<std::chrono::nanoseconds> next;
+        if (const auto& age = log.options().retention.age) {
+            next = now + (*age / 8 < retention_check ? *age / 8 : retention_check);
+        }
         if (!log.options().promises_durability()) {
-            return std::nullopt;
+            return next;
         }
         const bool has_moved = std::exchange(known.end, log.log_end_offset()) != known.end;
         const bool is_timed = log.options().flush_interval.count() > 0;
         if (result.why.code != errc::partition_failed && (has_moved || (is_timed && log.durable_offset() < known.end))) {
-            return now + (is_timed ? log.options().flush_interval / 2 : unwaited_flush);
+            return sooner(next, now + (is_timed ? log.options().flush_interval / 2 : unwaited_flush));
         }
-        return std::nullopt;
+        return next;
+    }
+
+    /// Has topics with a retention forget early when the disk comes near its limits: the oldest segments first, whose ever they
+    /// are, until each writer could take a segment more.
+    [[nodiscard]] std::optional<std::chrono::nanoseconds> keep_within_budget(const std::vector<storage::log*>& logs) {
+        if (!budget_.is_limited()) {
+            return std::nullopt;
+        }
+        std::int64_t reserve = 0;
+        for (const storage::log* const log : logs) {
+            const auto wanted = log->options().budget != nullptr ? std::int64_t{2} * log->options().segment_bytes : 0;
+            reserve = wanted > reserve ? wanted : reserve;
+        }
+        failure why;
+        std::size_t dropped = 0;
+        bool must_count = false;
+        for (std::int64_t excess = budget_.excess(reserve, must_count); excess > 0 && !why && dropped < most_dropped;) {
+            std::int64_t bytes = 0;
+            storage::log* const of = find_oldest(logs, bytes, why);
+            if (must_count) {
+                const auto now = platform_.monotonic();
+                if (of == nullptr && now - last_count_ < count_pause) {
+                    break;
+                }
+                count_disk_bytes();
+                last_count_ = now;
+                if (excess = budget_.excess(reserve, must_count); excess <= 0) {
+                    break;
+                }
+                must_count = false;
+            }
+            if (of == nullptr || why) {
+                break;
+            }
+            why = of->drop_oldest();
+            excess -= bytes;
+            ++dropped;
+        }
+        if (dropped > 0 && !why) {
+            count_disk_bytes();
+        }
+        if (why && why.code != errc::closed) {
+            shared_->report(why);
+        }
+        return dropped == most_dropped ? std::optional{platform_.monotonic()} : std::nullopt;
+    }
+
+    /// Which of those that may forget has the segment that was sealed first; null: none has any to let go.
+    [[nodiscard]] static storage::log* find_oldest(const std::vector<storage::log*>& logs, std::int64_t& bytes, failure& why) {
+        storage::log* found = nullptr;
+        std::int64_t sealed_at = 0;
+        for (storage::log* const log : logs) {
+            if (log->options().retention.is_there()) {
+                const auto its = log->oldest(why);
+                if (its && (found == nullptr || its->sealed_at < sealed_at)) {
+                    found = log;
+                    sealed_at = its->sealed_at;
+                    bytes = its->bytes;
+                }
+            }
+        }
+        return found;
+    }
+
+    void count_disk_bytes() {
+        std::int64_t taken = 0;
+        failure why;
+        for (storage::log* const log : open_logs()) {
+            taken += static_cast<std::int64_t>(log->disk_bytes(why));
+        }
+        if (why) {
+            shared_->report(why);
+        }
+        budget_.count(taken);
+    }
+
+    /// Says so, once, when segments age by another time than the wall clock's.
+    void watch_clock(const std::vector<storage::log*>& logs) {
+        const auto jump = clock_.jump(platform_);
+        const bool has_jumped = jump > large_jump || jump < -large_jump;
+        if (!has_jumped || std::exchange(has_told_of_clock_, true)) {
+            return;
+        }
+        for (const storage::log* const log : logs) {
+            if (log->options().retention.age) {
+                shared_->report({errc::illegal_state, "the wall clock has jumped by " + std::to_string(std::chrono::duration_cast<std::chrono::seconds>(jump).count()) +
+                                                          " s since this broker was opened; until it is opened again segments age by what has passed since, "
+                                                          "and are kept longer rather than shorter"});
+                return;
+            }
+        }
+        has_told_of_clock_ = false;
     }
 
     [[nodiscard]] static std::optional<std::chrono::nanoseconds> sooner(std::optional<std::chrono::nanoseconds> one,
@@ -702,6 +814,8 @@ private:
     life_sign lives_here_{platform_};
     std::shared_ptr<shared_state> shared_;
     std::chrono::nanoseconds producer_id_expiration_;
+    storage::disk_budget budget_;
+    storage::retention_clock clock_;
     std::optional<std::chrono::nanoseconds> offsets_retention_;
     std::unique_ptr<os::lock> lock_;
     std::atomic<bool> is_closing_{false};
@@ -720,6 +834,8 @@ private:
     std::mutex upkeep_mutex_;  // one pass at a time; guards what follows, and the notes of each log
     std::size_t next_log_ = 0;
     std::chrono::nanoseconds last_busy_{std::chrono::nanoseconds::min() / 2};
+    std::chrono::nanoseconds last_count_{std::chrono::nanoseconds::min() / 2};
+    bool has_told_of_clock_ = false;
     os::thread upkeep_thread_;
 };
 

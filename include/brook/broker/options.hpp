@@ -70,6 +70,15 @@ struct broker_options {
     /// is noted, as after a kill, it counts from when upkeep finds the group. nullopt: for ever [offsets.retention.minutes].
     std::optional<std::chrono::nanoseconds> offsets_retention = std::chrono::days{7};
 
+    /// Bytes that stay free on the directory's file system: what would take them is refused (no_space_on_device), in place of a
+    /// full disk for everybody on it. Before it comes to that the oldest segments go, of topics that have a retention or
+    /// retention_bytes: they forget early, the others never. What is there can be read and opened in any case, and offsets can
+    /// be committed. Not given: as long as the disk has room.
+    std::optional<std::int64_t> min_free_bytes{};
+
+    /// The same for what all topics take of the disk together, with what is taken ahead.
+    std::optional<std::int64_t> max_bytes{};
+
     os::platform* platform = nullptr;  ///< null: this system. Tests hand in one that fails, forgets or lies
 };
 
@@ -84,8 +93,15 @@ struct topic_options {
     /// rounded up to 4 KiB. A record must fit in one.
     std::optional<std::int64_t> segment_bytes{};
 
-    std::optional<std::chrono::nanoseconds> retention{};         ///< unlimited, where Kafka forgets after 7 days; others come later
-    std::optional<std::int64_t> retention_bytes{};               ///< unlimited; likewise
+    /// A segment is deleted so long after it was sealed; an active one that is as old is sealed. So a record is there for as
+    /// long, and for at most about twice that. Not given: for ever, where Kafka forgets after 7 days [retention.ms].
+    ///
+    /// By two clocks, which both have to say so: a wall clock that jumps ahead deletes nothing. Timestamps of records do not count.
+    std::optional<std::chrono::nanoseconds> retention{};
+
+    /// Of each partition: the oldest segment is deleted while the others are as large as this together. Not given: without
+    /// limit [retention.bytes].
+    std::optional<std::int64_t> retention_bytes{};
     std::optional<brook::cleanup_policy> cleanup_policy{};       ///< delete_; compaction comes later
     std::optional<std::chrono::nanoseconds> delete_retention{};  ///< goes with compaction
 

@@ -71,6 +71,7 @@ struct topic_meta {
         meta.log.flush_messages = options.flush_messages.value_or(0);
         meta.log.flush_interval = options.flush_interval.value_or(std::chrono::nanoseconds{0});
         meta.log.is_append_time = options.message_timestamp_type == timestamp_type::append_time;
+        meta.log.retention = {options.retention, options.retention_bytes};
         return meta;
     }
 
@@ -82,6 +83,8 @@ struct topic_meta {
         agree(topic, "flush_messages", given.flush_messages, log.flush_messages);
         const auto flush_interval = given.flush_interval.value_or(log.flush_interval);
         agree(topic, "flush_interval (ns)", flush_interval.count(), log.flush_interval.count());
+        agree(topic, "retention (ns; -1: for ever)", given.retention ? std::optional{given.retention->count()} : std::nullopt, stored(log.retention.age));
+        agree(topic, "retention_bytes (-1: no limit)", given.retention_bytes, log.retention.bytes.value_or(-1));
         const auto stored_type = log.is_append_time ? timestamp_type::append_time : timestamp_type::create_time;
         const auto given_type = given.message_timestamp_type.value_or(stored_type);
         agree(topic, "message_timestamp_type (1: append time)", given_type == timestamp_type::append_time ? 1 : 0, log.is_append_time ? 1 : 0);
@@ -108,6 +111,8 @@ struct topic_meta {
         file.set("flush_messages", log.flush_messages);
         file.set("flush_interval_ns", log.flush_interval.count());
         file.set("append_time", log.is_append_time ? 1 : 0);
+        file.set("retention_ns", stored(log.retention.age));
+        file.set("retention_bytes", log.retention.bytes.value_or(-1));
         file.set("key_fingerprint", static_cast<std::int64_t>(key.fingerprint));
         file.set("key_schema", key.name);
         file.set("value_fingerprint", static_cast<std::int64_t>(value.fingerprint));
@@ -133,6 +138,12 @@ struct topic_meta {
         meta.log.flush_messages = number("flush_messages", 0, largest);
         meta.log.flush_interval = std::chrono::nanoseconds{number("flush_interval_ns", 0, largest)};
         meta.log.is_append_time = number("append_time", 0, 1) == 1;
+        if (const std::int64_t age = file.find("retention_ns") ? number("retention_ns", -1, largest) : -1; age >= 0) {
+            meta.log.retention.age = std::chrono::nanoseconds{age};
+        }
+        if (const std::int64_t bytes = file.find("retention_bytes") ? number("retention_bytes", -1, largest) : -1; bytes >= 0) {
+            meta.log.retention.bytes = bytes;
+        }
         meta.key = {std::string{file.find("key_schema").value_or("")}, static_cast<std::uint64_t>(number("key_fingerprint", INT64_MIN, largest))};
         meta.value = {std::string{file.find("value_schema").value_or("")}, static_cast<std::uint64_t>(number("value_fingerprint", INT64_MIN, largest))};
         return meta;
@@ -153,7 +164,8 @@ private:
     static void require_legal(std::string_view topic, const topic_options& options) {
         require(topic, options.replication_factor.value_or(1) == 1, "replication_factor is 1 in this version: it has no replication yet");
         require(topic, options.min_insync_replicas.value_or(1) == 1, "min_insync_replicas is 1 in this version: it has no replication yet");
-        require(topic, !options.retention && !options.retention_bytes, "this version has no retention yet: leave retention and retention_bytes out");
+        require(topic, !options.retention || options.retention->count() > 0, "retention is more than 0; leave it out to keep records for ever");
+        require(topic, options.retention_bytes.value_or(1) >= 1, "retention_bytes is 1 or more; leave it out for no limit");
         require(topic, options.cleanup_policy.value_or(brook::cleanup_policy::delete_) == brook::cleanup_policy::delete_ && !options.delete_retention,
                 "this version has no compaction yet: leave cleanup_policy and delete_retention out");
         require(topic, options.partitions.value_or(1) >= 1 && options.partitions.value_or(1) <= most_partitions,
@@ -170,6 +182,8 @@ private:
         require(topic, type.name.size() <= longest_schema && type.name.find('\n') == std::string::npos,
                 std::string{"a serde's schema has at most "} + std::to_string(longest_schema) + " characters and no line breaks");
     }
+
+    [[nodiscard]] static std::int64_t stored(const std::optional<std::chrono::nanoseconds>& time) noexcept { return time ? time->count() : -1; }
 
     static void agree(std::string_view topic, std::string_view name, std::optional<std::int64_t> given, std::int64_t stored) {
         if (given && *given != stored) {

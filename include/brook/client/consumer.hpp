@@ -697,17 +697,16 @@ private:
                 continue;
             }
             ranges_.clear();
-            const bool is_before = one.reader.position_offset() < one.log->log_start_offset();
-            if (const failure why = is_before ? failure{errc::offset_out_of_range, place(one.of) + ": it begins later"}
-                                              : one.reader.fetch(left, options_.check_crcs, ranges_)) {
-                if (!found.empty()) {
-                    break;  // what was found first is given first
-                }
-                if (why.code != errc::offset_out_of_range) {
-                    why.raise();
-                }
+            failure why = one.reader.fetch(left, options_.check_crcs, ranges_);
+            if (why && !found.empty()) {
+                break;  // what was found first is given first
+            }
+            if (why.code == errc::offset_out_of_range) {
                 reset(one, "there is no offset " + std::to_string(one.reader.position_offset()));
-                continue;
+                why = one.reader.fetch(left, options_.check_crcs, ranges_);
+            }
+            if (why && why.code != errc::offset_out_of_range) {  // else the start has moved again: the next poll looks
+                why.raise();
             }
             for (auto& range : ranges_) {
                 left -= range.count;

@@ -82,12 +82,37 @@ public:
         return found;
     }
 
+    /// Bytes of log that it has, from the log start offset's segment on.
+    /// Cost      the first call reads the header of each segment that was sealed before the broker was opened. May wait for upkeep.
+    [[nodiscard]] std::uint64_t size_bytes() const {
+        failure why;
+        const std::uint64_t found = log().size_bytes(why);
+        raise(why);
+        return found;
+    }
+
+    /// What its files take of the disk, as du(1) counts: with what is taken ahead, and a spare segment.
+    /// Cost      a system call a file.
+    [[nodiscard]] std::uint64_t disk_bytes() const {
+        failure why;
+        const std::uint64_t found = log().disk_bytes(why);
+        raise(why);
+        return found;
+    }
+
     /// Waits until everything that can be read now is on the disk.
     /// Errors    partition_failed: a sync failed, and the partition takes no more writes until it is opened again.
     void sync() const { raise(log().sync()); }
 
     /// Seals the active segment and goes on in a new one.
     void roll() const { raise(log().roll()); }
+
+    /// Lets go of the records in front of `before`: readers find nothing below it from then on, and the files that hold nothing
+    /// else are removed. What is kept is synced first. Consumers go on with what they hold.
+    ///
+    /// Errors    offset_out_of_range: `before` is behind the log end offset; and what the disk said.
+    /// Source    Kafka's DeleteRecords (KIP-107).
+    void delete_records(offset before) const { raise(log().delete_records(before)); }
 
     /// What opening it found and did.
     [[nodiscard]] recovery_report recovery() const { return log().report(); }
@@ -148,11 +173,20 @@ public:
         return all;
     }
 
-    /// Bytes of log in all partitions.
+    /// Bytes of log in all partitions; see partition::size_bytes.
     [[nodiscard]] std::uint64_t size_bytes() const {
         std::uint64_t all = 0;
         for (std::int32_t number = 0; number < partition_count(); ++number) {
-            all += topic_.log(number).size_bytes();
+            all += partition(number).size_bytes();
+        }
+        return all;
+    }
+
+    /// What the files of all partitions take of the disk; see partition::disk_bytes.
+    [[nodiscard]] std::uint64_t disk_bytes() const {
+        std::uint64_t all = 0;
+        for (std::int32_t number = 0; number < partition_count(); ++number) {
+            all += partition(number).disk_bytes();
         }
         return all;
     }

@@ -159,6 +159,12 @@ public:
     [[nodiscard]] virtual std::unique_ptr<lock> lock_file(const std::string& path, std::error_code& code) = 0;
     [[nodiscard]] virtual filesystem filesystem_of(const std::string& path) = 0;
 
+    /// What a file takes of the disk, as du(1) counts: holes take nothing, space taken ahead does.
+    [[nodiscard]] virtual std::error_code disk_bytes(const std::string& path, std::uint64_t& bytes) = 0;
+
+    /// What is free, for who has no privileges, where the directory is.
+    [[nodiscard]] virtual std::error_code free_bytes(const std::string& path, std::uint64_t& bytes) = 0;
+
     // ---- time and chance ----
 
     /// Wall clock. May jump; ordering never relies on it.

@@ -366,6 +366,24 @@ public:
         return result;
     }
 
+    [[nodiscard]] std::error_code disk_bytes(const std::string& path, std::uint64_t& bytes) override {
+        struct stat status {};
+        if (::fstatat(AT_FDCWD, path.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
+            return detail::last_error();
+        }
+        bytes = static_cast<std::uint64_t>(status.st_blocks) * 512;  // whatever the block size: stat(2)
+        return {};
+    }
+
+    [[nodiscard]] std::error_code free_bytes(const std::string& path, std::uint64_t& bytes) override {
+        struct statfs status {};
+        if (detail::uninterrupted([&] { return ::statfs(path.c_str(), &status); }) != 0) {
+            return detail::last_error();
+        }
+        bytes = static_cast<std::uint64_t>(status.f_bavail) * static_cast<std::uint64_t>(status.f_bsize);
+        return {};
+    }
+
     [[nodiscard]] filesystem filesystem_of(const std::string& path) override {
         struct statfs status {};
         if (detail::uninterrupted([&] { return ::statfs(path.c_str(), &status); }) != 0) {

@@ -387,6 +387,9 @@ private:
             // From the page before: the space of a page that the log ends in may have been given back when it was closed,
             // and a file that was cut short may end in it.
             const position from = begin >= page_size ? begin - page_size : 0;
+            if (end > begin && !files_.admits(end - begin, memory.path(), why)) {
+                return false;
+            }
             if (const auto code = memory.log_file().allocate(from, end - from)) {
                 why = {code, files_.name().text() + ": cannot take disk space for " + memory.path() + " up to byte " + std::to_string(end)};
                 return false;

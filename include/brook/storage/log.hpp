@@ -29,6 +29,7 @@
 #include <brook/storage/producer_table.hpp>
 #include <brook/storage/published_prefix.hpp>
 #include <brook/storage/recovery.hpp>
+#include <brook/storage/retention.hpp>
 #include <brook/storage/segment.hpp>
 #include <brook/storage/segment_chain.hpp>
 #include <brook/storage/segment_directory.hpp>
@@ -41,6 +42,8 @@ struct log_options {
     std::uint32_t segment_bytes = 64 * mib;    ///< capacity of new segments
     std::int64_t flush_messages = 0;           ///< at most this many acknowledged records less one are not synced; 0: no promise
     std::chrono::nanoseconds flush_interval{};  ///< upkeep syncs what is older; 0: only sealed segments
+    retention_policy retention{};
+    disk_budget* budget = nullptr;             ///< what all logs together may take of the disk; null: what there is
     bool is_append_time = false;               ///< the log stamps its records itself, in the order of their offsets
     std::chrono::nanoseconds producer_id_expiration = std::chrono::hours{24};  ///< producers without a name are forgotten then
 
@@ -167,8 +170,8 @@ public:
 
     /// Whether the log has the frame that ends at `end`, was appended in this leader epoch, and has this checksum.
     [[nodiscard]] bool has_frame(offset end, std::uint32_t epoch, std::uint64_t checksum) {
-        if (end <= log_start_ || end > log_end_offset()) {
-            return end <= log_start_;
+        if (const offset start = log_start_offset(); end <= start || end > log_end_offset()) {
+            return end <= start;
         }
         log_reader looking = reader();
         frame_view found;
@@ -202,7 +205,8 @@ public:
 
     // ---- how far ----
 
-    [[nodiscard]] offset log_start_offset() const noexcept { return log_start_; }
+    /// Offset of the first record that can be read.
+    [[nodiscard]] offset log_start_offset() const noexcept { return segments_.start(); }
 
     /// Offset after the last record that readers can see.
     [[nodiscard]] offset log_end_offset() { return prefix_.advance().next; }
@@ -244,7 +248,7 @@ public:
     /// The leader epoch of the last record in front of `end`: with it a position can be told from one in a history that was
     /// cut. nullopt where there is no record, or no intact one.
     [[nodiscard]] std::optional<std::uint32_t> epoch_before(offset end) {
-        return end > log_start_ && end <= log_end_offset() ? reader().epoch_at(end - 1) : std::nullopt;
+        return end > log_start_offset() && end <= log_end_offset() ? reader().epoch_at(end - 1) : std::nullopt;
     }
 
     /// Where what was appended in this leader epoch or an earlier one ends.
@@ -252,7 +256,7 @@ public:
     /// Cost      a look-up for each halving of the log.
     /// Source    Kafka's OffsetsForLeaderEpoch (KIP-101).
     [[nodiscard]] offset end_of_epoch(std::uint32_t epoch) {
-        offset low = log_start_;
+        offset low = log_start_offset();
         offset high = log_end_offset();
         while (low < high) {
             const offset middle = low + (high - low) / 2;
@@ -274,14 +278,18 @@ public:
 
     /// Offset of the first record whose timestamp is at or after `time`; nullopt when there is none.
     [[nodiscard]] std::optional<offset> offset_for_time(std::int64_t time, failure& why) {
-        for (std::size_t i = 0; i < segments_.count(); ++i) {
-            segment& home = *segments_.at(i);
+        for (segment* const one : segments_.all()) {
+            segment& home = *one;
             const segment_pin pin = source_.pin(home, why);
+            if (segment* const next = home.next.load(std::memory_order_acquire); next != nullptr && next->base <= log_start_offset()) {
+                why = {};  // deleted, now or just before
+                continue;
+            }
             if (!pin) {
                 return std::nullopt;
             }
             bool is_corrupt = false;
-            if (const auto found = times_of(home).find(*pin, home.base, time, is_corrupt)) {
+            if (const auto found = times_of(home)->find(*pin, home.base, log_start_offset(), time, is_corrupt)) {
                 return found;
             }
             if (is_corrupt) {
@@ -292,12 +300,94 @@ public:
         return std::nullopt;
     }
 
-    [[nodiscard]] std::uint64_t size_bytes() {
+    /// What has been published, in the segments that are there.
+    ///
+    /// Cost      the first call reads the header of each segment that was sealed before the log was opened.
+    [[nodiscard]] std::uint64_t size_bytes(failure& why) {
+        const std::scoped_lock guard{upkeep_mutex_};
         std::uint64_t bytes = 0;
-        for (std::size_t i = 0; i < segments_.count(); ++i) {
-            bytes += i + 1 < segments_.count() ? options_.segment_bytes : tail_word{segments_.at(i)->tail.load(std::memory_order_relaxed)}.end();
+        const std::vector<segment*> all = segments_.all();
+        for (std::size_t i = 0; i < all.size() && !is_closed(); ++i) {
+            if (why = i < finished_ ? retention_.look_up(*all[i]) : failure{}; why) {
+                break;
+            }
+            bytes += i < finished_ ? all[i]->used.load(std::memory_order_relaxed) : tail_word{all[i]->tail.load(std::memory_order_relaxed)}.end();
         }
         return bytes;
+    }
+
+    /// The oldest segment that could go: when it was sealed, and its bytes. nullopt: there is none that is sealed and on the disk.
+    struct oldest_segment {
+        std::int64_t sealed_at;
+        std::int64_t bytes;
+    };
+    [[nodiscard]] std::optional<oldest_segment> oldest(failure& why) {
+        const std::scoped_lock guard{upkeep_mutex_};
+        if (is_closed() || finished_ == 0) {
+            return std::nullopt;
+        }
+        segment& first = *segments_.first();
+        why = retention_.look_up(first);
+        return why ? std::nullopt
+                   : std::optional{oldest_segment{first.sealed_at.load(std::memory_order_relaxed), std::int64_t{first.used.load(std::memory_order_relaxed)}}};
+    }
+
+    /// Lets it go, whatever the policy says.
+    [[nodiscard]] failure drop_oldest() {
+        const std::scoped_lock guard{upkeep_mutex_};
+        if (is_closed() || finished_ == 0) {
+            return {};
+        }
+        failure why = move_start(segments_.at(1)->base);
+        return why ? why : drop_deleted();
+    }
+
+    /// What its files take of the disk: also what is taken ahead, a spare, and what is deleted and has not gone yet.
+    ///
+    /// Cost      a system call a file.
+    [[nodiscard]] std::uint64_t disk_bytes(failure& why) {
+        std::uint64_t all = 0;
+        std::vector<os::directory_entry> entries;
+        if (const auto code = platform().list(files_.path(), entries)) {
+            why = {code, name().text() + ": cannot list " + files_.path()};
+            return 0;
+        }
+        for (const auto& entry : entries) {
+            std::uint64_t bytes = 0;
+            const std::string path = files_.path() + '/' + entry.name;
+            if (const auto code = platform().disk_bytes(path, bytes); code && code != std::errc::no_such_file_or_directory) {
+                why = {code, name().text() + ": cannot look at " + path};
+            }
+            all += bytes;
+        }
+        return all;
+    }
+
+    // ---- deleting ----
+
+    /// Lets go of the records in front of `before`, which are synced first. Whole segments go at once, the rest of a segment
+    /// with it. Readers go on with what they hold.
+    ///
+    /// Errors    offset_out_of_range (behind the log end offset), closed, and what the disk said; then all is as it was, or
+    ///           upkeep removes the files later.
+    /// Source    Kafka's DeleteRecords (KIP-107).
+    [[nodiscard]] failure delete_records(offset before) {
+        if (appends_.is_forked()) {
+            return {errc::forked, name().text() + ": its broker belongs to the parent of this process"};
+        }
+        if (before < 0 || before > log_end_offset()) {
+            return {errc::offset_out_of_range, name().text() + ": records in front of offset " + std::to_string(before) + " cannot be deleted; it ends at " +
+                                                   std::to_string(log_end_offset())};
+        }
+        if (failure why = wait_durable(before)) {
+            return why;  // a log must not end before it begins
+        }
+        const std::scoped_lock guard{upkeep_mutex_};
+        if (is_closed()) {
+            return {errc::closed, name().text() + ": its broker is closed"};
+        }
+        failure why = move_start(before);
+        return why ? why : drop_deleted();
     }
 
     // ---- upkeep: one thread at a time ----
@@ -344,6 +434,9 @@ public:
             result.why = sync();
         }
         if (!result.why) {
+            result.why = retain(result.is_busy);
+        }
+        if (!result.why) {
             result.why = durability_.sync_failure();
         }
         return result;
@@ -372,8 +465,8 @@ public:
         give_space_back();
         static_cast<void>(save_checkpoint());  // else recovery reads more
         source_.close();
-        for (std::size_t i = 0; i < segments_.count(); ++i) {
-            segments_.at(i)->release();
+        for (segment* const one : segments_.all()) {
+            one->release();
         }
     }
 
@@ -393,12 +486,10 @@ private:
         report_ = std::move(found.report);
         checkpoint_ = found.checkpoint;
         leader_epoch_ = checkpoint_.leader_epoch;
-        log_start_ = checkpoint_.log_start_offset;
-        if (const offset first = found.segments.front()->base; first > log_start_) {
-            log_start_ = first;
-        }
+        const offset first = found.segments.front()->base;
+        const offset start = checkpoint_.log_start_offset > first ? checkpoint_.log_start_offset : first;
         segment* const unsynced = found.segments[found.first_unsynced].get();
-        segments_.adopt(std::move(found.segments));
+        segments_.adopt(std::move(found.segments), start);
         prefix_.start({segments_.last(), found.append_at, found.end});
         durability_.start(checkpoint_.durable_offset, unsynced);
         finished_ = found.first_unsynced;
@@ -406,13 +497,15 @@ private:
         last_durable_ = checkpoint_.durable_offset;
         last_segment_ = segments_.last();
         if ((checkpoint_.flags & format::checkpoint_flag::producers) != 0) {
-            if (failure why = producers_.recall(reader(), segments_, log_start_)) {
+            if (failure why = producers_.recall(reader(), segments_)) {
                 return why;
             }
             checkpoint_.flags &= producers_.table().empty() ? ~format::checkpoint_flag::producers : ~0u;
         }
         flags_.store(checkpoint_.flags, std::memory_order_release);
         appends_.start();
+        retention_.start();
+        files_.limit_by(options_.budget);  // not before: what is there can always be opened
         return {};
     }
 
@@ -446,12 +539,12 @@ private:
         }
     }
 
-    [[nodiscard]] time_index& times_of(segment& home) {
+    [[nodiscard]] std::shared_ptr<time_index> times_of(segment& home) {
         const std::scoped_lock guard{times_mutex_};
         if (!home.times) {
             home.times = std::make_shared<time_index>();
         }
-        return *home.times;
+        return home.times;
     }
 
     /// Bytes per second that were claimed since the last look.
@@ -486,17 +579,98 @@ private:
             if (const segment_pin pin = home.pin()) {
                 const tail_word tail{home.tail.load(std::memory_order_relaxed)};
                 const offset end = segments_.at(finished_ + 1)->base;
+                const std::int64_t now = platform().now().time_since_epoch().count();
                 if (!home.ends_in_damage.load(std::memory_order_relaxed)) {
                     store(pin->data() + format::footer_at,
-                          format::make_footer(pin->seed(), end, tail.end(), platform().now().time_since_epoch().count()));
+                          format::make_footer(pin->seed(), end, tail.end(), now));
                     punch_behind(*pin, tail.end() + format::frame_header_size);  // behind the seal
                 }
                 pin->written_from.store(pin->capacity(), std::memory_order_release);
+                home.sealed_at.store(now, std::memory_order_relaxed);
+                home.used.store(tail.end() + format::frame_header_size, std::memory_order_relaxed);
             }
             home.release();
             has_finished = true;
         }
         return has_finished ? save_checkpoint() : failure{};
+    }
+
+    /// Lets go of what the policy does not keep, and of what was deleted. A part of it is enough: the next look goes on.
+    [[nodiscard]] failure retain(bool& is_busy) {
+        failure why;
+        if (options_.retention.is_there()) {
+            const offset start = retention_.due(options_.retention, segments_.all(), finished_, log_start_offset(), 0, most_dropped, why);
+            if (start > log_start_offset()) {
+                why = move_start(start);
+            }
+        }
+        if (!why) {
+            why = drop_deleted();
+        }
+        is_busy |= segments_.count() > 1 && finished_ > 0 && segments_.at(1)->base <= log_start_offset();
+        if (!why && is_active_expired()) {
+            why = appends_.roll();
+            is_busy = true;
+        }
+        return why;
+    }
+    static constexpr std::size_t most_dropped = 64;  // in one look: removing a file takes the disk a while
+
+    /// On the disk before a file goes: else a log whose files were removed would pass for one that has lost them.
+    [[nodiscard]] failure move_start(offset start) {
+        if (start <= log_start_offset()) {
+            return {};
+        }
+        format::checkpoint moved = checkpoint_;
+        moved.sequence += 1;
+        moved.log_start_offset = start;
+        if (failure why = files_.write_checkpoint(moved)) {
+            return why;
+        }
+        checkpoint_ = moved;
+        segments_.begin_at(start);
+        return {};
+    }
+
+    /// Removes the files of segments that lie below the start.
+    [[nodiscard]] failure drop_deleted() {
+        failure first;
+        for (segment* const gone : segments_.drop(finished_ < most_dropped ? finished_ : most_dropped)) {
+            --finished_;
+            gone->release();
+            {
+                const std::scoped_lock guard{times_mutex_};
+                gone->times.reset();
+            }
+            if (failure why = files_.remove(gone->base); why && !first) {
+                first = std::move(why);  // the next opening tries again
+            }
+        }
+        return first;
+    }
+
+    /// Nothing in the active segment has been kept for less than the policy says, or all of it has been deleted. Then it is
+    /// sealed, so that it can go.
+    [[nodiscard]] bool is_active_expired() {
+        segment& active = *segments_.last();
+        if (active.base >= log_end_offset()) {
+            return false;
+        }
+        if (log_start_offset() >= log_end_offset()) {
+            return true;
+        }
+        if (&active != aging_) {
+            aging_ = &active;
+            aging_since_ = platform().now().time_since_epoch().count();
+            if (const segment_pin pin = active.pin()) {
+                const auto writer = load<format::segment_writer>(pin->data() + format::writer_at);
+                const auto born = static_cast<std::int64_t>(writer.birth_time_ns);
+                if (format::verifies(writer) && born > 0 && born < aging_since_) {
+                    aging_since_ = born;  // it has been filled since, over many a life of the process perhaps
+                }
+            }
+        }
+        return options_.retention.age && retention_.clock().has_passed(platform(), aging_since_, *options_.retention.age);
     }
 
     /// Who waits for a sync makes it; this is for records that nobody waits for. While the durable offset moves from one
@@ -523,7 +697,7 @@ private:
         }
         checkpoint_.sequence += 1;
         checkpoint_.durable_offset = durable_offset();
-        checkpoint_.log_start_offset = log_start_;
+        checkpoint_.log_start_offset = log_start_offset();
         checkpoint_.high_watermark = durable_offset();  // one replica: it has what it has synced
         checkpoint_.segment_base = place.home->base;
         checkpoint_.segment_position = place.at;
@@ -587,7 +761,6 @@ private:
     open_claims claims_;
     std::atomic<bool> is_closed_{false};
     std::uint32_t leader_epoch_ = 0;
-    offset log_start_ = 0;
 
     std::mutex order_mutex_;  // guards last_append_time_, and the order of appends that need one
     std::int64_t last_append_time_ = 0;
@@ -601,7 +774,10 @@ private:
 
     std::mutex upkeep_mutex_;  // guards what follows: upkeep is one thread at a time, and closing waits for it
     format::checkpoint checkpoint_;
+    retention retention_{files_};
     std::size_t finished_ = 0;  // segments before it have their footer
+    segment* aging_ = nullptr;  // the active segment at the last look, and since when it has been filled
+    std::int64_t aging_since_ = 0;
     segment* last_segment_ = nullptr;
     position last_end_ = 0;
     std::chrono::nanoseconds last_look_{};

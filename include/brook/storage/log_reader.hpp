@@ -166,10 +166,10 @@ public:
     /// Takes up to `most` records from here on, and moves behind them. What is not published, or not intact, ends it.
     ///
     /// Errors    returned only when it is the first thing that the fetch meets: corrupt_record, offset_out_of_range
-    ///           (behind the end), unsupported_compression_type, or what the disk said. The reader stays in front of it.
+    ///           (behind the end, or deleted), unsupported_compression_type, or what the disk said. The reader stays in front of it.
     [[nodiscard]] failure fetch(std::uint32_t most, bool verify, std::vector<record_range>& ranges) {
         failure why;
-        if (!pin_) {
+        if (!pin_ || wanted_ < source_->segments().start()) {
             if (why = locate(verify); why) {
                 return why;
             }
@@ -208,11 +208,11 @@ public:
     }
 
     /// Shows each intact frame to `use`, whatever it is, from the one that holds `from` to the end of its segment or of the
-    /// log. Damage is passed over.
+    /// log. Damage is passed over, and also what was deleted and is in a file as yet is shown.
     template <class Use>
     [[nodiscard]] failure visit(offset from, bool goes_beyond_segment, const Use& use) {
         seek(from);
-        failure why = locate(true);
+        failure why = locate(true, false);
         while (!why) {
             frame_view found;
             const look seen = look_here(true, found);
@@ -240,10 +240,15 @@ public:
 
 private:
     /// Finds the frame that holds the wanted offset.
-    [[nodiscard]] failure locate(bool verify) {
+    [[nodiscard]] failure locate(bool verify, bool must_be_there = true) {
         failure why;
         home_ = source_->segments().find(wanted_);
         pin_ = source_->pin(*home_, why);
+        if (must_be_there && wanted_ < source_->segments().start()) {  // behind the look, which may have found what is first now
+            pin_.reset();
+            epoch_.reset();
+            return below_start();
+        }
         if (!pin_) {
             return why;
         }
@@ -475,12 +480,20 @@ private:
         }
         segment_pin pin = source_->pin(*next, why);
         if (!pin) {
+            if (next_ < source_->segments().start()) {
+                why = below_start();  // its file was deleted meanwhile
+            }
             return false;
         }
         home_ = next;
         pin_ = std::move(pin);
         at_ = format::segment_header_size;
         return true;
+    }
+
+    [[nodiscard]] failure below_start() const {
+        return {errc::offset_out_of_range, source_->name().text() + ": offset " + std::to_string(wanted_) + " is below the log start offset " +
+                                               std::to_string(source_->segments().start())};
     }
 
     [[nodiscard]] failure damaged() const {

@@ -35,8 +35,8 @@ public:
     /// From the newest frame that tells of them, and what stands behind it.
     /// Errors    what the disk said; what is damaged is passed over.
     /// Cost      reads the segments behind that frame, and the one that it is in.
-    [[nodiscard]] failure recall(log_reader reader, const segment_chain& segments, offset log_start) {
-        offset from = log_start;
+    [[nodiscard]] failure recall(log_reader reader, const segment_chain& segments) {
+        offset from = segments.first()->base;
         for (std::size_t i = segments.count(); i-- > 0 && home_ == nullptr;) {
             std::vector<std::byte> newest;
             failure why = reader.visit(segments.at(i)->base, false, [&](const frame_view& found) {
@@ -46,7 +46,7 @@ public:
                     newest.assign(body.begin(), body.end());
                     home_ = segments.at(i);
                     complete_to_ = complete_to;
-                    from = complete_to > log_start ? complete_to : log_start;
+                    from = complete_to > from ? complete_to : from;
                 }
             });
             if (is_serious(why)) {

@@ -120,8 +120,15 @@ private:
         if (!saved && !bases_.empty()) {
             log_->checkpoint.flags |= format::checkpoint_flag::producers;  // nobody can say that there are none
         }
-        if (const offset start = log_->checkpoint.log_start_offset; !bases_.empty() && bases_.front() > start) {
+        const offset start = log_->checkpoint.log_start_offset;
+        if (!bases_.empty() && bases_.front() > start) {
             lose(files_.log_path(start), 0, 0, start, bases_.front());
+        }
+        while (bases_.size() > 1 && bases_[1] <= start) {  // was deleted by a process that died before it had removed the files
+            if (failure why = files_.remove(bases_.front())) {
+                return why;
+            }
+            bases_.erase(bases_.begin());
         }
         const auto before = static_cast<offset>(log_->checkpoint.segment_base);
         while (first_scanned_ + 1 < bases_.size() && bases_[first_scanned_ + 1] <= before) {

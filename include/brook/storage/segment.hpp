@@ -226,6 +226,10 @@ public:
     std::atomic<bool> is_synced{false};        ///< sealed, and all of it on the disk
     std::atomic<bool> ends_in_damage{false};   ///< recovery found no seal and went on in the next segment
 
+    // ---- of what is sealed and on the disk, from its footer; 0: nobody has looked yet ----
+    std::atomic<position> used{0};             ///< bytes of it that count
+    std::atomic<std::int64_t> sealed_at{0};    ///< ns since 1970-01-01 UTC
+
     std::shared_ptr<class time_index> times;   ///< made by the first look-up by time; guarded by the log
 
 private:

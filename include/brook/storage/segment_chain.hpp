@@ -3,6 +3,7 @@
 /// Floor 2, storage.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <memory>
 #include <mutex>
@@ -15,15 +16,52 @@
 
 namespace brook::inline BROOK_ABI::storage {
 
-/// Keeps every segment object until the partition goes: a writer that slept may still look at an old one's tail.
+/// Keeps every segment object until the partition goes, also of what was deleted: a writer that slept may still look at an
+/// old one's tail, and a reader at what comes next. That is some 400 bytes a segment.
 ///
 /// Threads   shared.
 /// Cost      find O(log n), under a lock that is held for that long only; not on the append path.
 class segment_chain {
 public:
-    void adopt(std::vector<std::unique_ptr<segment>> all) {
+    void adopt(std::vector<std::unique_ptr<segment>> all, offset start) {
         const std::scoped_lock guard{mutex_};
         segments_ = std::move(all);
+        start_.store(start, std::memory_order_release);
+    }
+
+    /// Offset of the first record that can be read.
+    [[nodiscard]] offset start() const noexcept { return start_.load(std::memory_order_acquire); }
+
+    /// From here on readers find nothing below.
+    void begin_at(offset start) noexcept { start_.store(start, std::memory_order_release); }
+
+    /// Takes out the segments that lie below the start, up to `most` of them and never the last; they stay in memory.
+    [[nodiscard]] std::vector<segment*> drop(std::size_t most) {
+        const std::scoped_lock guard{mutex_};
+        std::size_t count = 0;
+        while (count < most && count + 1 < segments_.size() && segments_[count + 1]->base <= start()) {
+            ++count;
+        }
+        std::vector<segment*> gone;
+        gone.reserve(count);
+        dropped_.reserve(dropped_.size() + count);
+        for (std::size_t i = 0; i < count; ++i) {
+            gone.push_back(segments_[i].get());
+            dropped_.push_back(std::move(segments_[i]));
+        }
+        segments_.erase(segments_.begin(), segments_.begin() + static_cast<std::ptrdiff_t>(count));
+        return gone;
+    }
+
+    /// As they are now. They stay in memory, whatever is deleted meanwhile.
+    [[nodiscard]] std::vector<segment*> all() const {
+        const std::scoped_lock guard{mutex_};
+        std::vector<segment*> found;
+        found.reserve(segments_.size());
+        for (const auto& one : segments_) {
+            found.push_back(one.get());
+        }
+        return found;
     }
 
     segment* append(std::unique_ptr<segment> next) {
@@ -69,8 +107,10 @@ public:
     }
 
 private:
-    mutable std::mutex mutex_;                         // guards the vector; the segments guard themselves
+    mutable std::mutex mutex_;                        // guards the vectors; the segments guard themselves
     std::vector<std::unique_ptr<segment>> segments_;  // never empty once adopted
+    std::vector<std::unique_ptr<segment>> dropped_;
+    std::atomic<offset> start_{0};                    // grows; before segments are dropped
 };
 
 }  // namespace brook::inline BROOK_ABI::storage

@@ -24,6 +24,7 @@
 #include <brook/format/frame.hpp>
 #include <brook/format/segment_header.hpp>
 #include <brook/os/platform.hpp>
+#include <brook/storage/disk_budget.hpp>
 #include <brook/storage/segment.hpp>
 
 namespace brook::inline BROOK_ABI::storage {
@@ -120,6 +121,21 @@ class segment_directory {
 public:
     segment_directory(os::platform& platform, std::string path, partition_name name)
         : platform_{&platform}, path_{std::move(path)}, name_{std::make_shared<const partition_name>(std::move(name))} {}
+
+    /// From here on what its files take is asked for; null: no limit.
+    void limit_by(disk_budget* budget) noexcept { budget_ = budget; }
+
+    /// Whether a file may take so many bytes of the disk more.
+    [[nodiscard]] bool admits(std::uint64_t bytes, const std::string& what, failure& why) const {
+        if (budget_ == nullptr) {
+            return true;
+        }
+        why = budget_->admit(bytes);
+        if (why) {
+            why.text = name_->text() + ": no disk space for " + what + ": " + why.text;
+        }
+        return !why;
+    }
 
     [[nodiscard]] os::platform& platform() const noexcept { return *platform_; }
     [[nodiscard]] const std::string& path() const noexcept { return path_; }
@@ -315,6 +331,14 @@ public:
         return code ? failure{code, name_->text() + ": cannot write " + checkpoint_path()} : failure{};
     }
 
+    /// Takes a segment's files away. What readers have mapped stays readable to them.
+    [[nodiscard]] failure remove(offset base) {
+        discard(index_path(base));
+        const std::string path = log_path(base);
+        const auto code = platform_->remove(path);
+        return code && code != std::errc::no_such_file_or_directory ? failure{code, name_->text() + ": cannot remove " + path} : failure{};
+    }
+
     void discard(const std::string& path) noexcept {
         static_cast<void>(platform_->remove(path));  // missing is what we want; anything else shows at the next use of the name
     }
@@ -374,11 +398,14 @@ private:
                                         std::uint32_t first_window, failure& why) {
         std::error_code code;
         const std::string temporary = stem + ".log.tmp";
+        const std::uint32_t window = first_window < capacity ? first_window : capacity;
+        if (!admits(window + index_file_bytes(capacity), "a segment", why)) {
+            return nullptr;
+        }
         auto log = platform_->open(temporary, os::open_mode::create, code);
         if (!log) {
             return refuse(why, code, "cannot create " + temporary);
         }
-        const std::uint32_t window = first_window < capacity ? first_window : capacity;
         if (code = log->allocate(0, window); code) {
             return refuse(why, code, std::string{"cannot take "} + std::to_string(window) + " bytes of disk for " + temporary);
         }
@@ -434,6 +461,7 @@ private:
     }
 
     os::platform* platform_;
+    disk_budget* budget_ = nullptr;
     std::string path_;
     std::shared_ptr<const partition_name> name_;  // of each segment, too: what was read outlives us
 };

@@ -26,9 +26,9 @@ namespace brook::inline BROOK_ABI::storage {
 /// Threads   shared.
 class time_index {
 public:
-    /// First record at or after `time`; nullopt when the segment has none (yet).
+    /// First record at or after `time`, of those from offset `from` on; nullopt when the segment has none (yet).
     /// Errors    `is_corrupt` is set where the segment cannot be walked: the answer is then about what lies before.
-    [[nodiscard]] std::optional<offset> find(const mapped_segment& segment, offset base, std::int64_t time, bool& is_corrupt) {
+    [[nodiscard]] std::optional<offset> find(const mapped_segment& segment, offset base, offset from, std::int64_t time, bool& is_corrupt) {
         const std::scoped_lock guard{mutex_};
         extend(segment, base);
         is_corrupt = is_corrupt_;
@@ -36,7 +36,7 @@ public:
         if (first == stretches_.size()) {
             return std::nullopt;
         }
-        return walk(segment, stretches_[first], time);
+        return walk(segment, stretches_[first], from, time);
     }
 
 private:
@@ -71,19 +71,19 @@ private:
         is_corrupt_ = seen == look::corrupt;
     }
 
-    [[nodiscard]] static std::optional<offset> walk(const mapped_segment& segment, stretch from, std::int64_t time) {
+    [[nodiscard]] static std::optional<offset> walk(const mapped_segment& segment, stretch at, offset from, std::int64_t time) {
         frame_view found;
-        while (look_at(segment, from.at, from.next, trust::written_here, found) == look::frame) {
+        while (look_at(segment, at.at, at.next, trust::written_here, found) == look::frame) {
             if (found.kind() == format::frame_kind::data) {
                 format::record_walk records{found.header, found.data};
                 for (format::record_slice record; records.next(record);) {
-                    if (record.timestamp() >= time) {
+                    if (record.timestamp() >= time && record.offset() >= from) {
                         return record.offset();
                     }
                 }
             }
-            from.next += found.offsets_taken();
-            from.at = found.end();
+            at.next += found.offsets_taken();
+            at.at = found.end();
         }
         return std::nullopt;
     }

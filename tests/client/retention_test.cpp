@@ -1,0 +1,360 @@
+// What stays and what goes, as users see it: options, deleted records, consumers in front of the start, limits of the disk.
+#include <brook/brook.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "broker/outcome.hpp"
+#include "client/reading.hpp"
+#include "support/catch.hpp"
+#include "support/faulty_platform.hpp"
+#include "support/temp_directory.hpp"
+
+namespace client_retention_test {
+
+using namespace brook;
+using namespace std::chrono_literals;
+using brook::test::code_of;
+using brook::test::faulty_platform;
+using brook::test::outcome_of;
+using brook::test::read_numbers;
+using brook::test::temp_directory;
+
+namespace {
+
+using numbers_topic = brook::topic<no_key, std::uint64_t>;
+using numbers_consumer = brook::consumer<no_key, std::uint64_t>;
+using texts_topic = brook::topic<no_key, std::string>;
+
+/// A broker that the test looks after, with limits.
+struct limited {
+    temp_directory directory;
+    faulty_platform platform;
+    broker_options options;
+    std::optional<brook::broker> broker;
+
+    explicit limited(broker_options with = {}) : options{std::move(with)} {
+        options.maintenance = maintenance::manual;
+        options.platform = &platform;
+        open();
+    }
+    void open() {
+        broker.reset();
+        broker.emplace(directory.path(), options);
+    }
+    void maintain(int times = 1) {
+        for (int i = 0; i < times; ++i) {
+            broker->maintain();
+        }
+    }
+    [[nodiscard]] bool is_told_of(const std::string& what) const {
+        const auto errors = broker->health().errors;
+        return std::any_of(errors.begin(), errors.end(), [&](const failure& why) { return why.text.find(what) != std::string::npos; });
+    }
+};
+
+void send(const numbers_topic& topic, std::uint64_t from, std::uint64_t to) {
+    brook::producer producer{topic};
+    for (std::uint64_t i = from; i < to; ++i) {
+        producer.send(i);
+    }
+}
+
+std::vector<std::uint64_t> range(std::uint64_t from, std::uint64_t to) {
+    std::vector<std::uint64_t> all;
+    for (std::uint64_t i = from; i < to; ++i) {
+        all.push_back(i);
+    }
+    return all;
+}
+
+std::uint64_t bytes_below(const std::string& path) {  // as du(1)
+    std::uint64_t all = 0;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator{path}) {
+        std::uint64_t bytes = 0;
+        if (entry.is_regular_file() && !os::posix().disk_bytes(entry.path().string(), bytes)) {
+            all += bytes;
+        }
+    }
+    return all;
+}
+
+std::size_t open_things(const std::string& below) {
+    std::size_t count = 0;
+    std::error_code code;
+    for (const auto& entry : std::filesystem::directory_iterator{"/proc/self/fd"}) {
+        count += std::filesystem::read_symlink(entry.path(), code).string().starts_with(below) ? 1 : 0;
+    }
+    std::ifstream maps{"/proc/self/maps"};
+    for (std::string line; std::getline(maps, line);) {
+        count += line.find(below) != std::string::npos ? 1 : 0;
+    }
+    return count;
+}
+
+}  // namespace
+
+TEST_CASE("retention is an option of the topic, and stays with it", "[client][retention]") {
+    limited here;
+    const topic_options wanted{.segment_bytes = 4 * kib, .retention = 48h, .retention_bytes = std::int64_t{64} * kib};
+    static_cast<void>(here.broker->create_topic<no_key, std::uint64_t>("numbers", wanted));
+    here.open();
+    static_cast<void>(here.broker->create_topic<no_key, std::uint64_t>("numbers", wanted));
+    static_cast<void>(here.broker->create_topic<no_key, std::uint64_t>("numbers"));
+    const auto other = outcome_of([&] { static_cast<void>(here.broker->create_topic<no_key, std::uint64_t>("numbers", {.retention = 1h})); });
+    CHECK(other.code == errc::topic_already_exists);
+    CHECK(other.names("retention"));
+    CHECK(code_of([&] { static_cast<void>(here.broker->create_topic<no_key, std::uint64_t>("numbers", {.retention_bytes = 1})); }) ==
+          errc::topic_already_exists);
+    CHECK(code_of([&] { static_cast<void>(here.broker->create_topic<no_key, std::uint64_t>("none", {.retention = 0s})); }) == errc::invalid_config);
+    CHECK(code_of([&] { static_cast<void>(here.broker->create_topic<no_key, std::uint64_t>("none", {.retention_bytes = 0})); }) == errc::invalid_config);
+    static_cast<void>(here.broker->create_topic<no_key, std::uint64_t>("all"));
+    CHECK(code_of([&] { static_cast<void>(here.broker->create_topic<no_key, std::uint64_t>("all", {.retention = 1h})); }) == errc::topic_already_exists);
+    CHECK(code_of([&] { brook::broker{here.directory.path() + "/two", {.min_free_bytes = 0}}; }) == errc::invalid_config);
+    CHECK(code_of([&] { brook::broker{here.directory.path() + "/two", {.max_bytes = -1}}; }) == errc::invalid_config);
+}
+
+TEST_CASE("a topic keeps its retention_bytes, and tells its sizes", "[client][retention]") {
+    limited here;
+    const auto topic = here.broker->create_topic<no_key, std::uint64_t>("numbers", {.partitions = 2, .segment_bytes = 4 * kib, .retention_bytes = 8 * kib});
+    const std::uint64_t before = topic.size_bytes();
+    send(topic, 0, 4'000);
+    CHECK(topic.size_bytes() > before + std::uint64_t{4'000} * 48);
+    here.maintain();
+    for (const auto& one : topic.partitions()) {
+        CHECK(one.log_start_offset() > 0);
+        CHECK(one.log_end_offset() > one.log_start_offset());
+        CHECK(one.size_bytes() >= 8 * kib);
+        CHECK(one.size_bytes() < 12 * kib);
+    }
+    CHECK(topic.size_bytes() < 24 * kib);
+    CHECK(topic.disk_bytes() == bytes_below(here.directory.path() + "/topics/numbers") - [&] {
+        std::uint64_t meta = 0;
+        REQUIRE_FALSE(os::posix().disk_bytes(here.directory.path() + "/topics/numbers/topic.meta", meta));
+        return meta;
+    }());
+    here.broker.reset();
+    CHECK(code_of([&] { static_cast<void>(topic.size_bytes()); }) == errc::closed);
+    CHECK(code_of([&] { static_cast<void>(topic.disk_bytes()); }) == errc::closed);
+}
+
+TEST_CASE("files and mappings of deleted segments are let go of", "[client][retention]") {
+    limited here;
+    const auto topic = here.broker->create_topic<no_key, std::uint64_t>("numbers", {.segment_bytes = 4 * kib, .retention_bytes = 1});
+    send(topic, 0, 10);
+    here.maintain(3);
+    const std::size_t before = open_things(here.directory.path());
+    for (std::uint64_t round = 0; round < 5; ++round) {
+        send(topic, 10 + round * 2'000, 10 + (round + 1) * 2'000);
+        static_cast<void>(read_numbers(topic));
+        here.maintain(3);
+    }
+    CHECK(open_things(here.directory.path()) <= before);
+}
+
+TEST_CASE("a consumer in front of the start goes where its reset policy says", "[client][retention]") {
+    limited here;
+    const auto topic = here.broker->create_topic<no_key, std::uint64_t>("numbers", {.segment_bytes = 4 * kib});
+    send(topic, 0, 1'000);
+    numbers_consumer slow{topic, {.auto_offset_reset = offset_reset::earliest, .max_poll_records = 10}};
+    numbers_consumer strict{topic, {.auto_offset_reset = offset_reset::none, .max_poll_records = 10}};
+    numbers_consumer hasty{topic, {.auto_offset_reset = offset_reset::latest, .max_poll_records = 10}};
+    strict.seek_to_beginning();
+    hasty.seek_to_beginning();
+    CHECK(test::values(slow.poll(0s)) == range(0, 10));
+    CHECK(test::values(strict.poll(0s)) == range(0, 10));
+    CHECK(test::values(hasty.poll(0s)) == range(0, 10));
+    const auto kept = slow.poll(0s);  // in place, whatever is deleted
+    topic.partition(0).delete_records(500);
+    here.maintain(3);
+    CHECK(test::values(kept) == range(10, 20));
+    CHECK(test::values(slow.poll(0s)) == range(500, 510));
+    CHECK(code_of([&] { static_cast<void>(strict.poll(0s)); }) == errc::offset_out_of_range);
+    CHECK(test::values(hasty.poll(0s)).empty());
+    send(topic, 1'000, 1'003);
+    CHECK(test::values(hasty.poll(0s)) == range(1'000, 1'003));
+    CHECK(read_numbers(topic) == range(500, 1'003));
+    CHECK(code_of([&] { topic.partition(0).delete_records(2'000); }) == errc::offset_out_of_range);
+}
+
+TEST_CASE("a group whose committed offset was deleted goes on at the start, or at the end, as it has said", "[client][retention]") {
+    limited here;
+    const auto topic = here.broker->create_topic<no_key, std::uint64_t>("numbers", {.segment_bytes = 4 * kib});
+    send(topic, 0, 1'000);
+    {
+        numbers_consumer first{topic, {.group_id = "workers", .auto_offset_reset = offset_reset::earliest, .max_poll_records = 10}};
+        CHECK(test::values(first.poll(0s)) == range(0, 10));
+        first.commit();
+    }
+    topic.partition(0).delete_records(777);
+    here.maintain(3);
+    here.open();
+    const auto again = here.broker->topic<no_key, std::uint64_t>("numbers");
+    numbers_consumer next{again, {.group_id = "workers", .auto_offset_reset = offset_reset::earliest, .max_poll_records = 10}};
+    CHECK(test::values(next.poll(0s)) == range(777, 787));
+    next.commit();
+    CHECK(here.broker->group("workers").partitions.front().committed == std::optional<offset>{787});
+}
+
+TEST_CASE("readers at every speed go on while segments are deleted under them", "[client][retention]") {
+    temp_directory directory;
+    brook::broker broker{directory.path()};
+    const auto topic = broker.create_topic<no_key, std::uint64_t>("numbers", {.segment_bytes = 16 * kib, .retention_bytes = 64 * kib});
+    constexpr std::uint64_t count = 150'000;
+    std::atomic<bool> is_done{false};
+    std::atomic<int> wrong{0};
+    std::vector<std::thread> readers;
+    for (const std::int32_t at_once : {1, 17, 1'000}) {
+        readers.emplace_back([&, at_once] {
+            numbers_consumer consumer{topic, {.auto_offset_reset = offset_reset::earliest, .max_poll_records = at_once}};
+            std::optional<offset> last;
+            while (!(is_done.load() && consumer.caught_up())) {
+                for (const auto& record : consumer.poll(0s)) {
+                    const bool is_right = record.value() == static_cast<std::uint64_t>(record.offset()) && (!last || record.offset() > *last);
+                    wrong += is_right ? 0 : 1;
+                    last = record.offset();
+                }
+                if (at_once == 1 && !is_done.load()) {
+                    std::this_thread::yield();  // is left behind
+                }
+            }
+            wrong += last == std::optional<offset>{count - 1} ? 0 : 1;
+        });
+    }
+    send(topic, 0, count);
+    is_done = true;
+    for (auto& reader : readers) {
+        reader.join();
+    }
+    CHECK(wrong == 0);
+    CHECK(topic.partition(0).log_start_offset() > 0);
+    CHECK(broker.health().errors.empty());
+}
+
+TEST_CASE("at max_bytes a topic without retention is refused with words, and goes on when there is room", "[client][retention]") {
+    limited here{{.max_bytes = 512 * kib}};
+    const auto topic = here.broker->create_topic<no_key, std::string>("texts", {.segment_bytes = GENERATE(std::int64_t{64} * kib, std::int64_t{4} * mib)});
+    brook::producer producer{topic};
+    const std::string text(1'000, 'x');
+    std::uint64_t sent = 0;
+    const auto refused = outcome_of([&] {
+        for (; sent < 2'000; ++sent) {
+            producer.send(text).get();
+            here.maintain();
+        }
+    });
+    CHECK(refused.code == std::errc::no_space_on_device);
+    CHECK(refused.names("max_bytes"));
+    CHECK(sent > 200);
+    CHECK(bytes_below(here.directory.path() + "/topics") <= 520 * kib);
+    CHECK(topic.partition(0).log_start_offset() == 0);  // it was told to keep everything
+    CHECK(static_cast<std::uint64_t>(topic.partition(0).log_end_offset()) == sent);
+    {
+        brook::consumer reader{topic, {.group_id = "workers", .auto_offset_reset = offset_reset::earliest}};
+        CHECK(reader.poll(0s).size() > 100);
+        reader.commit();  // is not refused
+    }
+    here.open();  // nor is opening
+    const auto again = here.broker->topic<no_key, std::string>("texts");
+    brook::producer next{again};
+    CHECK(code_of([&] {
+              for (int i = 0; i < 100; ++i) {
+                  next.send(text).get();
+              }
+          }) == std::errc::no_space_on_device);
+    again.partition(0).delete_records(again.partition(0).log_end_offset());
+    here.maintain(3);
+    CHECK_FALSE(code_of([&] { next.send(text).get(); }));
+}
+
+TEST_CASE("at max_bytes topics with retention forget early, the oldest segments of all first", "[client][retention]") {
+    limited here{{.max_bytes = mib}};
+    const auto kept = here.broker->create_topic<no_key, std::string>("kept", {.segment_bytes = 64 * kib});
+    const auto one = here.broker->create_topic<no_key, std::string>("one", {.segment_bytes = 64 * kib, .retention = 1000h});
+    const auto two = here.broker->create_topic<no_key, std::string>("two", {.segment_bytes = 64 * kib, .retention = 1000h});
+    brook::producer to_kept{kept};
+    brook::producer to_one{one};
+    brook::producer to_two{two};
+    const std::string text(1'000, 'x');
+    for (int i = 0; i < 100; ++i) {
+        to_kept.send(text);
+        to_one.send(text);
+    }
+    here.maintain();
+    const auto told = outcome_of([&] {
+        for (int i = 0; i < 3'000; ++i) {
+            to_two.send(text).get();
+            here.maintain();
+            if (one.partition(0).log_start_offset() == 0) {
+                REQUIRE(two.partition(0).log_start_offset() == 0);  // the older one goes first
+            }
+        }
+    });
+    CHECK(told.text == "");
+    CHECK(kept.partition(0).log_start_offset() == 0);
+    CHECK(one.partition(0).log_start_offset() > 0);
+    CHECK(two.partition(0).log_start_offset() > 1'000);
+    CHECK(bytes_below(here.directory.path() + "/topics") <= mib + 8 * kib);
+}
+
+TEST_CASE("min_free_bytes leaves that much to the others", "[client][retention]") {
+    limited here{{.min_free_bytes = 10 * mib}};
+    here.platform.set_free_bytes(std::uint64_t{20} * mib);
+    const auto kept = here.broker->create_topic<no_key, std::string>("kept", {.segment_bytes = 64 * kib});
+    const auto short_lived = here.broker->create_topic<no_key, std::string>("short-lived", {.segment_bytes = 64 * kib, .retention = 1000h});
+    brook::producer to_kept{kept};
+    brook::producer to_short_lived{short_lived};
+    const std::string text(1'000, 'x');
+    const auto fill = [&](auto& producer) {
+        return outcome_of([&] {
+            for (int i = 0; i < 200; ++i) {
+                producer.send(text).get();
+            }
+        });
+    };
+    CHECK(fill(to_kept).text == "");
+    CHECK(fill(to_short_lived).text == "");
+    here.maintain(2);
+    CHECK(short_lived.partition(0).log_start_offset() == 0);
+    here.platform.set_free_bytes(std::uint64_t{10} * mib);  // somebody else has filled the disk
+    const auto refused = fill(to_kept);
+    CHECK(refused.code == std::errc::no_space_on_device);
+    CHECK(refused.names("min_free_bytes"));
+    here.maintain(2);
+    CHECK(short_lived.partition(0).log_start_offset() > 0);
+    CHECK(kept.partition(0).log_start_offset() == 0);
+    here.platform.set_free_bytes(std::uint64_t{20} * mib);
+    CHECK(fill(to_kept).text == "");
+}
+
+TEST_CASE("a wall clock that jumps is told once, and deletes nothing", "[client][retention]") {
+    limited here;
+    here.platform.set_now(timestamp{500'000h});
+    here.platform.set_monotonic(1h);
+    here.open();
+    const auto topic = here.broker->create_topic<no_key, std::uint64_t>("numbers", {.segment_bytes = 4 * kib, .retention = 1h});
+    send(topic, 0, 500);
+    here.maintain();
+    CHECK_FALSE(here.is_told_of("wall clock"));
+    here.platform.set_now(timestamp{600'000h});
+    here.maintain(2);
+    CHECK(here.is_told_of("wall clock has jumped"));
+    const std::size_t told = here.broker->health().errors.size();
+    here.platform.set_now(timestamp{700'000h});
+    here.maintain(2);
+    CHECK(here.broker->health().errors.size() == told);
+    CHECK(topic.partition(0).log_start_offset() == 0);
+    here.platform.set_monotonic(3h);
+    here.maintain(2);
+    CHECK(topic.partition(0).log_start_offset() > 0);
+}
+
+}  // namespace client_retention_test
