@@ -1,4 +1,5 @@
-# find_package(brook) gives brook::brook. xxhash.h is looked for here, on the machine of whoever uses the package.
+# find_package(brook) gives brook::brook. xxhash.h, and the codecs' libraries, are looked for here, on the machine of whoever uses
+# the package.
 include(CMakeFindDependencyMacro)
 find_dependency(Threads)
 include("${CMAKE_CURRENT_LIST_DIR}/xxhash.cmake")
@@ -10,4 +11,9 @@ endif()
 if(NOT TARGET brook::brook)
   include("${CMAKE_CURRENT_LIST_DIR}/brookTargets.cmake")
   target_include_directories(brook::brook SYSTEM INTERFACE "${brook_xxhash_include}")
+  include("${CMAKE_CURRENT_LIST_DIR}/codecs.cmake")
+  foreach(codec IN LISTS brook_codecs)
+    target_include_directories(brook::brook SYSTEM INTERFACE "${brook_${codec}_include}")
+    target_link_libraries(brook::brook INTERFACE "${brook_${codec}_library}")
+  endforeach()
 endif()

@@ -4,6 +4,12 @@
 #include <brook/verify.hpp>
 
 #include <brook/format/record.hpp>  // to take headers apart
+#ifdef WITH_LZ4  // to look into compressed batches; without, their checksums are verified, and no more
+#include <brook/lz4.hpp>
+#endif
+#ifdef WITH_ZSTD
+#include <brook/zstd.hpp>
+#endif
 
 #include <charconv>
 #include <chrono>
@@ -73,9 +79,9 @@ static int describe(request asked) {
     for (auto const& topic : report.topics) {
         std::printf("\n%s\n", topic.name.c_str());
         if (topic.has_meta) {
-            std::printf("  id %s, partitions %d, segments of %lld bytes, %s time\n  keys %s, values %s\n", topic.id.c_str(),
-                        topic.partition_count, static_cast<long long>(topic.segment_bytes),
-                        topic.is_append_time ? "append" : "create", topic.key_schema.c_str(), topic.value_schema.c_str());
+            std::printf("  id %s, partitions %d, segments of %lld bytes, %s time, compression %s\n  keys %s, values %s\n", topic.id.c_str(),
+                        topic.partition_count, static_cast<long long>(topic.segment_bytes), topic.is_append_time ? "append" : "create",
+                        topic.compression_type ? std::string{to_string(*topic.compression_type)}.c_str() : "by producer", topic.key_schema.c_str(), topic.value_schema.c_str());
         }
         std::printf("  partition  segments   log start     log end     durable    bytes used  bytes of files\n");
         for (auto const& partition : topic.partitions) {

@@ -5,6 +5,9 @@
 ///     const brook::verify_report report = brook::verify("data");
 ///     std::fputs(report.text().c_str(), stdout);
 ///     return report.is_ok() ? 0 : 1;
+///
+/// With <brook/lz4.hpp> and <brook/zstd.hpp> it looks into compressed batches; without, it verifies their checksums and notes
+/// that it has seen no more of them.
 #pragma once
 
 #include <brook/broker/verify.hpp>

@@ -35,7 +35,8 @@ TEST_CASE("topic.meta gives back what a topic was made with", "[broker][topic_me
                                     .segment_bytes = 1 << 30,
                                     .flush_messages = INT64_MAX,
                                     .flush_interval = std::chrono::nanoseconds::max(),
-                                    .message_timestamp_type = brook::timestamp_type::append_time});
+                                    .message_timestamp_type = brook::timestamp_type::append_time,
+                                    .compression_type = brook::compression::zstd});
     const topic_meta after = topic_meta::decode(before.encode(), "topic.meta");
     CHECK(after.id == before.id);
     CHECK(after.partitions == 10'000);
@@ -45,12 +46,18 @@ TEST_CASE("topic.meta gives back what a topic was made with", "[broker][topic_me
     CHECK(after.log.flush_messages == INT64_MAX);
     CHECK(after.log.flush_interval == std::chrono::nanoseconds::max());
     CHECK(after.log.is_append_time);
+    CHECK(after.compression_type == brook::compression::zstd);
 
     const topic_meta plain = topic_meta::decode(made({}).encode(), "topic.meta");
     CHECK(plain.partitions == 1);
     CHECK(plain.log.segment_bytes == 64u << 20);
     CHECK_FALSE(plain.log.promises_durability());
     CHECK_FALSE(plain.log.is_append_time);
+    CHECK_FALSE(plain.compression_type);
+    CHECK(made({}).encode().find("compression") == std::string::npos);  // as files of before are
+    for (const auto type : {brook::compression::none, brook::compression::lz4, brook::compression::user6, brook::compression::user7}) {
+        CHECK(topic_meta::decode(made({.compression_type = type}).encode(), "").compression_type == type);
+    }
     CHECK(topic_meta::decode(made({.segment_bytes = 4'097}).encode(), "").log.segment_bytes == 8'192);
 }
 
@@ -91,6 +98,23 @@ TEST_CASE("a topic.meta whose checksum is right and whose numbers are not is ref
         CHECK(refused.code == errc::corrupt_record);
         CHECK(refused.names(name));
     }
+}
+
+TEST_CASE("a topic.meta with a codec that this brook has no name for is one of a newer brook", "[broker][topic_meta]") {
+    const std::string good = made({.compression_type = brook::compression::lz4}).encode();
+    std::string text = good.substr(good.find('\n') + 1, good.rfind("checksum ") - good.find('\n') - 1);
+    text.replace(text.find("lz4"), 3, "lz9");
+    brook::format::properties file{std::string{topic_meta::kind}, topic_meta::version};
+    for (std::size_t at = 0; at < text.size();) {
+        const std::size_t end = text.find('\n', at);
+        const std::string line = text.substr(at, end - at);
+        file.set(line.substr(0, line.find(' ')), std::string_view{line}.substr(line.find(' ') + 1));
+        at = end + 1;
+    }
+    const auto refused = outcome_of([&] { static_cast<void>(topic_meta::decode(file.encode(), "the file")); });
+    CHECK(refused.code == errc::unsupported_version);
+    CHECK(refused.names("lz9"));
+    CHECK(refused.names("the file"));
 }
 
 }  // namespace broker_topic_meta_test

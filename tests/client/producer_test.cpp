@@ -567,9 +567,8 @@ TEST_CASE("options that make no sense are refused by name", "[client][producer]"
     world here;
     auto topic = here.broker->create_topic<no_key, std::uint64_t>("numbers");
     const auto refused = [&](const brook::producer_options& options) { return outcome_of([&] { brook::producer{topic, options}; }); };
-    CHECK(refused({.compression_type = brook::compression::lz4}).code == errc::unsupported_compression_type);
-    CHECK(refused({.compression_type = brook::compression::lz4}).names("lz4"));
-    CHECK(refused({.compression_type = brook::compression::zstd}).names("zstd"));
+    CHECK(refused({.compression_type = static_cast<brook::compression>(5)}).code == errc::unsupported_compression_type);
+    CHECK(refused({.compression_level = 1}).names("compression_level"));
     CHECK(refused({.batch_size = 0}).names("batch_size"));
     CHECK(refused({.batch_size = -1}).code == errc::invalid_config);
     CHECK(refused({.batch_size = std::int64_t{1} << 31}).code == errc::invalid_config);

@@ -18,7 +18,7 @@
 namespace brook::test {
 
 /// A record that was read, with copies of all its bytes.
-struct read_record {
+struct consumed_record {
     std::int32_t partition;
     brook::offset offset;
     brook::timestamp timestamp;
@@ -28,9 +28,9 @@ struct read_record {
 };
 
 template <class Records>
-void copy_records(const Records& records, std::vector<read_record>& into) {
+void copy_records(const Records& records, std::vector<consumed_record>& into) {
     for (const auto& record : records) {
-        read_record copy{record.partition(), record.offset(), record.timestamp(), std::nullopt, std::nullopt, {}};
+        consumed_record copy{record.partition(), record.offset(), record.timestamp(), std::nullopt, std::nullopt, {}};
         if (record.has_key()) {
             copy.key = as_text(record.key_bytes());
         }
@@ -46,9 +46,9 @@ void copy_records(const Records& records, std::vector<read_record>& into) {
 
 /// Everything that can be read now, partition by partition as polls gave it.
 template <class Topic>
-[[nodiscard]] std::vector<read_record> read_all(const Topic& topic) {
+[[nodiscard]] std::vector<consumed_record> read_all(const Topic& topic) {
     brook::consumer consumer{topic};
-    std::vector<read_record> all;
+    std::vector<consumed_record> all;
     do {
         copy_records(consumer.poll(std::chrono::seconds{0}), all);
     } while (!consumer.caught_up());

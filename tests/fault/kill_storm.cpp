@@ -273,8 +273,8 @@ private:
             }
             for (const auto& range : ranges) {
                 for (position at = range.begin; at < range.end;) {
-                    const format::frame_header header = format::load_header(range.pin->frame(at));
-                    format::record_walk records{header, range.pin->frame(at)};
+                    const format::frame_header header = format::load_header(range.frame(at));
+                    format::record_walk records{header, range.frame(at)};
                     format::record_slice one;
                     while (format::word_of(header).kind() == format::frame_kind::data && records.next(one)) {
                         const auto record = recognize(one.key(), one.value());

@@ -1,7 +1,9 @@
 // The whole library, for the first time. odr_second.cpp is the second; both are part of every test binary, so that
 // a function that is neither inline nor a template fails to link.
 #include <brook/brook.hpp>
+#include <brook/lz4.hpp>
 #include <brook/verify.hpp>
+#include <brook/zstd.hpp>
 
 #include <cstdint>
 #include <string>

@@ -1,6 +1,8 @@
 // The whole library, for the second time; see odr_first.cpp.
 #include <brook/brook.hpp>
+#include <brook/lz4.hpp>
 #include <brook/verify.hpp>
+#include <brook/zstd.hpp>
 
 #include <chrono>
 #include <cstddef>

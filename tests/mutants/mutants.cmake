@@ -635,6 +635,85 @@ brook_mutant(time_index_without_maximum
   REPLACE [=[stretches_.push_back({at_, next_, BROOK_MUTANT(time_index_without_maximum) ? std::numeric_limits<std::int64_t>::min() : stretches_.back().largest});]=]
   CAUGHT_BY test storage/time_index "the first record at or after a time is found, in whatever order the clocks went")
 
+# ---- compression ----
+
+brook_mutant(ratio_unbounded
+  FILE format/codec.hpp
+  FIND [=[    return uncompressed <= free_size || uncompressed <= stored * largest_ratio;]=]
+  REPLACE [=[    return uncompressed <= free_size || uncompressed <= stored * largest_ratio || BROOK_MUTANT(ratio_unbounded);]=]
+  CAUGHT_BY test format/codec "no memory is taken for a size that a batch cannot have")
+
+brook_mutant(uncompressed_size_unbounded
+  FILE format/codec.hpp
+  FIND [=[uncompressed == 0 || size > most ||]=]
+  REPLACE [=[uncompressed == 0 || (size > most && !BROOK_MUTANT(uncompressed_size_unbounded)) ||]=]
+  CAUGHT_BY test storage/decoded_batch "a batch that its segment could not hold uncompressed is not believed")
+
+brook_mutant(other_size_accepted
+  FILE lz4.hpp
+  FIND [=[made >= 0 && static_cast<std::size_t>(made) == to.size()]=]
+  REPLACE [=[made >= 0 && (BROOK_MUTANT(other_size_accepted) || static_cast<std::size_t>(made) == to.size())]=]
+  CAUGHT_BY test format/codec "a size that is not the content's is corrupt, one more and one less")
+
+brook_mutant(any_window
+  FILE zstd.hpp
+  FIND [=[        return !has_dictionary && window <= std::uint64_t{1} << most_window_log;]=]
+  REPLACE [=[        return !has_dictionary && (BROOK_MUTANT(any_window) || window <= std::uint64_t{1} << most_window_log);]=]
+  CAUGHT_BY test format/codec "zstd frames that brook does not write are refused before they cost anything")
+
+brook_mutant(missing_codec_skipped
+  FILE storage/log_reader.hpp
+  FIND [=[                    return range.count > 0 || take_decoded(found, most, range, why);]=]
+  REPLACE [=[                    if (BROOK_MUTANT(missing_codec_skipped) && format::find_codec(format::codec_of(found.header.attributes)) == nullptr) {
+                        advance(found);
+                        wanted_ = next_;
+                        continue;
+                    }
+                    return range.count > 0 || take_decoded(found, most, range, why);]=]
+  CAUGHT_BY test storage/decoded_batch "a batch whose codec nobody has is an error that says what to do, and neither skipped nor misread")
+
+brook_mutant(decoded_again_and_again
+  FILE storage/log_reader.hpp
+  FIND [=[        if (!decoded_.is_of(found)) {]=]
+  REPLACE [=[        if (BROOK_MUTANT(decoded_again_and_again) || !decoded_.is_of(found)) {]=]
+  CAUGHT_BY test storage/decoded_batch "a batch is decoded once, however many fetches take their parts of it")
+
+brook_mutant(decodes_all_at_once
+  FILE storage/log_reader.hpp
+  FIND [=[                decoded += range.decoded.length();]=]
+  REPLACE [=[                decoded += BROOK_MUTANT(decodes_all_at_once) ? 0 : range.decoded.length();]=]
+  CAUGHT_BY test storage/decoded_batch "a fetch ends when what it has decoded is as much as it may be, and gives one batch at least")
+
+brook_mutant(compressed_though_larger
+  FILE engine/batch_compression.hpp
+  FIND [=[made + format::compressed_prefix >= content.size()]=]
+  REPLACE [=[(made + format::compressed_prefix >= content.size() && !BROOK_MUTANT(compressed_though_larger))]=]
+  CAUGHT_BY test engine/batch_compression "what compressing does not make smaller is written as it is")
+
+brook_mutant(written_beyond_the_ratio
+  FILE engine/batch_compression.hpp
+  FIND [=[ || !format::is_within_ratio(content.size(), made)) {]=]
+  REPLACE [=[ || (!format::is_within_ratio(content.size(), made) && !BROOK_MUTANT(written_beyond_the_ratio))) {]=]
+  CAUGHT_BY test client/compression "batches that are compressed to almost nothing are written as they are beyond 1 MiB, since no reader believes them")
+
+brook_mutant(compressed_to_fit
+  FILE engine/sender.hpp
+  FIND [=[        return body + format::frame_header_size + format::extension::bytes_each <= log.largest_frame();]=]
+  REPLACE [=[        return BROOK_MUTANT(compressed_to_fit) || body + format::frame_header_size + format::extension::bytes_each <= log.largest_frame();]=]
+  CAUGHT_BY test client/compression "a record that is sent alone is compressed by itself where it is large enough to gain by it")
+
+brook_mutant(topic_does_not_force
+  FILE engine/batch_compression.hpp
+  FIND [=[        const compression type = forced.value_or(asked);]=]
+  REPLACE [=[        const compression type = BROOK_MUTANT(topic_does_not_force) ? asked : forced.value_or(asked);]=]
+  CAUGHT_BY test client/compression "a topic forces its codec on every producer, and keeps it")
+
+brook_mutant(kept_behind_its_thread
+  FILE core/thread_kept.hpp
+  FIND [=[            here().is_over = true;]=]
+  REPLACE [=[            here().is_over = !BROOK_MUTANT(kept_behind_its_thread);]=]
+  CAUGHT_BY test core/thread_kept "what is kept is the thread's own, and what asks when the thread's objects go gets one that is not kept")
+
 # ---- broker, and what reads by it ----
 
 brook_mutant(meta_renamed_before_sync

@@ -346,9 +346,9 @@ TEST_CASE("a reader that forgoes verification reads nothing outside the file, wh
             static_cast<void>(reader.at_end(false));
             for (const auto& range : ranges) {
                 for (position at = range.begin; at < range.end;) {
-                    const auto header = format::load_header(range.pin->frame(at));
+                    const auto header = format::load_header(range.frame(at));
                     if (format::word_of(header).kind() == format::frame_kind::data) {
-                        format::record_walk walk{header, range.pin->frame(at)};
+                        format::record_walk walk{header, range.frame(at)};
                         std::uint64_t sum = 0;
                         for (format::record_slice record; walk.next(record);) {
                             for (const bytes part : {record.key(), record.value(), record.headers()}) {

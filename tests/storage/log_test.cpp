@@ -508,9 +508,9 @@ TEST_CASE("writers, readers, upkeep, rolls and syncs get along", "[storage][log]
             }
             for (const auto& range : ranges) {
                 for (position at = range.begin; at < range.end;) {
-                    const auto header = format::load_header(range.pin->frame(at));
+                    const auto header = format::load_header(range.frame(at));
                     if (format::word_of(header).kind() == format::frame_kind::data) {
-                        format::record_walk walk{header, range.pin->frame(at)};
+                        format::record_walk walk{header, range.frame(at)};
                         for (format::record_slice record; walk.next(record);) {
                             const auto t = static_cast<std::size_t>(as_text(record.key())[0] - '0');
                             const bool is_next = record.offset() >= next && record.timestamp() > seen[t] &&

@@ -163,10 +163,6 @@ TEST_CASE("segment_scrub tells of frames that verify and contradict themselves",
              poke(raw, 0, std::uint32_t{1});   // last offset delta
              poke(raw, 24, std::uint32_t{1});  // of the first record; the second's is 0
          }},
-        {"an unknown codec", [](format::frame_header& frame, std::string&) {
-             frame.attributes = 3;
-             frame.count = 1;
-         }},
         {"headers that are none", [](format::frame_header& frame, std::string& raw) {
              frame.attributes = format::attribute::lone | format::attribute::headers;
              frame.count = format::null_size;

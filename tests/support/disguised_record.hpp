@@ -162,9 +162,9 @@ inline void read_from(storage::log& log, offset from, std::vector<found_record>&
         }
         for (const auto& range : ranges) {
             for (position at = range.begin; at < range.end;) {
-                const format::frame_header header = format::load_header(range.pin->frame(at));
+                const format::frame_header header = format::load_header(range.frame(at));
                 const format::frame_word word = format::word_of(header);
-                format::record_walk records{header, range.pin->frame(at)};
+                format::record_walk records{header, range.frame(at)};
                 format::record_slice slice;
                 while (word.kind() == format::frame_kind::data && records.next(slice)) {
                     if (slice.offset() < range.first || slice.offset() >= range.last) {

@@ -118,16 +118,29 @@ inline void append_range(storage::log& log, std::int64_t first, std::int64_t las
     return first;
 }
 
+/// Appends a data frame that was made elsewhere, as it is. Negative when it failed; `why` says why.
+[[nodiscard]] inline offset append_frame(storage::log& log, const std::vector<std::byte>& frame, failure& why) {
+    const format::frame_header header = format::load_header(frame.data());
+    storage::claim taken;
+    if (!log.take(format::frame_length(static_cast<std::uint32_t>(frame.size())), format::offsets_taken(header, frame.data()), taken, why)) {
+        return -1;
+    }
+    copy_bytes(taken.data + format::frame_header_size, frame.data() + format::frame_header_size, frame.size() - format::frame_header_size);
+    const offset first = taken.first;
+    log.publish(taken, header);
+    return first;
+}
+
 /// The records of a range, as a consumer takes them out of it.
 inline void copy_out(const storage::record_range& range, std::vector<read_record>& records) {
     for (position at = range.begin; at < range.end;) {
-        const format::frame_header header = format::load_header(range.pin->frame(at));
+        const format::frame_header header = format::load_header(range.frame(at));
         const format::frame_word word = format::word_of(header);
         if (!word.is_published()) {
             FAIL("a range holds what is not published, at position " << at);
         }
         if (word.kind() == format::frame_kind::data) {
-            format::record_walk walk{header, range.pin->frame(at)};
+            format::record_walk walk{header, range.frame(at)};
             for (format::record_slice slice; walk.next(slice);) {
                 if (slice.offset() >= range.first && slice.offset() < range.last) {
                     records.push_back({slice.offset(), slice.timestamp(),

@@ -34,14 +34,17 @@ enum class timestamp_type {
     append_time,  ///< the log: times never go back from one offset to the next
 };
 
-/// How batches are compressed [compression.type].
-enum class compression { none, lz4, zstd };
+/// How batches are compressed [compression.type]. brook/brook.hpp brings no codec: lz4 comes with <brook/lz4.hpp>, zstd with
+/// <brook/zstd.hpp>, included in one file of the program; the users' with a codec_registration of that id.
+enum class compression { none = 0, lz4 = 1, zstd = 2, user6 = 6, user7 = 7 };
 
 [[nodiscard]] constexpr std::string_view to_string(compression type) noexcept {
     switch (type) {
         case compression::none: return "none";
         case compression::lz4: return "lz4";
         case compression::zstd: return "zstd";
+        case compression::user6: return "user6";
+        case compression::user7: return "user7";
     }
     return "unknown";
 }
@@ -113,6 +116,10 @@ struct topic_options {
     std::optional<std::chrono::nanoseconds> flush_interval{};
 
     std::optional<timestamp_type> message_timestamp_type{};  ///< create_time
+
+    /// Its batches are compressed by this codec, or by none, whatever the producer says. Not given: as the producer says
+    /// [compression.type, whose default is called producer].
+    std::optional<brook::compression> compression_type{};
 };
 
 }  // namespace brook::inline BROOK_ABI

@@ -54,6 +54,7 @@ struct topic_meta {
     schema key;
     schema value;
     storage::log_options log;
+    std::optional<compression> compression_type;  ///< forced on producers; nullopt: as they say
 
     /// Errors    invalid_config, which names the option and what it may be.
     [[nodiscard]] static topic_meta make(std::string_view topic, const topic_options& options, format::topic_id id, schema key, schema value) {
@@ -72,6 +73,7 @@ struct topic_meta {
         meta.log.flush_interval = options.flush_interval.value_or(std::chrono::nanoseconds{0});
         meta.log.is_append_time = options.message_timestamp_type == timestamp_type::append_time;
         meta.log.retention = {options.retention, options.retention_bytes};
+        meta.compression_type = options.compression_type;
         return meta;
     }
 
@@ -88,6 +90,10 @@ struct topic_meta {
         const auto stored_type = log.is_append_time ? timestamp_type::append_time : timestamp_type::create_time;
         const auto given_type = given.message_timestamp_type.value_or(stored_type);
         agree(topic, "message_timestamp_type (1: append time)", given_type == timestamp_type::append_time ? 1 : 0, log.is_append_time ? 1 : 0);
+        if (given.compression_type && given.compression_type != compression_type) {
+            refuse_agreement(topic, "compression_type", compression_type ? std::string{to_string(*compression_type)} : "not given (as the producer says)",
+                             std::string{to_string(*given.compression_type)});
+        }
     }
 
     /// Errors    schema_mismatch.
@@ -117,6 +123,9 @@ struct topic_meta {
         file.set("key_schema", key.name);
         file.set("value_fingerprint", static_cast<std::int64_t>(value.fingerprint));
         file.set("value_schema", value.name);
+        if (compression_type) {
+            file.set("compression_type", to_string(*compression_type));
+        }
         return file.encode();
     }
 
@@ -146,6 +155,12 @@ struct topic_meta {
         }
         meta.key = {std::string{file.find("key_schema").value_or("")}, static_cast<std::uint64_t>(number("key_fingerprint", INT64_MIN, largest))};
         meta.value = {std::string{file.find("value_schema").value_or("")}, static_cast<std::uint64_t>(number("value_fingerprint", INT64_MIN, largest))};
+        if (const auto type = file.find("compression_type")) {  // files of before have none
+            meta.compression_type = compression_of(*type);
+            if (!meta.compression_type) {
+                throw_error(errc::unsupported_version, path + ": 'compression_type' is " + std::string{*type} + ", which this brook does not know; use a newer one");
+            }
+        }
         return meta;
     }
 
@@ -174,6 +189,7 @@ private:
         require(topic, segment_bytes >= storage::page_size && segment_bytes <= largest_segment,
                 std::string{"segment_bytes is 4096 to "} + std::to_string(largest_segment));
         require(topic, options.flush_messages.value_or(1) >= 1, "flush_messages is 1 or more; leave it out for no promise");
+        require(topic, !options.compression_type || to_string(*options.compression_type) != "unknown", "compression_type is none, lz4, zstd, user6 or user7");
         require(topic, !options.flush_interval || options.flush_interval->count() > 0, "flush_interval is more than 0; leave it out for none");
     }
 
@@ -187,10 +203,22 @@ private:
 
     static void agree(std::string_view topic, std::string_view name, std::optional<std::int64_t> given, std::int64_t stored) {
         if (given && *given != stored) {
-            throw_error(errc::topic_already_exists, std::string{"topic '"} + std::string{topic} + "' was created with " + std::string{name} + " = " +
-                                                        std::to_string(stored) + ", not " + std::to_string(*given) +
-                                                        "; leave the option out, or open it by broker.topic()");
+            refuse_agreement(topic, name, std::to_string(stored), std::to_string(*given));
         }
+    }
+
+    [[noreturn]] static void refuse_agreement(std::string_view topic, std::string_view name, const std::string& stored, const std::string& given) {
+        throw_error(errc::topic_already_exists, std::string{"topic '"} + std::string{topic} + "' was created with " + std::string{name} + " = " + stored +
+                                                    ", not " + given + "; leave the option out, or open it by broker.topic()");
+    }
+
+    [[nodiscard]] static std::optional<compression> compression_of(std::string_view text) noexcept {
+        for (const auto known : {compression::none, compression::lz4, compression::zstd, compression::user6, compression::user7}) {
+            if (to_string(known) == text) {
+                return known;
+            }
+        }
+        return std::nullopt;
     }
 
     [[nodiscard]] static failure refuse_type(std::string_view topic, std::string_view what, const schema& stored, const schema& given) {

@@ -30,9 +30,9 @@ template <class Use>
         }
         for (const auto& range : ranges) {
             for (position at = range.begin; at < range.end;) {
-                const format::frame_header header = format::load_header(range.pin->frame(at));
+                const format::frame_header header = format::load_header(range.frame(at));
                 if (format::word_of(header).kind() == format::frame_kind::data) {
-                    format::record_walk records{header, range.pin->frame(at)};
+                    format::record_walk records{header, range.frame(at)};
                     for (format::record_slice record; records.next(record);) {
                         use(record);
                     }

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include <brook/broker/options.hpp>
 #include <brook/broker/small_file.hpp>
 #include <brook/broker/topic_meta.hpp>
 #include <brook/core/callback.hpp>
@@ -55,6 +56,7 @@ struct topic_report {
     std::int64_t flush_messages = 0;     ///< 0: none
     std::chrono::nanoseconds flush_interval{};  ///< 0: none
     bool is_append_time = false;
+    std::optional<compression> compression_type;  ///< forced on producers; nullopt: as they say
     std::string key_schema;
     std::string value_schema;
     std::vector<partition_report> partitions;
@@ -272,6 +274,7 @@ private:
             topic.flush_messages = meta.log.flush_messages;
             topic.flush_interval = meta.log.flush_interval;
             topic.is_append_time = meta.log.is_append_time;
+            topic.compression_type = meta.compression_type;
             topic.key_schema = meta.key.name;
             topic.value_schema = meta.value.name;
             return meta;

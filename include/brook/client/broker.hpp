@@ -126,7 +126,8 @@ public:
         if (options.transaction_timeout.count() <= 0) {
             throw_error(errc::invalid_config, "transaction '" + options.transactional_id + "': transaction_timeout is more than 0");
         }
-        return transaction{std::make_unique<engine::embedded_transaction>(open_core(), options.transactional_id, options.transaction_timeout)};
+        return transaction{std::make_unique<engine::embedded_transaction>(open_core(), options.transactional_id, options.transaction_timeout,
+                                                                          options.compression_type, options.compression_level)};
     }
 
     /// What the last transaction of this id that was committed has left by `set_state`; empty when nothing.

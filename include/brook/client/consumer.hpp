@@ -688,7 +688,9 @@ private:
     [[nodiscard]] records<Key, Value, Broker> fetch() {
         records<Key, Value, Broker> found;
         auto left = static_cast<std::uint32_t>(options_.max_poll_records);
-        for (std::size_t i = 0, at = next_partition_; i < partitions_.size() && left > 0; ++i, at = at + 1 < partitions_.size() ? at + 1 : 0) {
+        std::uint64_t decoded_left = engine_type::reader::default_most_decoded;
+        for (std::size_t i = 0, at = next_partition_; i < partitions_.size() && left > 0 && decoded_left > 0;
+             ++i, at = at + 1 < partitions_.size() ? at + 1 : 0) {
             assigned& one = partitions_[at];
             if (one.log->is_closed()) {
                 throw_error(errc::closed, place(one.of) + ": its broker is closed");
@@ -697,19 +699,20 @@ private:
                 continue;
             }
             ranges_.clear();
-            failure why = one.reader.fetch(left, options_.check_crcs, ranges_);
+            failure why = one.reader.fetch(left, options_.check_crcs, ranges_, decoded_left);
             if (why && !found.empty()) {
                 break;  // what was found first is given first
             }
             if (why.code == errc::offset_out_of_range) {
                 reset(one, "there is no offset " + std::to_string(one.reader.position_offset()));
-                why = one.reader.fetch(left, options_.check_crcs, ranges_);
+                why = one.reader.fetch(left, options_.check_crcs, ranges_, decoded_left);
             }
             if (why && why.code != errc::offset_out_of_range) {  // else the start has moved again: the next poll looks
                 why.raise();
             }
             for (auto& range : ranges_) {
                 left -= range.count;
+                decoded_left -= range.decoded.length() < decoded_left ? range.decoded.length() : decoded_left;
                 found.add(std::move(range));
             }
         }

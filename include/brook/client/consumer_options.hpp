@@ -69,7 +69,9 @@ struct consumer_options {
 
     offset_reset auto_offset_reset = offset_reset::earliest;
     brook::isolation_level isolation_level = brook::isolation_level::read_committed;
-    std::int32_t max_poll_records = 500;  ///< most that one poll gives [max.poll.records]
+
+    /// Most that one poll gives [max.poll.records]. It gives fewer when compressed batches have become 16 MiB.
+    std::int32_t max_poll_records = 500;
 
     /// Commit at each poll what the poll before it gave: at least once, without a timer [enable.auto.commit].
     bool enable_auto_commit = false;

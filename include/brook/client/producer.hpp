@@ -26,6 +26,7 @@
 #include <brook/core/callback.hpp>
 #include <brook/core/config.hpp>
 #include <brook/core/error.hpp>
+#include <brook/engine/batch_compression.hpp>
 #include <brook/engine/open_slot.hpp>
 #include <brook/engine/sender.hpp>
 #include <brook/format/record.hpp>
@@ -49,7 +50,14 @@ struct producer_options {
     /// a network in front of it, waits 5 ms [linger.ms].
     std::chrono::nanoseconds linger{};
 
-    brook::compression compression_type = brook::compression::none;  ///< others come with a later version [compression.type]
+    /// Compresses each batch, lingering ones and those of send_batch, where that makes it smaller; else, and for small ones, it is
+    /// written as it is. A record that is sent alone is a batch of one from 512 bytes on. What is claimed in place is not
+    /// compressed. The topic's option of this name, where it is given, counts instead [compression.type].
+    brook::compression compression_type = brook::compression::none;
+
+    /// How hard its codec tries: lz4 -65,537 (fastest) to 12, zstd about -131,072 to 22. nullopt: the library's default. Not
+    /// looked at where the topic has another type [compression.lz4.level, compression.zstd.level].
+    std::optional<int> compression_level{};
 
     /// Longest wait for an acknowledgement [delivery.timeout.ms]. Must be at least `linger`.
     std::chrono::nanoseconds delivery_timeout = std::chrono::minutes{2};
@@ -100,7 +108,7 @@ class producer {
     static constexpr bool is_raw = std::is_same_v<typename value_codec::view_type, bytes>;
 
 public:
-    /// Errors    invalid_config, closed.
+    /// Errors    invalid_config, closed; unsupported_compression_type, which names the header to include.
     explicit producer(const topic<Key, Value, Broker>& to, producer_options options = {})
         : sender_{make_sender(to, options)},
           sticky_{std::make_unique<sticky_partitioner>(to.partition_count(), static_cast<std::uint32_t>(options.batch_size),
@@ -224,10 +232,6 @@ private:
                 throw_error(errc::invalid_config, "producer of topic '" + to.name() + "': " + rule);
             }
         };
-        if (options.compression_type != compression::none) {
-            throw_error(errc::unsupported_compression_type, "producer of topic '" + to.name() + "': this version has no codec for " +
-                                                                std::string{to_string(options.compression_type)} + "; leave compression_type out");
-        }
         require(options.batch_size >= 1 && options.batch_size <= std::int64_t{gib}, "batch_size is 1 byte to 1 GiB");
         require(options.linger.count() >= 0, "linger is not negative");
         require(options.delivery_timeout >= options.linger, "delivery_timeout is at least linger");
@@ -241,6 +245,8 @@ private:
         require(!options.dense_sequences || to.partition_count() == 1, "dense_sequences is for topics of one partition: of several each has gaps");
         untyped.is_idempotent = options.enable_idempotence || !options.name.empty();
         untyped.name = options.name;
+        untyped.compression = engine::batch_compression::choose(detail::access::engine(to).state()->meta.compression_type, options.compression_type,
+                                                                options.compression_level, "producer of topic '" + to.name() + '\'');
         if (options.on_delivery) {
             untyped.on_delivery = [told = options.on_delivery](std::int32_t partition, const engine::appended& at, std::error_code code) {
                 told(record_metadata{partition, at.at, timestamp{std::chrono::nanoseconds{at.timestamp}}}, code);

@@ -107,7 +107,8 @@ private:
 /// they outlive retention, the consumer and the broker; move it where they are needed longest.
 ///
 /// Threads   immutable.
-/// Cost      iterating walks the segment; nothing is copied.
+/// Cost      iterating walks the segment; nothing is copied. What was compressed has been decoded by poll, into memory that this
+///           holds.
 template <class Key, class Value, class Broker = broker>
 class records {
     using range = typename detail::engine_t<Broker>::range;
@@ -208,7 +209,7 @@ public:
             here.entries_left = 0;
             while (here.left > 0) {
                 const range& now = batch.part_at(here.part);
-                if (here.next < now.pin->data() + now.end) {
+                if (here.next < now.data + now.end) {
                     here.frame = here.next;
                     const auto word = load<format::frame_word>(here.frame);
                     here.next += word.length();
@@ -240,8 +241,8 @@ public:
         [[nodiscard]] static place enter(const records& batch, std::uint32_t index, std::uint32_t left) noexcept {
             const range& entered = batch.part_at(index);
             place here;
-            here.next = entered.pin->data() + entered.begin;
-            here.bare_end = entered.is_bare ? entered.pin->data() + entered.end : nullptr;
+            here.next = entered.data + entered.begin;
+            here.bare_end = entered.is_bare ? entered.data + entered.end : nullptr;
             here.left = left;
             here.part = index;
             here.segment = entered.pin.get();

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include <brook/broker/core.hpp>
+#include <brook/broker/options.hpp>
 #include <brook/client/codec.hpp>
 #include <brook/client/outgoing.hpp>
 #include <brook/client/partitioner.hpp>
@@ -37,6 +38,10 @@ struct transaction_options {
     /// How long it may hold up readers, from when a part of it is too large to be kept in memory; then it is aborted
     /// [transaction.timeout.ms].
     std::chrono::nanoseconds transaction_timeout = std::chrono::minutes{1};
+
+    /// As those of a producer: its batches are the records of one partition, or 1 MiB of them [compression.type].
+    brook::compression compression_type = brook::compression::none;
+    std::optional<int> compression_level{};  ///< nullopt: the codec's own
 };
 
 /// One transaction. Made by broker::begin_transaction, ended by `commit`, else aborted.
@@ -66,7 +71,8 @@ public:
     /// Aborts it, if it has not been committed.
     ~transaction() = default;
 
-    /// Errors    record_too_large: then the transaction goes on without it; what its serde throws, likewise; no space.
+    /// Errors    record_too_large: then the transaction goes on without it; what its serde throws, and
+    ///           unsupported_compression_type, where the topic's codec is not in this program, likewise; no space.
     template <class Key, class Value>
     void send(const topic<Key, Value, broker>& to, key_argument<Key> key, value_argument<Value> value)
         requires(!std::is_same_v<Key, no_key>)

@@ -64,6 +64,9 @@ inline void copy_bytes(std::byte* to, const void* from, std::size_t size) noexce
     return {reinterpret_cast<std::byte*>(text.data()), text.size()};
 }
 
+/// Where a library wants bytes as characters.
+[[nodiscard]] inline char* as_mutable_text(mutable_bytes raw) noexcept { return reinterpret_cast<char*>(raw.data()); }
+
 /// The object that lies at `at`: for trivially copyable types written there byte by byte, suitably aligned.
 template <class T>
 [[nodiscard]] const T& object_at(const std::byte* at) noexcept {

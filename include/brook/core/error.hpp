@@ -28,7 +28,7 @@ enum class errc {
     directory_in_use,               ///< another broker, here or in another process, has it open
     unsafe_filesystem,              ///< mapped writes are not promised there
     partition_failed,               ///< a sync failed: the partition takes no more writes until it is opened again
-    unsupported_compression_type,   ///< this build has no such codec
+    unsupported_compression_type,   ///< this program has no such codec; the text names the header that has
     illegal_generation,             ///< a commit by who is no member of the group any more, or for what is not its own
     fenced_instance_id,             ///< another consumer with this group_instance_id has taken its place
     inconsistent_group_protocol,    ///< the group shares out its partitions by another assignor

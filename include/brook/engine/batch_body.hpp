@@ -85,6 +85,9 @@ public:
     [[nodiscard]] std::uint16_t extension() const noexcept { return details_.empty() ? std::uint16_t{0} : format::extension::detail; }
     [[nodiscard]] std::size_t size() const noexcept { return detail_bytes() + records_.size(); }
 
+    /// The records alone, as they will lie there.
+    [[nodiscard]] bytes records() const noexcept { return records_; }
+
     /// Writes size() bytes.
     void write_to(std::byte* to) const noexcept {
         if (!details_.empty()) {

@@ -121,12 +121,14 @@ public:
         });
     }
 
-    /// Appends a body of `count` records, laid out as one batch; all of it or nothing. `write_body` fills it.
+    /// Appends a body of `count` records, laid out as one batch; all of it or nothing. `write_body` fills it. `codec`: what it is
+    /// compressed by.
     template <class WriteBody>
     [[nodiscard]] static bool append_batch(storage::log& log, std::uint64_t body_size, std::uint32_t count, std::uint16_t extension,
                                            std::int64_t timestamp, const WriteBody& write_body, appended& done, failure& why,
-                                           const batch_origin* origin = nullptr) {
+                                           const batch_origin* origin = nullptr, std::uint16_t codec = 0) {
         return in_order(log, timestamp, [&](std::int64_t time, std::uint16_t attributes) {
+            attributes = static_cast<std::uint16_t>(attributes | codec);
             storage::claim taken;
             const std::uint32_t stamp_bytes = origin == nullptr ? 0 : format::extension::bytes_each;
             const std::uint64_t size = format::frame_header_size + stamp_bytes + body_size;

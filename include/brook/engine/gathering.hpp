@@ -18,6 +18,7 @@
 #include <brook/core/config.hpp>
 #include <brook/core/error.hpp>
 #include <brook/engine/batch_body.hpp>
+#include <brook/engine/batch_compression.hpp>
 #include <brook/engine/embedded.hpp>
 #include <brook/engine/numbering.hpp>
 #include <brook/engine/pending.hpp>
@@ -120,8 +121,8 @@ public:
     using filled = std::array<batch_handle, 2>;
 
     /// `numbers`: where the producer's numbers for this partition come from; null: it has none.
-    gathering(embedded_topic topic, std::int32_t partition, std::size_t batch_size, numbering* numbers = nullptr)
-        : topic_{std::move(topic)}, log_{topic_.log(partition)}, batch_size_{batch_size}, numbers_{numbers} {}
+    gathering(embedded_topic topic, std::int32_t partition, std::size_t batch_size, numbering* numbers = nullptr, const batch_compression& compression = {})
+        : topic_{std::move(topic)}, log_{topic_.log(partition)}, batch_size_{batch_size}, numbers_{numbers}, compression_{compression} {}
 
     /// True when a record can be gathered at all: in a batch it takes some bytes more than alone.
     [[nodiscard]] bool has_room_for(const format::record_sizes& sizes) const noexcept {
@@ -223,9 +224,10 @@ private:
         appended done;
         failure why;
         const std::uint32_t count = body_.count();
+        const packed_body packed{body_, compression_};
         const auto append_from = [&](const batch_origin* origin) {
-            return embedded_topic::append_batch(log_, body_.size(), count, body_.extension(), body_.base_timestamp(),
-                                                [&](std::byte* to) { body_.write_to(to); }, done, why, origin);
+            return embedded_topic::append_batch(log_, packed.size(), count, body_.extension(), body_.base_timestamp(),
+                                                [&](std::byte* to) { packed.write_to(to); }, done, why, origin, packed.codec());
         };
         const bool is_done = numbers_ == nullptr ? append_from(nullptr)
                                                  : numbers_->append_once(first_sequence_, count, done, why, [&](const batch_origin& origin) { return append_from(&origin); });
@@ -237,6 +239,7 @@ private:
     storage::log& log_;
     std::size_t batch_size_;
     numbering* numbers_;
+    batch_compression compression_;
 
     std::mutex mutex_;  // guards everything below; held while a batch is appended, so that batches keep their order
     batch_handle batch_;

@@ -20,6 +20,8 @@
 #include <brook/core/config.hpp>
 #include <brook/core/error.hpp>
 #include <brook/core/types.hpp>
+#include <brook/engine/batch_body.hpp>
+#include <brook/engine/batch_compression.hpp>
 #include <brook/engine/embedded.hpp>
 #include <brook/engine/gathering.hpp>
 #include <brook/engine/numbering.hpp>
@@ -44,6 +46,7 @@ struct sender_options {
     bool is_idempotent = false;  ///< its records are numbered, and those that are there already are not appended again,
     std::string name{};          ///< under this name, if it has one
     bool are_sequences_dense = false;
+    batch_compression compression{};
     callback<void(std::int32_t, const appended&, std::error_code)> on_delivery{};
 };
 
@@ -88,13 +91,20 @@ public:
         appended done;
         failure why;
         const std::int64_t time = platform_.now().time_since_epoch().count();
-        const bool is_done = append_behind(partition, std::nullopt, count, done, why, [&](const batch_origin* origin) {
-            return embedded_topic::append_batch(*logs_[static_cast<std::size_t>(partition)], body_size, count, 0, time, write_body, done, why, origin);
-        });
-        if (!is_done) [[unlikely]] {
-            return fail(partition, std::move(why), count);
+        storage::log& log = *logs_[static_cast<std::size_t>(partition)];
+        const auto append = [&](std::size_t size, std::uint16_t codec, const auto& write) {
+            const bool is_done = append_behind(partition, std::nullopt, count, done, why, [&](const batch_origin* origin) {
+                return embedded_topic::append_batch(log, size, count, 0, time, write, done, why, origin, codec);
+            });
+            return is_done ? acknowledge(partition, done, count) : fail(partition, std::move(why), count);
+        };
+        if (options_.compression && fits(log, body_size)) [[unlikely]] {
+            const packed_body packed{static_cast<std::size_t>(body_size), write_body, options_.compression};
+            if (packed.is_there()) {
+                return append(packed.size(), packed.codec(), [&](std::byte* to) { packed.write_to(to); });
+            }
         }
-        return acknowledge(partition, done, count);
+        return append(static_cast<std::size_t>(body_size), 0, write_body);
     }
 
     /// Whether its records are numbered.
@@ -203,6 +213,7 @@ public:
     }
 
 private:
+    static constexpr std::uint64_t least_alone = 512;  // bytes of a record that is compressed by itself: of less there is little to gain
     static constexpr std::chrono::milliseconds answer_pause{1};  // between looks at what has become durable
 
     /// A record that on_delivery has not been told of.
@@ -255,7 +266,7 @@ private:
         }
         promises_durability_ = logs_.front()->options().promises_durability();
         waits_for_sync_ = options_.waits_for_sync && logs_.front()->options().flush_messages > 0;
-        const bool is_more = promises_durability_ || is_gathering() || options_.on_delivery || logs_.front()->options().is_append_time;
+        const bool is_more = promises_durability_ || is_gathering() || options_.on_delivery || logs_.front()->options().is_append_time || options_.compression;
         is_numbered_ = is_idempotent() && !is_more;
         is_special_.store(is_idempotent() || is_more, std::memory_order_relaxed);
     }
@@ -277,7 +288,7 @@ private:
                 one.sync = std::make_shared<sync_wait>(*this, partition);
             }
             if (is_gathering()) {
-                one.gathered = std::make_unique<gathering>(topic_, partition, options_.batch_size, one.numbers.get());
+                one.gathered = std::make_unique<gathering>(topic_, partition, options_.batch_size, one.numbers.get(), options_.compression);
             }
             ++partition;
         }
@@ -369,6 +380,10 @@ private:
         if (is_numbered_ && try_send_numbered(partition, sizes, timestamp, sequence, write_key, write_value, headers, done)) [[likely]] {
             return {done, nullptr};
         }
+        if (options_.compression && !is_gathering() && format::entry_bytes(sizes) >= least_alone &&
+            fits(*logs_[static_cast<std::size_t>(partition)], sizeof(format::record_detail) + format::extension::bytes_each + format::entry_bytes(sizes))) {
+            return send_packed(partition, sizes, timestamp, sequence, write_key, write_value, headers);
+        }
         if (is_gathering() && lanes_[static_cast<std::size_t>(partition)].gathered->has_room_for(sizes)) {
             return gather(partition, sizes, timestamp, sequence, write_key, write_value, headers);
         }
@@ -384,6 +399,38 @@ private:
             return fail(partition, std::move(why));
         }
         return acknowledge(partition, done, 1);
+    }
+
+    /// Whether a segment holds such a body uncompressed, with a producer's stamp: no other is compressed.
+    [[nodiscard]] static bool fits(const storage::log& log, std::uint64_t body) noexcept {
+        return body + format::frame_header_size + format::extension::bytes_each <= log.largest_frame();
+    }
+
+    /// One record that is large enough to be compressed by itself: a batch of one where that makes it smaller, else a lone one.
+    template <class WriteKey, class WriteValue>
+    [[nodiscard]] sent send_packed(std::int32_t partition, const format::record_sizes& sizes, const std::optional<std::int64_t>& timestamp,
+                                   const std::optional<std::int64_t>& sequence, const WriteKey& write_key, const WriteValue& write_value, bytes headers) {
+        storage::log& log = *logs_[static_cast<std::size_t>(partition)];
+        const std::optional<std::int64_t> of_batch;
+        batch_body body;
+        body.add(sizes, of_batch, write_key, write_value, headers,
+                 [&] { return timestamp && !log.options().is_append_time ? *timestamp : platform_.now().time_since_epoch().count(); });
+        body.finish();
+        appended done;
+        failure why;
+        const packed_body packed{body, options_.compression};
+        const std::byte* const key = body.records().data() + format::entry_size;
+        const std::byte* const value = key + align_up(sizes.key_bytes(), std::uint64_t{8});
+        const bool is_done = append_behind(partition, sequence, 1, done, why, [&](const batch_origin* origin) {
+            if (packed.codec() == format::codec_none) {
+                return embedded_topic::append(
+                    log, sizes, body.base_timestamp(), [&](std::byte* to) { copy_bytes(to, key, sizes.key_bytes()); },
+                    [&](std::byte* to) { copy_bytes(to, value, sizes.value_bytes()); }, headers, done, why, origin);
+            }
+            return embedded_topic::append_batch(log, packed.size(), 1, body.extension(), body.base_timestamp(), [&](std::byte* to) { packed.write_to(to); }, done, why,
+                                                origin, packed.codec());
+        });
+        return is_done ? acknowledge(partition, done, 1) : fail(partition, std::move(why));
     }
 
     [[nodiscard]] failure closed() const { return {errc::closed, "topic '" + topic_.name() + "': this producer is closed"}; }

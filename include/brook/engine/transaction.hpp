@@ -14,12 +14,14 @@
 #include <vector>
 
 #include <brook/broker/core.hpp>
+#include <brook/broker/options.hpp>
 #include <brook/broker/transaction_coordinator.hpp>
 #include <brook/core/bytes.hpp>
 #include <brook/core/config.hpp>
 #include <brook/core/error.hpp>
 #include <brook/core/types.hpp>
 #include <brook/engine/batch_body.hpp>
+#include <brook/engine/batch_compression.hpp>
 #include <brook/engine/embedded.hpp>
 #include <brook/engine/pending.hpp>
 #include <brook/format/record.hpp>
@@ -36,8 +38,9 @@ class embedded_transaction {
 public:
     static constexpr std::size_t most_kept = std::size_t{mib};
 
-    embedded_transaction(const std::shared_ptr<broker_room::core>& core, std::string_view transactional_id, std::chrono::nanoseconds timeout)
-        : core_{core}, handle_{core->transactions().begin(transactional_id, timeout)} {}
+    embedded_transaction(const std::shared_ptr<broker_room::core>& core, std::string_view transactional_id, std::chrono::nanoseconds timeout,
+                         compression type = compression::none, const std::optional<int>& level = std::nullopt)
+        : core_{core}, compression_type_{type}, compression_level_{level}, handle_{begin(*core, transactional_id, timeout, type, level)} {}
 
     embedded_transaction(const embedded_transaction&) = delete;
     embedded_transaction& operator=(const embedded_transaction&) = delete;
@@ -123,8 +126,17 @@ private:
     };
     struct topic_lanes {
         embedded_topic topic;
+        batch_compression compression;
         std::vector<lane> lanes;  // of partitions that it has sent to
     };
+
+    [[nodiscard]] static broker_room::transaction_handle begin(broker_room::core& core, std::string_view id, std::chrono::nanoseconds timeout, compression type,
+                                                               const std::optional<int>& level) {
+        static_cast<void>(batch_compression::choose({}, type, level, name_of(id)));  // refused before it fences anybody
+        return core.transactions().begin(id, timeout);
+    }
+
+    [[nodiscard]] static std::string name_of(std::string_view id) { return "transaction '" + std::string{id} + '\''; }
 
     static void merge(std::vector<broker_room::committed_position>& known, std::vector<broker_room::committed_position> later) {
         for (auto& position : later) {
@@ -170,7 +182,7 @@ private:
         return in.lanes.back();
     }
 
-    /// Errors    illegal_state for a topic of another broker.
+    /// Errors    illegal_state for a topic of another broker; unsupported_compression_type.
     [[nodiscard]] topic_lanes& lanes_of(const embedded_topic& topic) {
         for (topic_lanes& known : topics_) {
             if (known.topic.state() == topic.state()) {
@@ -180,7 +192,10 @@ private:
         if (topic.core() != core_.lock()) {
             throw_error(errc::illegal_state, "transaction '" + transactional_id() + "': topic '" + topic.name() + "' is another broker's, or its broker is closed");
         }
-        topics_.push_back({topic, {}});
+        topics_.push_back({topic,
+                           batch_compression::choose(topic.state()->meta.compression_type, compression_type_, compression_level_,
+                                                     name_of(transactional_id()) + ", topic '" + topic.name() + '\''),
+                           {}});
         return topics_.back();
     }
 
@@ -207,8 +222,9 @@ private:
         std::uint64_t checksum = 0;
         const std::uint32_t count = from.body.count();
         const batch_origin origin{handle_->stamp(from.sequence), true, &checksum};
-        if (!embedded_topic::append_batch(*from.log, from.body.size(), count, from.body.extension(), from.body.base_timestamp(),
-                                          [&](std::byte* to) { from.body.write_to(to); }, done, why, &origin)) {
+        const packed_body packed{from.body, topic.compression};
+        if (!embedded_topic::append_batch(*from.log, packed.size(), count, from.body.extension(), from.body.base_timestamp(),
+                                          [&](std::byte* to) { packed.write_to(to); }, done, why, &origin, packed.codec())) {
             return why;
         }
         coordinator.note_end(*handle_, from.part, done.at + count, checksum);
@@ -218,6 +234,8 @@ private:
     }
 
     std::weak_ptr<broker_room::core> core_;
+    compression compression_type_;
+    std::optional<int> compression_level_;
     broker_room::transaction_handle handle_;
     std::vector<topic_lanes> topics_;
     std::vector<broker_room::group_commit> commits_;

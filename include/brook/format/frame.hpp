@@ -26,7 +26,7 @@ enum class frame_kind : std::uint16_t {
 
 /// Bits of `frame_header::attributes`.
 namespace attribute {
-inline constexpr std::uint16_t codec_mask = 0x0007;     ///< 0: not compressed
+inline constexpr std::uint16_t codec_mask = 0x0007;     ///< 0: not compressed, 1: lz4, 2: zstd, 6 and 7: users'; see format/codec.hpp
 inline constexpr unsigned kind_shift = 3;               ///< frame_kind
 inline constexpr std::uint16_t kind_mask = 0x0038;
 inline constexpr std::uint16_t transactional = 0x0040;
@@ -201,6 +201,17 @@ inline void store_stamp(std::byte* to, const producer_stamp& stamp) noexcept {
 /// Where the last-offset-delta word stands in a frame with the detail extension.
 [[nodiscard]] constexpr std::uint32_t detail_at(std::uint16_t bits) noexcept {
     return frame_header_size + ((bits & extension::producer) != 0 ? extension::bytes_each : 0u);
+}
+
+/// The latest timestamp of a batch's records, in ns, as its details' extension says; without one they all have the batch's.
+///
+/// Requires  a frame whose size has been checked to hold its header and extensions.
+[[nodiscard]] inline std::int64_t largest_timestamp(const frame_header& header, const std::byte* frame) noexcept {
+    if ((header.extension & extension::detail) == 0) {
+        return header.base_timestamp;
+    }
+    const auto delta = load<std::int64_t>(frame + detail_at(header.extension) + sizeof(std::uint64_t));
+    return static_cast<std::int64_t>(static_cast<std::uint64_t>(header.base_timestamp) + static_cast<std::uint64_t>(delta));  // an enemy's need not add up
 }
 
 /// How many offsets the frame takes. {base 100, count 3} takes 100, 101, 102: the next frame's base offset is 103.

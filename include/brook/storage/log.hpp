@@ -289,7 +289,7 @@ public:
                 return std::nullopt;
             }
             bool is_corrupt = false;
-            if (const auto found = times_of(home)->find(*pin, home.base, log_start_offset(), time, is_corrupt)) {
+            if (const auto found = times_of(home)->find(*pin, home.base, log_start_offset(), time, is_corrupt, why); found || why) {
                 return found;
             }
             if (is_corrupt) {

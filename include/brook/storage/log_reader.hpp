@@ -15,8 +15,10 @@
 #include <brook/core/config.hpp>
 #include <brook/core/error.hpp>
 #include <brook/core/types.hpp>
+#include <brook/format/codec.hpp>
 #include <brook/format/frame.hpp>
 #include <brook/format/record.hpp>
+#include <brook/storage/decoded_batch.hpp>
 #include <brook/storage/frame_walk.hpp>
 #include <brook/storage/segment.hpp>
 #include <brook/storage/segment_chain.hpp>
@@ -25,16 +27,20 @@
 
 namespace brook::inline BROOK_ABI::storage {
 
-/// Consecutive frames of one segment, of which the records with offsets [first, last) are meant. Holds the segment's
-/// memory: what was read stays readable, whatever happens to the log.
+/// Consecutive frames of one segment, of which the records with offsets [first, last) are meant. Holds the memory that they
+/// lie in: what was read stays readable, whatever happens to the log. A batch that was compressed is a range of its own.
 struct record_range {
     segment_pin pin;
+    decoded_batch decoded;              ///< where the frame lies that was compressed in the segment
+    const std::byte* data = nullptr;    ///< begin and end count from here: in the segment, or in what was decoded
     position begin = 0;
     position end = 0;
     offset first = 0;
     offset last = 0;
     std::uint32_t count = 0;
     bool is_bare = false;  ///< nothing but bare lone frames, each of which was seen to hold its key: no need to look again
+
+    [[nodiscard]] const std::byte* frame(position at) const noexcept { return data + at; }
 };
 
 /// Gives a segment's memory to readers, mapping it when nobody has it.
@@ -101,9 +107,12 @@ private:
 /// A place in a log, and the way forward from it.
 ///
 /// Threads   confined.
-/// Cost      a fetch reads the header of each frame, verifies what came from the disk, and copies nothing.
+/// Cost      a fetch reads the header of each frame, verifies what came from the disk, and copies nothing. Of a compressed batch
+///           an allocation and its decoding; once, also where several fetches take their parts of it.
 class log_reader {
 public:
+    static constexpr std::uint64_t default_most_decoded = 16 * std::uint64_t{mib};
+
     explicit log_reader(segment_source& source) noexcept : source_{&source} {}
 
     /// Whether it waits in front of transactions that are not decided, and passes over those that were aborted.
@@ -114,6 +123,7 @@ public:
         wanted_ = wanted;
         epoch_.reset();
         pin_.reset();
+        decoded_ = {};
     }
 
     /// The leader epoch of what takes the offset in front of the position; nullopt until the reader has passed it.
@@ -163,11 +173,12 @@ public:
         return !pin_->word(at_).is_published();
     }
 
-    /// Takes up to `most` records from here on, and moves behind them. What is not published, or not intact, ends it.
+    /// Takes up to `most` records from here on, and moves behind them. What is not published, or not intact, ends it, and so do
+    /// compressed batches that take `most_decoded` bytes or more once they are decoded.
     ///
     /// Errors    returned only when it is the first thing that the fetch meets: corrupt_record, offset_out_of_range
     ///           (behind the end, or deleted), unsupported_compression_type, or what the disk said. The reader stays in front of it.
-    [[nodiscard]] failure fetch(std::uint32_t most, bool verify, std::vector<record_range>& ranges) {
+    [[nodiscard]] failure fetch(std::uint32_t most, bool verify, std::vector<record_range>& ranges, std::uint64_t most_decoded = default_most_decoded) {
         failure why;
         if (!pin_ || wanted_ < source_->segments().start()) {
             if (why = locate(verify); why) {
@@ -175,13 +186,15 @@ public:
             }
         }
         std::uint32_t left = most;
-        while (left > 0) {
+        for (std::uint64_t decoded = 0; left > 0 && decoded < most_decoded;) {
             record_range range;
             segment_pin pin;  // taken only when there is something to keep: a poll that finds nothing touches no counter
             const bool goes_on = walk(left, verify, range, pin, why);
             if (range.count > 0) {
                 left -= range.count;
                 range.pin = pin ? std::move(pin) : pin_;
+                decoded += range.decoded.length();
+                range.data = range.decoded ? range.decoded.data() : range.pin->data();
                 ranges.push_back(std::move(range));
             }
             if (!goes_on) {
@@ -344,10 +357,8 @@ private:
                     wanted_ = next_;
                     continue;
                 }
-                if ((found.header.attributes & format::attribute::codec_mask) != 0) {
-                    why = {errc::unsupported_compression_type, place_text(source_->name(), *pin_, at_, next_) +
-                                                                   ": the batch is compressed, and this build has no codec for it"};
-                    return false;
+                if (format::codec_of(found.header.attributes) != format::codec_none) [[unlikely]] {
+                    return range.count > 0 || take_decoded(found, most, range, why);
                 }
                 if (!collect(found, most, range)) {
                     epoch_ = found.header.leader_epoch;  // the position is inside of it
@@ -413,6 +424,30 @@ private:
             range.last = next_;
             wanted_ = next_;
         }
+    }
+
+    /// Takes a compressed batch as the range; false, and in front of it, when it cannot be read.
+    [[gnu::noinline]] bool take_decoded(const frame_view& found, std::uint32_t most, record_range& range, failure& why) {
+        if (!decoded_.is_of(found)) {
+            decoded_ = decoded_batch::make(*pin_, found, why);
+            if (!decoded_) {
+                return false;
+            }
+        }
+        const bool is_passed = collect(decoded_.frame(), most, range);
+        epoch_ = found.header.leader_epoch;
+        range.begin = 0;
+        range.end = decoded_.length();
+        if (!is_passed) {
+            range.decoded = decoded_;  // the next fetch begins inside of it, and need not decode it again
+            return true;
+        }
+        range.decoded = std::exchange(decoded_, {});
+        advance(found);
+        if (next_ > wanted_) {
+            wanted_ = next_;
+        }
+        return true;
     }
 
     /// Adds a data frame's records to the range; false when only a part of them fits.
@@ -516,6 +551,7 @@ private:
     segment_pin pin_;      // empty: to be located
     position at_ = 0;
     offset next_ = 0;      // offset of the frame at `at_`
+    decoded_batch decoded_;  // the compressed frame of which a part has been taken last; else none
     std::optional<std::uint32_t> epoch_;
 };
 

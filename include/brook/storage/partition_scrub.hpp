@@ -20,6 +20,7 @@
 #include <brook/core/error.hpp>
 #include <brook/core/types.hpp>
 #include <brook/format/checkpoint.hpp>
+#include <brook/format/codec.hpp>
 #include <brook/format/segment_header.hpp>
 #include <brook/os/platform.hpp>
 #include <brook/storage/segment_directory.hpp>
@@ -667,6 +668,12 @@ private:
             if (told.is_readable && link.has_broken_footer) {
                 tell(severity::note, link.path, "its footer does not verify, and is not needed: its frames tell the same", format::footer_at,
                      format::footer_at + sizeof(format::segment_footer));
+            }
+            if (told.undecoded_batches > 0) {
+                tell(severity::note, link.path, (told.undecoded_batches == 1 ? "a compressed batch is intact by its checksum, and its records were" :
+                                                 std::to_string(told.undecoded_batches) + " compressed batches are intact by their checksums, and their records were") +
+                                                    std::string{" not looked at: "} + format::missing_codec_text(link.scan.undecoded_codec),
+                     link.scan.first_undecoded, link.scan.first_undecoded_end);
             }
             const auto& failed = link.scan.healed;
             if (failed || link.unread) {

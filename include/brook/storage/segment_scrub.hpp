@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <limits>
 #include <optional>
+#include <span>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -18,10 +19,12 @@
 #include <brook/core/config.hpp>
 #include <brook/core/types.hpp>
 #include <brook/format/checksum.hpp>
+#include <brook/format/codec.hpp>
 #include <brook/format/frame.hpp>
 #include <brook/format/record.hpp>
 #include <brook/format/segment_header.hpp>
 #include <brook/os/platform.hpp>
+#include <brook/storage/decoded_batch.hpp>
 #include <brook/storage/file_window.hpp>
 #include <brook/storage/segment.hpp>
 #include <brook/storage/segment_directory.hpp>
@@ -55,6 +58,9 @@ struct scrubbed_segment {
     offset evidence = 0;            ///< everything below was on the disk: by the frame at
     position evidence_at = 0;
     std::uint64_t first_wrong_slot = 0;  ///< position in the index file
+    unsigned undecoded_codec = 0;          ///< of the first batch whose codec this process lacks,
+    std::uint64_t first_undecoded = 0;     ///< which begins here,
+    std::uint64_t first_undecoded_end = 0;  ///< and ends here
     std::optional<read_failure> healed;  ///< a read failed and went well when it was repeated
     bool has_stopped = false;            ///< the visitor had enough
     bool is_given_up = false;            ///< so much is wrong that the rest was not looked at
@@ -67,7 +73,7 @@ struct scrubbed_segment {
 ///
 /// Threads   confined.
 /// Cost      reads the file once; searching beyond damage hashes at most some times the file's size. Memory for the
-///           largest frame, and 8 bytes a page of the file.
+///           largest frame, compressed and not, and 8 bytes a page of the file.
 class segment_scrub {
 public:
     segment_scrub(const os::file& file, const partition_name& name, const segment_summary& summary, offset base, const scrub_rules& rules,
@@ -224,7 +230,28 @@ private:
     }
 
     void walk_records(format::frame_word word, std::uint32_t taken) {
-        format::record_walk records{header_, frame_};
+        if (format::codec_of(header_.attributes) == format::codec_none) {
+            walk_records(header_, frame_, word, taken);
+            return;
+        }
+        const auto room = [this](std::uint32_t size) {
+            decoded_.resize(size / sizeof(std::uint64_t));
+            return std::as_writable_bytes(std::span{decoded_}).data();
+        };
+        switch (format::inflate(header_, frame_, most_inflated(summary_.birth.capacity), room)) {
+            case format::inflation::done: {
+                const std::byte* const frame = std::as_bytes(std::span{decoded_}).data();
+                walk_records(format::load_header(frame), frame, word, taken);
+                return;
+            }
+            case format::inflation::missing_codec: count_undecoded(word); return;
+            case format::inflation::corrupt: break;
+        }
+        add_malformed(word, taken, "it is compressed, and its content is not what was compressed there");
+    }
+
+    void walk_records(const format::frame_header& header, const std::byte* frame, format::frame_word word, std::uint32_t taken) {
+        format::record_walk records{header, frame};
         offset before = next_ - 1;
         const char* wrong = nullptr;
         const bool is_data = word.kind() == format::frame_kind::data;
@@ -236,7 +263,7 @@ private:
             }
             before = at;
             bytes headers = record.headers();
-            for (format::header_slice header; format::next_header(headers, header);) {
+            for (format::header_slice one; format::next_header(headers, one);) {
             }
             if (!headers.empty()) {
                 wrong = "the headers of a record do not fit";
@@ -247,20 +274,41 @@ private:
             }
         }
         if (records.is_malformed()) {
-            wrong = (header_.attributes & format::attribute::codec_mask) != 0 ? "it is compressed, which this version cannot read"
-                                                                              : "its records do not fit into it";
+            wrong = "its records do not fit into it";
         }
         if (wrong != nullptr) {
-            add_break({log_break::kind::malformed, at_, at_ + word.length(), next_, next_ + taken, into_.report.records, wrong});
+            add_malformed(word, taken, wrong);
+        }
+    }
+
+    void add_malformed(format::frame_word word, std::uint32_t taken, const char* wrong) {
+        add_break({log_break::kind::malformed, at_, at_ + word.length(), next_, next_ + taken, into_.report.records, wrong});
+    }
+
+    /// What can be told of a batch without its codec.
+    void count_undecoded(format::frame_word word) noexcept {
+        if (into_.report.undecoded_batches++ == 0) {
+            into_.undecoded_codec = format::codec_of(word.attributes());
+            into_.first_undecoded = at_;
+            into_.first_undecoded_end = at_ + word.length();
+        }
+        if (word.kind() == format::frame_kind::data) {
+            into_.report.records += format::records_in(header_);
+            count_times(timestamp{std::chrono::nanoseconds{header_.base_timestamp}},
+                        timestamp{std::chrono::nanoseconds{format::largest_timestamp(header_, frame_)}});
         }
     }
 
     void count(const format::record_slice& record) noexcept {
         const timestamp time{std::chrono::nanoseconds{record.timestamp()}};
+        ++into_.report.records;
+        count_times(time, time);
+    }
+
+    void count_times(timestamp earliest, timestamp latest) noexcept {
         segment_report& report = into_.report;
-        ++report.records;
-        report.earliest = report.earliest && *report.earliest < time ? report.earliest : time;
-        report.latest = report.latest && *report.latest > time ? report.latest : time;
+        report.earliest = report.earliest && *report.earliest < earliest ? report.earliest : earliest;
+        report.latest = report.latest && *report.latest > latest ? report.latest : latest;
     }
 
     [[nodiscard]] bool show(const format::record_slice& record) const {
@@ -443,6 +491,7 @@ private:
     std::uint64_t found_at_ = 0;
     std::uint64_t hashed_ = 0;  // in vain
     unsigned bad_pages_ = 0;
+    std::vector<std::uint64_t> decoded_;  // the frame that was compressed last
     std::vector<index_slot> expected_;  // by the page that they are for; at 0: not known
 };
 

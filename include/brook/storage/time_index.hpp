@@ -14,7 +14,10 @@
 #include <brook/core/error.hpp>
 #include <brook/core/ordered.hpp>
 #include <brook/core/types.hpp>
+#include <brook/format/codec.hpp>
+#include <brook/format/frame.hpp>
 #include <brook/format/record.hpp>
+#include <brook/storage/decoded_batch.hpp>
 #include <brook/storage/frame_walk.hpp>
 #include <brook/storage/segment.hpp>
 
@@ -27,8 +30,9 @@ namespace brook::inline BROOK_ABI::storage {
 class time_index {
 public:
     /// First record at or after `time`, of those from offset `from` on; nullopt when the segment has none (yet).
-    /// Errors    `is_corrupt` is set where the segment cannot be walked: the answer is then about what lies before.
-    [[nodiscard]] std::optional<offset> find(const mapped_segment& segment, offset base, offset from, std::int64_t time, bool& is_corrupt) {
+    /// Errors    `is_corrupt` is set where the segment cannot be walked: the answer is then about what lies before. `why`: the
+    ///           record is in a compressed batch that cannot be read.
+    [[nodiscard]] std::optional<offset> find(const mapped_segment& segment, offset base, offset from, std::int64_t time, bool& is_corrupt, failure& why) {
         const std::scoped_lock guard{mutex_};
         extend(segment, base);
         is_corrupt = is_corrupt_;
@@ -36,7 +40,7 @@ public:
         if (first == stretches_.size()) {
             return std::nullopt;
         }
-        return walk(segment, stretches_[first], from, time);
+        return walk(segment, stretches_[first], from, time, why);
     }
 
 private:
@@ -58,12 +62,7 @@ private:
                 stretches_.push_back({at_, next_, stretches_.back().largest});
             }
             if (found.kind() == format::frame_kind::data) {
-                format::record_walk records{found.header, found.data};
-                for (format::record_slice record; records.next(record);) {
-                    if (record.timestamp() > stretches_.back().largest) {
-                        stretches_.back().largest = record.timestamp();
-                    }
-                }
+                note(largest_time(found));
             }
             next_ += found.offsets_taken();
             at_ = found.end();
@@ -71,11 +70,39 @@ private:
         is_corrupt_ = seen == look::corrupt;
     }
 
-    [[nodiscard]] static std::optional<offset> walk(const mapped_segment& segment, stretch at, offset from, std::int64_t time) {
+    void note(std::int64_t time) noexcept {
+        if (time > stretches_.back().largest) {
+            stretches_.back().largest = time;
+        }
+    }
+
+    /// Of a compressed batch by what stands outside of the compressed bytes.
+    [[nodiscard]] static std::int64_t largest_time(const frame_view& found) noexcept {
+        if (format::codec_of(found.header.attributes) != format::codec_none) {
+            return format::largest_timestamp(found.header, found.data);
+        }
+        std::int64_t largest = std::numeric_limits<std::int64_t>::min();
+        format::record_walk records{found.header, found.data};
+        for (format::record_slice record; records.next(record);) {
+            largest = record.timestamp() > largest ? record.timestamp() : largest;
+        }
+        return largest;
+    }
+
+    [[nodiscard]] static std::optional<offset> walk(const mapped_segment& segment, stretch at, offset from, std::int64_t time, failure& why) {
         frame_view found;
         while (look_at(segment, at.at, at.next, trust::written_here, found) == look::frame) {
             if (found.kind() == format::frame_kind::data) {
-                format::record_walk records{found.header, found.data};
+                decoded_batch decoded;
+                frame_view readable = found;
+                if (format::codec_of(found.header.attributes) != format::codec_none && format::largest_timestamp(found.header, found.data) >= time) {
+                    decoded = decoded_batch::make(segment, found, why);
+                    if (!decoded) {
+                        return std::nullopt;
+                    }
+                    readable = decoded.frame();
+                }
+                format::record_walk records{readable.header, readable.data};
                 for (format::record_slice record; records.next(record);) {
                     if (record.timestamp() >= time && record.offset() >= from) {
                         return record.offset();

@@ -83,10 +83,11 @@ struct segment_report {
     std::uint64_t file_bytes = 0;        ///< the file's size
     std::uint64_t used_bytes = 0;        ///< header and frames, as far as they were walked
     std::uint64_t capacity = 0;          ///< the size that the file may grow to
-    std::uint64_t records = 0;
+    std::uint64_t records = 0;           ///< those of undecoded batches by their headers
     std::array<std::uint64_t, 6> frames{};  ///< by format::frame_kind
     std::optional<timestamp> earliest;   ///< of the records in it
     std::optional<timestamp> latest;
+    std::uint64_t undecoded_batches = 0;  ///< compressed, and this process has no such codec: their checksums were verified, no more
     bool is_readable = false;            ///< it has a valid header, of this partition
     bool is_walked = false;              ///< frame by frame; else what its header says is all there is here
     bool is_sealed = false;
