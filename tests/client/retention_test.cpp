@@ -1,5 +1,6 @@
 // What stays and what goes, as users see it: options, deleted records, consumers in front of the start, limits of the disk.
 #include <brook/brook.hpp>
+#include <brook/verify.hpp>
 
 #include <algorithm>
 #include <atomic>
@@ -333,6 +334,145 @@ TEST_CASE("min_free_bytes leaves that much to the others", "[client][retention]"
     CHECK(kept.partition(0).log_start_offset() == 0);
     here.platform.set_free_bytes(std::uint64_t{20} * mib);
     CHECK(fill(to_kept).text == "");
+}
+
+TEST_CASE("a producer with a name is known when all of its records have been deleted", "[client][retention]") {
+    limited here;
+    const bool by_age = GENERATE(false, true);
+    here.platform.set_now(timestamp{500'000h});
+    here.platform.set_monotonic(1h);
+    here.open();
+    const auto topic = here.broker->create_topic<no_key, std::uint64_t>("numbers", {.segment_bytes = 4 * kib, .retention = 1h});
+    {
+        brook::producer import{topic, {.name = "import"}};
+        for (std::uint64_t i = 0; i < 200; ++i) {
+            import.send({.value = i, .sequence = static_cast<std::int64_t>(i)}).get();
+        }
+    }
+    here.maintain(2);
+    if (by_age) {
+        for (int hour = 1; hour < 6; ++hour) {
+            here.platform.set_now(timestamp{500'000h + std::chrono::hours{hour}});
+            here.platform.set_monotonic(1h + std::chrono::hours{hour});
+            here.maintain(2);
+        }
+    } else {
+        topic.partition(0).delete_records(200);
+    }
+    here.maintain(4);
+    CHECK(topic.partition(0).log_start_offset() == 200);
+    here.open();
+    const auto again = here.broker->topic<no_key, std::uint64_t>("numbers");
+    brook::producer import{again, {.name = "import"}};
+    CHECK(import.last_sequence() == std::optional<std::int64_t>{199});
+    CHECK(import.send({.value = std::uint64_t{199}, .sequence = 199}).get().offset == 199);
+    CHECK(again.partition(0).log_end_offset() == 200);
+    import.send({.value = std::uint64_t{200}, .sequence = 200}).get();
+    here.maintain(4);
+    CHECK(read_numbers(again) == range(200, 201));
+    CHECK(bytes_below(here.directory.path() + "/topics/numbers") < 80 * kib);  // and then the old segment goes
+}
+
+TEST_CASE("space that comes free later is waited for", "[client][retention]") {
+    limited here{{.min_free_bytes = 10 * mib}};
+    here.platform.set_monotonic(1h);
+    here.platform.set_free_bytes(std::uint64_t{20} * mib);
+    const auto topic = here.broker->create_topic<no_key, std::string>("texts", {.segment_bytes = 64 * kib, .retention = 1000h});
+    brook::producer producer{topic};
+    for (int i = 0; i < 2'000; ++i) {
+        producer.send(std::string(1'000, 'x'));
+    }
+    here.maintain(2);
+    CHECK(topic.partition(0).log_start_offset() == 0);
+    here.platform.set_free_bytes(std::uint64_t{10} * mib + 100 * kib);  // 28 KiB short of two segments, and it stays so
+    here.maintain(50);
+    const offset start = topic.partition(0).log_start_offset();
+    CHECK(start > 0);
+    CHECK(start < 100);  // one segment
+    here.platform.set_monotonic(1h + 11s);
+    here.maintain(50);
+    CHECK(topic.partition(0).log_start_offset() > start);
+    CHECK(topic.partition(0).log_start_offset() < 200);
+}
+
+TEST_CASE("what is deleted makes room at the limit, also where it is in active segments", "[client][retention]") {
+    limited here{{.max_bytes = 470 * kib}};
+    const auto topic = here.broker->create_topic<no_key, std::string>("texts", {.partitions = 2, .segment_bytes = 4 * mib});
+    brook::producer producer{topic};
+    const std::string text(1'000, 'x');
+    const auto fill = [&] {
+        int sent = 0;
+        const auto refused = outcome_of([&] {
+            for (; sent < 2'000; ++sent) {
+                producer.send({.value = text, .partition = sent % 2}).get();
+            }
+        });
+        CHECK(refused.code == std::errc::no_space_on_device);
+        return sent;
+    };
+    CHECK(fill() > 100);
+    for (const auto& one : topic.partitions()) {
+        one.delete_records(one.log_end_offset());
+    }
+    here.maintain(4);
+    CHECK(topic.disk_bytes() < 200 * kib);
+    CHECK(fill() > 100);
+}
+
+TEST_CASE("a writer that was refused at the limit goes on when records have been deleted, whoever looks after the broker", "[client][retention]") {
+    temp_directory directory;
+    brook::broker broker{directory.path(), {.max_bytes = 640 * kib}};
+    const auto topic = broker.create_topic<no_key, std::string>("texts", {.segment_bytes = 64 * kib});
+    brook::producer producer{topic};
+    const std::string text(1'000, 'x');
+    CHECK(code_of([&] {
+              for (int i = 0; i < 2'000; ++i) {
+                  producer.send(text).get();
+              }
+          }) == std::errc::no_space_on_device);
+    topic.partition(0).sync();
+    topic.partition(0).delete_records(topic.partition(0).log_end_offset());
+    while (code_of([&] { producer.send(text).get(); }) == std::errc::no_space_on_device) {
+        std::this_thread::yield();  // the test's own time limit ends it
+    }
+}
+
+TEST_CASE("verify finds nothing wrong with a file that should have gone", "[client][retention]") {
+    limited here;
+    const auto topic = here.broker->create_topic<no_key, std::uint64_t>("numbers", {.segment_bytes = 4 * kib});
+    send(topic, 0, 1'000);
+    here.maintain(2);
+    here.platform.inject({.on = test::operation::remove, .lasting = true});
+    topic.partition(0).roll();
+    static_cast<void>(code_of([&] { topic.partition(0).delete_records(100); }));
+    here.platform.heal();
+    topic.partition(0).delete_records(900);
+    here.maintain(2);
+    here.broker.reset();
+    const auto report = verify(here.directory.path());
+    INFO(report.text());
+    CHECK(report.is_ok());
+    here.open();
+    CHECK(here.broker->topic<no_key, std::uint64_t>("numbers").partition(0).recovery().damages.empty());
+}
+
+TEST_CASE("a consumer of committed records goes on behind what was deleted", "[client][retention]") {
+    limited here;
+    const auto topic = here.broker->create_topic<no_key, std::uint64_t>("numbers", {.segment_bytes = 4 * kib});
+    send(topic, 0, 10);
+    numbers_consumer consumer{topic, {.auto_offset_reset = offset_reset::latest}};
+    consumer.seek_to_beginning();
+    CHECK(consumer.poll(0s).size() == 10);
+    auto open = here.broker->begin_transaction({.transactional_id = "long"});
+    for (std::uint64_t i = 0; i < 100'000; ++i) {
+        open.send(topic, {.value = i});  // more than it keeps in memory
+    }
+    REQUIRE(topic.partition(0).last_stable_offset() < topic.partition(0).log_end_offset());
+    topic.partition(0).delete_records(topic.partition(0).log_end_offset());
+    CHECK(consumer.poll(0s).empty());
+    CHECK(consumer.position(topic.partition(0)) == topic.partition(0).log_start_offset());
+    CHECK(consumer.caught_up());
+    open.abort();
 }
 
 TEST_CASE("a wall clock that jumps is told once, and deletes nothing", "[client][retention]") {

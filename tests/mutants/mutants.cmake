@@ -1069,9 +1069,9 @@ brook_mutant(one_segment_too_many
   CAUGHT_BY test storage/retention "a log keeps as many bytes as its policy says, and no whole segment more")
 
 brook_mutant(deleted_files_left_by_recovery
-  FILE storage/recovery.hpp
-  FIND [=[        while (bases_.size() > 1 && bases_[1] <= start) {]=]
-  REPLACE [=[        while (!BROOK_MUTANT(deleted_files_left_by_recovery) && bases_.size() > 1 && bases_[1] <= start) {]=]
+  FILE storage/log.hpp
+  FIND [=[        not_removed_ = drop_deleted();]=]
+  REPLACE [=[        not_removed_ = BROOK_MUTANT(deleted_files_left_by_recovery) ? failure{} : drop_deleted();]=]
   CAUGHT_BY test storage/retention "a file that cannot be removed is told, and goes at the next opening")
 
 brook_mutant(deleted_records_read
@@ -1100,10 +1100,10 @@ brook_mutant(budget_not_asked
 
 brook_mutant(budget_takes_from_who_keeps_everything
   FILE broker/core.hpp
-  FIND [=[            if (log->options().retention.is_there()) {
-                const auto its]=]
-  REPLACE [=[            if (BROOK_MUTANT(budget_takes_from_who_keeps_everything) || log->options().retention.is_there()) {
-                const auto its]=]
+  FIND [=[            if (!log->options().retention.is_there()) {
+                continue;]=]
+  REPLACE [=[            if (!BROOK_MUTANT(budget_takes_from_who_keeps_everything) && !log->options().retention.is_there()) {
+                continue;]=]
   CAUGHT_BY test client/retention "at max_bytes topics with retention forget early, the oldest segments of all first")
 
 brook_mutant(budget_takes_the_newest
@@ -1111,3 +1111,50 @@ brook_mutant(budget_takes_the_newest
   FIND [=[its->sealed_at < sealed_at]=]
   REPLACE [=[(BROOK_MUTANT(budget_takes_the_newest) ? its->sealed_at > sealed_at : its->sealed_at < sealed_at)]=]
   CAUGHT_BY test client/retention "at max_bytes topics with retention forget early, the oldest segments of all first")
+
+brook_mutant(sealed_by_a_clock_that_is_behind
+  FILE storage/retention.hpp
+  FIND [=[        return later.count() > before ? later.count() : before;]=]
+  REPLACE [=[        return BROOK_MUTANT(sealed_by_a_clock_that_is_behind) ? wall(platform).count() : later.count() > before ? later.count() : before;]=]
+  CAUGHT_BY test storage/retention "a clock that is behind while a segment is sealed does not make it old")
+
+brook_mutant(producers_deleted_with_their_records
+  FILE storage/producer_memory.hpp
+  FIND [=[        return table_.empty() ? largest_offset]=]
+  REPLACE [=[        return BROOK_MUTANT(producers_deleted_with_their_records) || table_.empty() ? largest_offset]=]
+  CAUGHT_BY test client/retention "a producer with a name is known when all of its records have been deleted")
+
+brook_mutant(freed_later_is_not_waited_for
+  FILE storage/disk_budget.hpp
+  FIND [=[(expected_ > come ? expected_ - come : 0)]=]
+  REPLACE [=[(!BROOK_MUTANT(freed_later_is_not_waited_for) && expected_ > come ? expected_ - come : 0)]=]
+  CAUGHT_BY test client/retention "space that comes free later is waited for")
+
+brook_mutant(no_roll_at_the_limit
+  FILE storage/log.hpp
+  FIND [=[            why = appends_.roll(true);]=]
+  REPLACE [=[            why = appends_.roll(!BROOK_MUTANT(no_roll_at_the_limit));]=]
+  CAUGHT_BY test client/retention "what is deleted makes room at the limit, also where it is in active segments")
+
+brook_mutant(count_behind_the_loop
+  FILE storage/log.hpp
+  FIND [=[        finished_ -= all.size();
+        for (segment* const gone : all) {
+            gone->release();]=]
+  REPLACE [=[        finished_ -= BROOK_MUTANT(count_behind_the_loop) ? 0 : all.size();
+        for (segment* const gone : all) {
+            finished_ -= BROOK_MUTANT(count_behind_the_loop) ? 1 : 0;
+            gone->release();]=]
+  CAUGHT_BY test storage/retention "memory that runs out in a deletion leaves a log that goes on")
+
+brook_mutant(scrub_of_what_was_deleted
+  FILE storage/partition_scrub.hpp
+  FIND [=[        while (chain_.size() > 1 && begins_at_or_below(chain_[1])) {]=]
+  REPLACE [=[        while (!BROOK_MUTANT(scrub_of_what_was_deleted) && chain_.size() > 1 && begins_at_or_below(chain_[1])) {]=]
+  CAUGHT_BY test client/retention "verify finds nothing wrong with a file that should have gone")
+
+brook_mutant(latest_below_the_start
+  FILE client/consumer.hpp
+  FIND [=[        return end > start ? end : start;]=]
+  REPLACE [=[        return BROOK_MUTANT(latest_below_the_start) || end > start ? end : start;]=]
+  CAUGHT_BY test client/retention "a consumer of committed records goes on behind what was deleted")

@@ -3,12 +3,14 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <new>
 #include <string>
 #include <vector>
 
 #include <brook/storage/log.hpp>
 
 #include "support/catch.hpp"
+#include "support/failing_memory.hpp"
 #include "support/partition.hpp"
 #include "support/powerless_platform.hpp"
 #include "support/simulated_disk.hpp"
@@ -149,6 +151,61 @@ TEST_CASE("what was sealed in an earlier life has the age of its footer", "[stor
     REQUIRE(orders.keep_up().why.text == "");
     CHECK(log.log_start_offset() > 0);
     check_readable(log, log.log_start_offset(), count);
+}
+
+TEST_CASE("a clock that is behind while a segment is sealed does not make it old", "[storage][retention]") {
+    partition orders{small({.age = std::chrono::hours{24 * 7}})};
+    const timestamp day{std::chrono::hours{24 * 365 * 50}};
+    orders.platform.set_now(day);
+    orders.platform.set_monotonic(10h);
+    storage::log* log = &orders.open();
+    append_range(*log, 0, count);
+    SECTION("while the log is open") {
+        orders.platform.set_now(day - std::chrono::hours{24 * 3650});
+        REQUIRE(orders.keep_up().why.text == "");  // they are sealed now
+        orders.platform.set_now(day + 10min);
+    }
+    SECTION("since it was opened, behind what was sealed before") {
+        REQUIRE(orders.keep_up().why.text == "");
+        orders.platform.set_now(day - std::chrono::hours{24 * 3650});
+        log = &orders.open();
+        append_range(*log, count, count + 200);
+        REQUIRE(orders.keep_up().why.text == "");
+        orders.platform.set_now(day + 10min);
+        log = &orders.open();
+    }
+    REQUIRE(orders.keep_up().why.text == "");
+    REQUIRE(orders.keep_up().why.text == "");
+    CHECK(log->log_start_offset() == 0);
+}
+
+TEST_CASE("memory that runs out in a deletion leaves a log that goes on", "[storage][retention]") {
+    int refused = 0;
+    for (std::uint64_t nth = 1; nth < 400; ++nth) {
+        partition orders{small()};
+        storage::log& log = orders.open();
+        append_range(log, 0, count);
+        REQUIRE(orders.keep_up().why.text == "");
+        bool has_failed = false;
+        try {
+            const failing_memory scarce{nth};
+            static_cast<void>(log.delete_records(count));
+        } catch (const std::bad_alloc&) {
+            has_failed = true;
+        }
+        refused += has_failed ? 1 : 0;
+        REQUIRE(orders.keep_up().why.text == "");
+        REQUIRE(orders.keep_up().why.text == "");
+        failure why;
+        static_cast<void>(log.oldest(why));
+        append_range(log, count, count + 10);
+        check_readable(log, log.log_start_offset(), count + 10);
+        CHECK(log.drop_oldest().text == "");
+        if (!has_failed) {
+            break;
+        }
+    }
+    CHECK(refused > 5);
 }
 
 TEST_CASE("one look removes a bounded number of segments, and asks for the next", "[storage][retention]") {

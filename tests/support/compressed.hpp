@@ -69,16 +69,16 @@ inline const codec_registration runs_are_known{run_codec::id, runs};
 [[nodiscard]] inline std::vector<std::byte> deflated(const std::vector<std::byte>& frame, unsigned codec, std::optional<int> level = std::nullopt) {
     format::frame_header header = format::load_header(frame.data());
     const std::size_t front = format::frame_header_size + format::extension_bytes(header.extension);
-    const bytes content{frame.data() + front, static_cast<std::size_t>(header.size) - front};
+    const bytes inside{frame.data() + front, static_cast<std::size_t>(header.size) - front};
     const compression_codec& by = *format::find_codec(codec);
-    std::vector<std::byte> made(front + format::compressed_prefix + by.bound(content.size()));
-    const std::size_t size = by.compress(content, mutable_bytes{made}.subspan(front + format::compressed_prefix), level);
+    std::vector<std::byte> made(front + format::compressed_prefix + by.bound(inside.size()));
+    const std::size_t size = by.compress(inside, mutable_bytes{made}.subspan(front + format::compressed_prefix), level);
     made.resize(size == 0 ? 0 : front + format::compressed_prefix + size);
     if (made.empty()) {
         return made;
     }
     std::memcpy(made.data(), frame.data(), front);
-    store(made.data() + front, std::uint64_t{content.size()});
+    store(made.data() + front, std::uint64_t{inside.size()});
     header.size = static_cast<std::int32_t>(made.size());
     header.attributes = static_cast<std::uint16_t>(header.attributes | codec);
     store(made.data(), header);

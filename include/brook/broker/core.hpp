@@ -272,12 +272,12 @@ public:
     /// Errors    closed, forked.
     void maintain(std::optional<std::chrono::nanoseconds> budget) {
         require_open();
-        static_cast<void>(look_after(budget));
+        static_cast<void>(look_after(budget, true));
     }
 
 private:
     /// Returns   when to look again: nullopt when nothing is expected.
-    std::optional<std::chrono::nanoseconds> look_after(std::optional<std::chrono::nanoseconds> budget) {
+    std::optional<std::chrono::nanoseconds> look_after(std::optional<std::chrono::nanoseconds> budget, bool is_asked) {
         const std::scoped_lock one_at_a_time{upkeep_mutex_};
         const auto begin = platform_.monotonic();
         static_cast<void>(run_timed_work());  // first what lingers, so that it is there to be synced
@@ -289,7 +289,7 @@ private:
             }
             next = sooner(next, look_after(*logs[next_log_++ % logs.size()]));
         }
-        next = sooner(next, keep_within_budget(logs));
+        next = sooner(next, keep_within_budget(logs, is_asked));
         watch_clock(logs);
         next = sooner(next, run_timed_work());  // and who waits for a sync is told
         next = sooner(next, groups_.expire());
@@ -308,7 +308,8 @@ private:
     }
     static constexpr std::chrono::milliseconds busy_pause{1};       // while appends come in
     static constexpr std::chrono::milliseconds stays_alert{50};     // after the last one
-    static constexpr std::chrono::milliseconds count_pause{20};      // between two counts of all files, while the disk is nearly full and nothing may go
+    static constexpr std::chrono::milliseconds count_pause{20};      // at least, between two counts of all files, while the disk is nearly full
+    static constexpr std::chrono::milliseconds stuck_pause{100};     // then, when nothing may go
     static constexpr std::chrono::minutes large_jump{10};           // of the wall clock; less is corrected as a matter of course
     static constexpr std::size_t most_dropped = 64;                 // segments, in one look, since removing a file takes the disk a while
     static constexpr std::chrono::minutes retention_check{5};       // longest time between two looks at the age of segments
@@ -637,7 +638,8 @@ private:
         }
         std::optional<std::chrono::nanoseconds> next;
         if (const auto& age = log.options().retention.age) {
-            next = now + (*age / 8 < retention_check ? *age / 8 : retention_check);
+            const std::chrono::nanoseconds wanted = *age / 8 < retention_check ? *age / 8 : retention_check;
+            next = now + (wanted > busy_pause ? wanted : busy_pause);
         }
         if (!log.options().promises_durability()) {
             return next;
@@ -652,7 +654,7 @@ private:
 
     /// Has topics with a retention forget early when the disk comes near its limits: the oldest segments first, whose ever they
     /// are, until each writer could take a segment more.
-    [[nodiscard]] std::optional<std::chrono::nanoseconds> keep_within_budget(const std::vector<storage::log*>& logs) {
+    [[nodiscard]] std::optional<std::chrono::nanoseconds> keep_within_budget(const std::vector<storage::log*>& logs, bool is_asked) {
         if (!budget_.is_limited()) {
             return std::nullopt;
         }
@@ -661,55 +663,59 @@ private:
             const auto wanted = log->options().budget != nullptr ? std::int64_t{2} * log->options().segment_bytes : 0;
             reserve = wanted > reserve ? wanted : reserve;
         }
-        failure why;
-        std::size_t dropped = 0;
+        const auto now = platform_.monotonic();
         bool must_count = false;
-        for (std::int64_t excess = budget_.excess(reserve, must_count); excess > 0 && !why && dropped < most_dropped;) {
-            std::int64_t bytes = 0;
-            storage::log* const of = find_oldest(logs, bytes, why);
-            if (must_count) {
-                const auto now = platform_.monotonic();
-                if (of == nullptr && now - last_count_ < count_pause) {
-                    break;
-                }
-                count_disk_bytes();
-                last_count_ = now;
-                if (excess = budget_.excess(reserve, must_count); excess <= 0) {
-                    break;
-                }
-                must_count = false;
+        std::int64_t excess = budget_.excess(reserve, now, must_count);
+        if (excess > 0 && must_count) {
+            if (!is_asked && now < next_count_) {
+                return next_count_;
             }
-            if (of == nullptr || why) {
-                break;
-            }
-            why = of->drop_oldest();
-            excess -= bytes;
-            ++dropped;
-        }
-        if (dropped > 0 && !why) {
             count_disk_bytes();
+            const std::chrono::nanoseconds pause = (platform_.monotonic() - now) * 20;  // of many files it takes a while
+            next_count_ = now + (pause > count_pause ? pause : count_pause);
+            excess = budget_.excess(reserve, now, must_count);
         }
-        if (why && why.code != errc::closed) {
-            shared_->report(why);
+        std::size_t dropped = 0;
+        for (; excess > 0 && dropped < most_dropped; ++dropped) {
+            std::int64_t bytes = 0;
+            storage::log* const of = find_oldest(logs, bytes);
+            if (of == nullptr) {
+                return now + stuck_pause;
+            }
+            if (const failure why = of->drop_oldest()) {
+                report_unless_closed(why);
+                return now + stuck_pause;
+            }
+            budget_.give_back(bytes, now);
+            excess -= bytes;
         }
-        return dropped == most_dropped ? std::optional{platform_.monotonic()} : std::nullopt;
+        return excess > 0 ? std::optional{now} : std::nullopt;
     }
 
     /// Which of those that may forget has the segment that was sealed first; null: none has any to let go.
-    [[nodiscard]] static storage::log* find_oldest(const std::vector<storage::log*>& logs, std::int64_t& bytes, failure& why) {
+    [[nodiscard]] storage::log* find_oldest(const std::vector<storage::log*>& logs, std::int64_t& bytes) {
         storage::log* found = nullptr;
         std::int64_t sealed_at = 0;
         for (storage::log* const log : logs) {
-            if (log->options().retention.is_there()) {
-                const auto its = log->oldest(why);
-                if (its && (found == nullptr || its->sealed_at < sealed_at)) {
-                    found = log;
-                    sealed_at = its->sealed_at;
-                    bytes = its->bytes;
-                }
+            if (!log->options().retention.is_there()) {
+                continue;
+            }
+            failure why;
+            const auto its = log->oldest(why);
+            report_unless_closed(why);  // the others are none the worse
+            if (its && (found == nullptr || its->sealed_at < sealed_at)) {
+                found = log;
+                sealed_at = its->sealed_at;
+                bytes = its->bytes;
             }
         }
         return found;
+    }
+
+    void report_unless_closed(const failure& why) {
+        if (why && why.code != errc::closed) {
+            shared_->report(why);
+        }
     }
 
     void count_disk_bytes() {
@@ -778,7 +784,7 @@ private:
             const auto ticket = shared_->upkeep.prepare();
             std::optional<std::chrono::nanoseconds> next;
             try {
-                next = look_after(std::nullopt);
+                next = look_after(std::nullopt, false);
                 if (!next && !may_rest()) {
                     next = platform_.monotonic();
                 }
@@ -834,7 +840,7 @@ private:
     std::mutex upkeep_mutex_;  // one pass at a time; guards what follows, and the notes of each log
     std::size_t next_log_ = 0;
     std::chrono::nanoseconds last_busy_{std::chrono::nanoseconds::min() / 2};
-    std::chrono::nanoseconds last_count_{std::chrono::nanoseconds::min() / 2};
+    std::chrono::nanoseconds next_count_{std::chrono::nanoseconds::min() / 2};
     bool has_told_of_clock_ = false;
     os::thread upkeep_thread_;
 };

@@ -99,7 +99,8 @@ struct topic_options {
     /// A segment is deleted so long after it was sealed; an active one that is as old is sealed. So a record is there for as
     /// long, and for at most about twice that. Not given: for ever, where Kafka forgets after 7 days [retention.ms].
     ///
-    /// By two clocks, which both have to say so: a wall clock that jumps ahead deletes nothing. Timestamps of records do not count.
+    /// By two clocks, which both have to say so: a wall clock that jumps ahead while the broker is open deletes nothing. What it says
+    /// at the opening is believed. Timestamps of records do not count.
     std::optional<std::chrono::nanoseconds> retention{};
 
     /// Of each partition: the oldest segment is deleted while the others are as large as this together. Not given: without

@@ -600,7 +600,9 @@ private:
 
     template <class Log>
     [[nodiscard]] offset end_of(Log& of) const {
-        return options_.isolation_level == isolation_level::read_committed ? of.last_stable_offset() : of.log_end_offset();
+        const offset end = options_.isolation_level == isolation_level::read_committed ? of.last_stable_offset() : of.log_end_offset();
+        const offset start = of.log_start_offset();  // may be behind a transaction that is not decided
+        return end > start ? end : start;
     }
 
     /// Of a topic that came later everything is new, also to who wants the latest.

@@ -176,7 +176,8 @@ public:
     }
 
     /// Seals the current segment and goes on in a new one; leaves a segment without records as it is.
-    [[nodiscard]] failure roll() {
+    /// `is_to_free`: so that what is in it can be deleted: then no limit of the disk is asked about the next segment.
+    [[nodiscard]] failure roll(bool is_to_free = false) {
         segment* const home = hot_->current.load(std::memory_order_acquire);
         failure why;
         if (home == nullptr) {
@@ -186,9 +187,11 @@ public:
             return {};  // the next one would begin with the same offset
         }
         seal_tail(*home);
-        static_cast<void>(pass(*home, why));
+        static_cast<void>(pass(*home, why, is_to_free));
         return why;
     }
+
+    void wake_upkeep() { upkeep_.notify(); }
 
     /// Stops all appends: no claim succeeds after it. Claims that were taken before may still be published.
     void stop(append_state state, failure reason) {
@@ -431,7 +434,7 @@ private:
     /// Goes from a sealed segment to the next. Whoever comes first does it all, from the frozen tail; killed or failed
     /// anywhere, the next caller, or recovery, goes on. The order is what makes "the next segment has a base offset"
     /// mean "this one is sealed".
-    [[nodiscard]] bool pass(segment& home, failure& why) {
+    [[nodiscard]] bool pass(segment& home, failure& why, bool is_to_free = false) {
         const std::scoped_lock guard{roll_mutex_};
         if (hot_->current.load(std::memory_order_acquire) != &home) {
             return true;
@@ -451,8 +454,9 @@ private:
             if (why = name_spare_locked(); why) {
                 return false;
             }
-            segment_pin pin = files_.create(base, segment_bytes_, first_window, why);
+            segment_pin pin = files_.create(base, segment_bytes_, first_window, why, is_to_free);
             if (!pin) {
+                upkeep_.notify();  // perhaps something may go
                 return false;
             }
             next = segments_.append(begin(base, std::move(pin)));

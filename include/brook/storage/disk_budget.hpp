@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <limits>
 #include <optional>
@@ -23,7 +24,7 @@ namespace brook::inline BROOK_ABI::storage {
 /// What is taken is counted upwards, and counted anew by whoever looks after the logs when it comes near the limit: what was
 /// given back meanwhile shows then.
 ///
-/// Threads   shared.
+/// Threads   shared, but for `excess` and `give_back`, which are upkeep's.
 /// Cost      `admit` asks the system for its free space, where that is limited: a few us, at each growth of a file.
 class disk_budget {
 public:
@@ -55,11 +56,16 @@ public:
 
     /// By how many bytes the limits are passed when `reserve` more are wanted, at most a quarter of `most`; 0 or less: by none. Where it is not sure, since
     /// what was given back has not been counted, `must_count` is set: call `count`, and ask again.
-    [[nodiscard]] std::int64_t excess(std::int64_t reserve, bool& must_count) const {
+    [[nodiscard]] std::int64_t excess(std::int64_t reserve, std::chrono::nanoseconds now, bool& must_count) {
         std::int64_t over = std::numeric_limits<std::int64_t>::min();
         must_count = false;
         if (std::uint64_t free = 0; least_free_ && !platform_.free_bytes(directory_, free)) {
-            over = *least_free_ + reserve - signed_of(free);
+            if (now >= expected_until_) {
+                expected_ = 0;
+                free_before_ = signed_of(free);
+            }
+            const std::int64_t come = signed_of(free) > free_before_ ? signed_of(free) - free_before_ : 0;
+            over = *least_free_ + reserve - signed_of(free) - (expected_ > come ? expected_ - come : 0);
         }
         if (most_) {
             const std::int64_t beyond = taken_.load(std::memory_order_relaxed) + (reserve < *most_ / 4 ? reserve : *most_ / 4) - *most_;
@@ -67,6 +73,14 @@ public:
             over = beyond > over ? beyond : over;
         }
         return over;
+    }
+
+    /// Files of so many bytes have been removed. The system may free them later, when nobody reads them any more: until then,
+    /// for some seconds, nothing else need go for them.
+    void give_back(std::int64_t bytes, std::chrono::nanoseconds now) {
+        taken_.fetch_sub(bytes, std::memory_order_relaxed);
+        expected_ += bytes;
+        expected_until_ = now + std::chrono::seconds{10};
     }
 
     /// What the files take, all in all.
@@ -89,6 +103,9 @@ private:
     std::optional<std::int64_t> least_free_;
     std::optional<std::int64_t> most_;
     std::atomic<std::int64_t> taken_{0};
+    std::int64_t free_before_ = 0;  // before those were removed that are expected to be free soon
+    std::int64_t expected_ = 0;
+    std::chrono::nanoseconds expected_until_{std::chrono::nanoseconds::min() / 2};
 };
 
 }  // namespace brook::inline BROOK_ABI::storage

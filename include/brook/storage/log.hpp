@@ -304,6 +304,10 @@ public:
     ///
     /// Cost      the first call reads the header of each segment that was sealed before the log was opened.
     [[nodiscard]] std::uint64_t size_bytes(failure& why) {
+        if (appends_.is_forked()) {
+            why = {errc::forked, name().text() + ": its broker belongs to the parent of this process"};
+            return 0;
+        }
         const std::scoped_lock guard{upkeep_mutex_};
         std::uint64_t bytes = 0;
         const std::vector<segment*> all = segments_.all();
@@ -323,7 +327,7 @@ public:
     };
     [[nodiscard]] std::optional<oldest_segment> oldest(failure& why) {
         const std::scoped_lock guard{upkeep_mutex_};
-        if (is_closed() || finished_ == 0) {
+        if (is_closed() || finished_ == 0 || segments_.first()->base >= producers_.needed_from()) {
             return std::nullopt;
         }
         segment& first = *segments_.first();
@@ -368,8 +372,9 @@ public:
     /// Lets go of the records in front of `before`, which are synced first. Whole segments go at once, the rest of a segment
     /// with it. Readers go on with what they hold.
     ///
-    /// Errors    offset_out_of_range (behind the log end offset), closed, and what the disk said; then all is as it was, or
-    ///           upkeep removes the files later.
+    /// Errors    offset_out_of_range (behind the log end offset), closed, and what the disk said. Where the start could not be
+    ///           written down for sure the records are there until the log is closed, and may be gone when it is opened again; where a
+    ///           file could not be removed the next opening tries again.
     /// Source    Kafka's DeleteRecords (KIP-107).
     [[nodiscard]] failure delete_records(offset before) {
         if (appends_.is_forked()) {
@@ -418,8 +423,9 @@ public:
         const std::uint64_t rate = measure_rate(now);
         result.is_busy = rate > 0;
         result.why = appends_.name_taken_spare();
+        failure ahead;
         if (!result.why && rate >= mib) {  // below that the writer's own steps, from 64 KiB up, cost it nothing
-            result.why = work_ahead(rate);
+            ahead = work_ahead(rate);  // without room for it what follows is needed all the more
         }
         if (!result.why && durability_.sync_sealed()) {
             result.is_busy = true;
@@ -434,10 +440,13 @@ public:
             result.why = sync();
         }
         if (!result.why) {
-            result.why = retain(result.is_busy);
+            result.why = retain(now, result.is_busy);
         }
         if (!result.why) {
             result.why = durability_.sync_failure();
+        }
+        if (!result.why) {
+            result.why = std::move(ahead);
         }
         return result;
     }
@@ -465,8 +474,8 @@ public:
         give_space_back();
         static_cast<void>(save_checkpoint());  // else recovery reads more
         source_.close();
-        for (segment* const one : segments_.all()) {
-            one->release();
+        for (std::size_t i = 0; i < segments_.count(); ++i) {
+            segments_.at(i)->release();
         }
     }
 
@@ -506,6 +515,7 @@ private:
         appends_.start();
         retention_.start();
         files_.limit_by(options_.budget);  // not before: what is there can always be opened
+        not_removed_ = drop_deleted();     // was deleted by a process that died before it had removed the files
         return {};
     }
 
@@ -579,7 +589,8 @@ private:
             if (const segment_pin pin = home.pin()) {
                 const tail_word tail{home.tail.load(std::memory_order_relaxed)};
                 const offset end = segments_.at(finished_ + 1)->base;
-                const std::int64_t now = platform().now().time_since_epoch().count();
+                const std::int64_t now = retention_.clock().stamp(platform(), last_sealed_at_);
+                last_sealed_at_ = now;
                 if (!home.ends_in_damage.load(std::memory_order_relaxed)) {
                     store(pin->data() + format::footer_at,
                           format::make_footer(pin->seed(), end, tail.end(), now));
@@ -596,34 +607,47 @@ private:
     }
 
     /// Lets go of what the policy does not keep, and of what was deleted. A part of it is enough: the next look goes on.
-    [[nodiscard]] failure retain(bool& is_busy) {
+    [[nodiscard]] failure retain(std::chrono::nanoseconds now, bool& is_busy) {
         failure why;
-        if (options_.retention.is_there()) {
-            const offset start = retention_.due(options_.retention, segments_.all(), finished_, log_start_offset(), 0, most_dropped, why);
+        if (options_.retention.is_there() && (finished_ != judged_ || now - judged_at_ >= retention_pause)) {
+            const offset start = retention_.due(options_.retention, segments_.all(), finished_, log_start_offset(), most_dropped, why);
             if (start > log_start_offset()) {
                 why = move_start(start);
             }
+            judged_at_ = now;
         }
         if (!why) {
+            const std::size_t before = finished_;
             why = drop_deleted();
+            is_busy |= before - finished_ == most_dropped;
+            judged_ = before - finished_ == most_dropped ? finished_ + 1 : finished_;  // after so many there may be more
         }
-        is_busy |= segments_.count() > 1 && finished_ > 0 && segments_.at(1)->base <= log_start_offset();
+        if (!why) {
+            why = std::exchange(not_removed_, {});
+        }
         if (!why && is_active_expired()) {
-            why = appends_.roll();
-            is_busy = true;
+            why = appends_.roll(true);
+            is_busy |= !why;
         }
         return why;
     }
     static constexpr std::size_t most_dropped = 64;  // in one look: removing a file takes the disk a while
+    static constexpr std::chrono::seconds retention_pause{1};  // between two looks at all segments, while none is sealed
 
     /// On the disk before a file goes: else a log whose files were removed would pass for one that has lost them.
     [[nodiscard]] failure move_start(offset start) {
         if (start <= log_start_offset()) {
             return {};
         }
+        if (failure why = appends_.name_taken_spare()) {
+            return why;  // else the files that have names might all go
+        }
         format::checkpoint moved = checkpoint_;
         moved.sequence += 1;
         moved.log_start_offset = start;
+        if (const offset durable = durable_offset(); durable > moved.durable_offset) {
+            moved.durable_offset = durable;
+        }
         if (failure why = files_.write_checkpoint(moved)) {
             return why;
         }
@@ -632,11 +656,13 @@ private:
         return {};
     }
 
-    /// Removes the files of segments that lie below the start.
+    /// Removes the files of segments that lie below the start, up to the one that tells of the partition's producers: until the
+    /// next one tells of them, repetitions of what was deleted are known by it.
     [[nodiscard]] failure drop_deleted() {
         failure first;
-        for (segment* const gone : segments_.drop(finished_ < most_dropped ? finished_ : most_dropped)) {
-            --finished_;
+        const std::vector<segment*> all = segments_.drop(finished_ < most_dropped ? finished_ : most_dropped, producers_.needed_from());
+        finished_ -= all.size();
+        for (segment* const gone : all) {
             gone->release();
             {
                 const std::scoped_lock guard{times_mutex_};
@@ -645,6 +671,9 @@ private:
             if (failure why = files_.remove(gone->base); why && !first) {
                 first = std::move(why);  // the next opening tries again
             }
+        }
+        if (!all.empty()) {
+            appends_.wake_upkeep();  // there may be room now for who was refused
         }
         return first;
     }
@@ -778,6 +807,10 @@ private:
     std::size_t finished_ = 0;  // segments before it have their footer
     segment* aging_ = nullptr;  // the active segment at the last look, and since when it has been filled
     std::int64_t aging_since_ = 0;
+    std::int64_t last_sealed_at_ = 0;
+    failure not_removed_;     // what the opening could not remove, until upkeep has told it
+    std::size_t judged_ = 0;  // segments that were finished when the policy was last applied, and when that was
+    std::chrono::nanoseconds judged_at_{std::chrono::nanoseconds::min() / 2};
     segment* last_segment_ = nullptr;
     position last_end_ = 0;
     std::chrono::nanoseconds last_look_{};

@@ -60,6 +60,7 @@ public:
         check_checkpoint(entries);
         walk_chain();
         gather_evidence();
+        forget_deleted();
         std::vector<finding> findings = judge();
         if (has_doubts_) {
             look_again();
@@ -454,7 +455,18 @@ private:
 
     // ---- what it amounts to ----
 
+    /// Segments below the start of the log were deleted, or are being deleted: what is wrong with them is nobody's loss.
+    void forget_deleted() {
+        const auto begins_at_or_below = [&](const chain_link& link) { return link.base <= report_->log_start_offset; };
+        while (chain_.size() > 1 && begins_at_or_below(chain_[1])) {
+            chain_.erase(chain_.begin());
+        }
+        std::erase_if(missing_, [&](offset base) { return base < report_->log_start_offset; });
+    }
+
     void look_again() {
+        read_checkpoint();
+        forget_deleted();
         scrub_rules again;
         again.deep = rules_.deep;
         for (auto& link : chain_) {

@@ -63,6 +63,11 @@ public:
         return is_serious(why) ? why : failure{};
     }
 
+    /// Where the segment begins without which the next opening would not know the producers; behind everything where there are none.
+    [[nodiscard]] offset needed_from() const {
+        return table_.empty() ? largest_offset : home_ == nullptr ? 0 : home_->base;
+    }
+
     /// Forgets who has not been heard of, and writes the table once a segment.
     void look_after(std::chrono::nanoseconds now, std::chrono::nanoseconds expiration, const segment_chain& segments, appender& appends) {
         if (now - seen_ >= expiration / 16) {

@@ -124,12 +124,7 @@ private:
         if (!bases_.empty() && bases_.front() > start) {
             lose(files_.log_path(start), 0, 0, start, bases_.front());
         }
-        while (bases_.size() > 1 && bases_[1] <= start) {  // was deleted by a process that died before it had removed the files
-            if (failure why = files_.remove(bases_.front())) {
-                return why;
-            }
-            bases_.erase(bases_.begin());
-        }
+        raise_evidence(start);  // only what was on the disk was ever deleted
         const auto before = static_cast<offset>(log_->checkpoint.segment_base);
         while (first_scanned_ + 1 < bases_.size() && bases_[first_scanned_ + 1] <= before) {
             ++first_scanned_;

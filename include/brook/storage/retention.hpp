@@ -29,8 +29,8 @@ struct retention_policy {
 };
 
 /// The time by which segments age: two clocks, and both have to say that it has passed. The wall clock alone may jump by years,
-/// and take a log with it; what passed since the log was opened, added to what the wall clock said then, does not jump, and
-/// is late where the wall clock was wrong in the beginning.
+/// and take a log with it; what passed since the log was opened, added to what the wall clock said then, does not jump. What
+/// the wall clock says at the opening is believed: there is nothing to compare it with.
 ///
 /// Threads   confined.
 class retention_clock {
@@ -41,6 +41,13 @@ public:
     [[nodiscard]] bool has_passed(os::platform& platform, std::int64_t since, std::chrono::nanoseconds age) const noexcept {
         const std::chrono::nanoseconds then{since};
         return wall(platform) - then >= age && steady(platform) - then >= age;
+    }
+
+    /// What a segment is stamped with that is found sealed now: by the later of the two, and never before the one in front of it.
+    /// A clock that is behind for a while must not make it old.
+    [[nodiscard]] std::int64_t stamp(os::platform& platform, std::int64_t before) const noexcept {
+        const std::chrono::nanoseconds later = wall(platform) > steady(platform) ? wall(platform) : steady(platform);
+        return later.count() > before ? later.count() : before;
     }
 
     /// How far the wall clock has jumped ahead since the start, or back.
@@ -66,9 +73,8 @@ public:
     [[nodiscard]] const retention_clock& clock() const noexcept { return clock_; }
 
     /// Where the log is to begin, by the policy; its start as it is when nothing is due. `all`: its segments, of which the first
-    /// `finished` are sealed and on the disk. `excess`: bytes by which the disk is too full, whatever the policy says.
-    [[nodiscard]] offset due(const retention_policy& policy, const std::vector<segment*>& all, std::size_t finished, offset start, std::int64_t excess,
-                             std::size_t most, failure& why) {
+    /// `finished` are sealed and on the disk.
+    [[nodiscard]] offset due(const retention_policy& policy, const std::vector<segment*>& all, std::size_t finished, offset start, std::size_t most, failure& why) {
         std::int64_t left = 0;
         for (std::size_t i = 0; policy.bytes && i < all.size(); ++i) {
             if (why = i < finished ? look_up(*all[i]) : failure{}; why) {
@@ -84,11 +90,10 @@ public:
             const std::int64_t used = oldest.used.load(std::memory_order_relaxed);
             const bool is_over = policy.bytes && left - used >= *policy.bytes;
             const bool is_old = policy.age && clock_.has_passed(files_.platform(), oldest.sealed_at.load(std::memory_order_relaxed), *policy.age);
-            if (!is_over && !is_old && excess <= 0 && all[i + 1]->base > start) {
+            if (!is_over && !is_old && all[i + 1]->base > start) {
                 break;
             }
             left -= used;
-            excess -= used;
             start = all[i + 1]->base > start ? all[i + 1]->base : start;
         }
         return start;

@@ -35,16 +35,19 @@ public:
     /// From here on readers find nothing below.
     void begin_at(offset start) noexcept { start_.store(start, std::memory_order_release); }
 
-    /// Takes out the segments that lie below the start, up to `most` of them and never the last; they stay in memory.
-    [[nodiscard]] std::vector<segment*> drop(std::size_t most) {
+    /// Takes out the segments that lie below the start, and begin before `needed_from`: up to `most` of them, and never the last.
+    /// They stay in memory. Memory that is not there leaves the chain as it was.
+    [[nodiscard]] std::vector<segment*> drop(std::size_t most, offset needed_from) {
         const std::scoped_lock guard{mutex_};
         std::size_t count = 0;
-        while (count < most && count + 1 < segments_.size() && segments_[count + 1]->base <= start()) {
+        while (count < most && count + 1 < segments_.size() && segments_[count + 1]->base <= start() && segments_[count]->base < needed_from) {
             ++count;
         }
         std::vector<segment*> gone;
         gone.reserve(count);
-        dropped_.reserve(dropped_.size() + count);
+        if (const std::size_t wanted = dropped_.size() + count; dropped_.capacity() < wanted) {
+            dropped_.reserve(2 * wanted);
+        }
         for (std::size_t i = 0; i < count; ++i) {
             gone.push_back(segments_[i].get());
             dropped_.push_back(std::move(segments_[i]));

@@ -145,11 +145,14 @@ public:
 
     /// Makes a segment that nothing refers to yet: its header and its name are on the disk when this returns.
     /// A spare (`base` absent) is called spare.log until the roll that takes it.
-    [[nodiscard]] segment_pin create(std::optional<offset> base, std::uint32_t capacity, std::uint32_t first_window, failure& why) {
+    /// `is_unlimited`: the budget is not asked.
+    [[nodiscard]] segment_pin create(std::optional<offset> base, std::uint32_t capacity, std::uint32_t first_window, failure& why, bool is_unlimited = false) {
         const std::string stem = path_ + '/' + (base ? segment_name(*base) : std::string{"spare"});
         discard(stem + ".log.tmp");
         discard(stem + ".index");  // an index without its log is nobody's
-        segment_pin made = write_new(stem, base, capacity, first_window, why);
+        const std::uint32_t window = first_window < capacity ? first_window : capacity;
+        const bool is_admitted = is_unlimited || admits(window + index_file_bytes(capacity), "a segment", why);
+        segment_pin made = is_admitted ? write_new(stem, base, capacity, window, why) : nullptr;
         if (!made) {
             discard(stem + ".log.tmp");
             discard(stem + ".index");
@@ -395,13 +398,9 @@ private:
     }
 
     [[nodiscard]] segment_pin write_new(const std::string& stem, std::optional<offset> base, std::uint32_t capacity,
-                                        std::uint32_t first_window, failure& why) {
+                                        std::uint32_t window, failure& why) {
         std::error_code code;
         const std::string temporary = stem + ".log.tmp";
-        const std::uint32_t window = first_window < capacity ? first_window : capacity;
-        if (!admits(window + index_file_bytes(capacity), "a segment", why)) {
-            return nullptr;
-        }
         auto log = platform_->open(temporary, os::open_mode::create, code);
         if (!log) {
             return refuse(why, code, "cannot create " + temporary);
