@@ -15,6 +15,7 @@
 
 #include "broker/outcome.hpp"
 #include "client/reading.hpp"
+#include "client/world.hpp"
 #include "support/catch.hpp"
 #include "support/faulty_platform.hpp"
 #include "support/temp_directory.hpp"
@@ -24,43 +25,26 @@ namespace client_retention_test {
 using namespace brook;
 using namespace std::chrono_literals;
 using brook::test::code_of;
-using brook::test::faulty_platform;
 using brook::test::outcome_of;
 using brook::test::read_numbers;
 using brook::test::temp_directory;
+using brook::test::world;
 
 namespace {
 
 using numbers_topic = brook::topic<no_key, std::uint64_t>;
 using numbers_consumer = brook::consumer<no_key, std::uint64_t>;
-using texts_topic = brook::topic<no_key, std::string>;
 
-/// A broker that the test looks after, with limits.
-struct limited {
-    temp_directory directory;
-    faulty_platform platform;
-    broker_options options;
-    std::optional<brook::broker> broker;
+void maintain(brook::broker& broker, int times = 1) {
+    for (int i = 0; i < times; ++i) {
+        broker.maintain();
+    }
+}
 
-    explicit limited(broker_options with = {}) : options{std::move(with)} {
-        options.maintenance = maintenance::manual;
-        options.platform = &platform;
-        open();
-    }
-    void open() {
-        broker.reset();
-        broker.emplace(directory.path(), options);
-    }
-    void maintain(int times = 1) {
-        for (int i = 0; i < times; ++i) {
-            broker->maintain();
-        }
-    }
-    [[nodiscard]] bool is_told_of(const std::string& what) const {
-        const auto errors = broker->health().errors;
-        return std::any_of(errors.begin(), errors.end(), [&](const failure& why) { return why.text.find(what) != std::string::npos; });
-    }
-};
+bool is_told_of(const brook::broker& broker, const std::string& what) {
+    const auto errors = broker.health().errors;
+    return std::any_of(errors.begin(), errors.end(), [&](const failure& why) { return why.text.find(what) != std::string::npos; });
+}
 
 void send(const numbers_topic& topic, std::uint64_t from, std::uint64_t to) {
     brook::producer producer{topic};
@@ -104,7 +88,7 @@ std::size_t open_things(const std::string& below) {
 }  // namespace
 
 TEST_CASE("retention is an option of the topic, and stays with it", "[client][retention]") {
-    limited here;
+    world here;
     const topic_options wanted{.segment_bytes = 4 * kib, .retention = 48h, .retention_bytes = std::int64_t{64} * kib};
     static_cast<void>(here.broker->create_topic<no_key, std::uint64_t>("numbers", wanted));
     here.open();
@@ -124,12 +108,12 @@ TEST_CASE("retention is an option of the topic, and stays with it", "[client][re
 }
 
 TEST_CASE("a topic keeps its retention_bytes, and tells its sizes", "[client][retention]") {
-    limited here;
+    world here;
     const auto topic = here.broker->create_topic<no_key, std::uint64_t>("numbers", {.partitions = 2, .segment_bytes = 4 * kib, .retention_bytes = 8 * kib});
     const std::uint64_t before = topic.size_bytes();
     send(topic, 0, 4'000);
     CHECK(topic.size_bytes() > before + std::uint64_t{4'000} * 48);
-    here.maintain();
+    maintain(*here.broker);
     for (const auto& one : topic.partitions()) {
         CHECK(one.log_start_offset() > 0);
         CHECK(one.log_end_offset() > one.log_start_offset());
@@ -148,21 +132,21 @@ TEST_CASE("a topic keeps its retention_bytes, and tells its sizes", "[client][re
 }
 
 TEST_CASE("files and mappings of deleted segments are let go of", "[client][retention]") {
-    limited here;
+    world here;
     const auto topic = here.broker->create_topic<no_key, std::uint64_t>("numbers", {.segment_bytes = 4 * kib, .retention_bytes = 1});
     send(topic, 0, 10);
-    here.maintain(3);
+    maintain(*here.broker, 3);
     const std::size_t before = open_things(here.directory.path());
     for (std::uint64_t round = 0; round < 5; ++round) {
         send(topic, 10 + round * 2'000, 10 + (round + 1) * 2'000);
         static_cast<void>(read_numbers(topic));
-        here.maintain(3);
+        maintain(*here.broker, 3);
     }
     CHECK(open_things(here.directory.path()) <= before);
 }
 
 TEST_CASE("a consumer in front of the start goes where its reset policy says", "[client][retention]") {
-    limited here;
+    world here;
     const auto topic = here.broker->create_topic<no_key, std::uint64_t>("numbers", {.segment_bytes = 4 * kib});
     send(topic, 0, 1'000);
     numbers_consumer slow{topic, {.auto_offset_reset = offset_reset::earliest, .max_poll_records = 10}};
@@ -175,7 +159,7 @@ TEST_CASE("a consumer in front of the start goes where its reset policy says", "
     CHECK(test::values(hasty.poll(0s)) == range(0, 10));
     const auto kept = slow.poll(0s);  // in place, whatever is deleted
     topic.partition(0).delete_records(500);
-    here.maintain(3);
+    maintain(*here.broker, 3);
     CHECK(test::values(kept) == range(10, 20));
     CHECK(test::values(slow.poll(0s)) == range(500, 510));
     CHECK(code_of([&] { static_cast<void>(strict.poll(0s)); }) == errc::offset_out_of_range);
@@ -187,7 +171,7 @@ TEST_CASE("a consumer in front of the start goes where its reset policy says", "
 }
 
 TEST_CASE("a group whose committed offset was deleted goes on at the start, or at the end, as it has said", "[client][retention]") {
-    limited here;
+    world here;
     const auto topic = here.broker->create_topic<no_key, std::uint64_t>("numbers", {.segment_bytes = 4 * kib});
     send(topic, 0, 1'000);
     {
@@ -196,7 +180,7 @@ TEST_CASE("a group whose committed offset was deleted goes on at the start, or a
         first.commit();
     }
     topic.partition(0).delete_records(777);
-    here.maintain(3);
+    maintain(*here.broker, 3);
     here.open();
     const auto again = here.broker->topic<no_key, std::uint64_t>("numbers");
     numbers_consumer next{again, {.group_id = "workers", .auto_offset_reset = offset_reset::earliest, .max_poll_records = 10}};
@@ -241,7 +225,7 @@ TEST_CASE("readers at every speed go on while segments are deleted under them", 
 }
 
 TEST_CASE("at max_bytes a topic without retention is refused with words, and goes on when there is room", "[client][retention]") {
-    limited here{{.max_bytes = 512 * kib}};
+    world here{{.max_bytes = 512 * kib}};
     const auto topic = here.broker->create_topic<no_key, std::string>("texts", {.segment_bytes = GENERATE(std::int64_t{64} * kib, std::int64_t{4} * mib)});
     brook::producer producer{topic};
     const std::string text(1'000, 'x');
@@ -249,7 +233,7 @@ TEST_CASE("at max_bytes a topic without retention is refused with words, and goe
     const auto refused = outcome_of([&] {
         for (; sent < 2'000; ++sent) {
             producer.send(text).get();
-            here.maintain();
+            maintain(*here.broker);
         }
     });
     CHECK(refused.code == std::errc::no_space_on_device);
@@ -272,12 +256,12 @@ TEST_CASE("at max_bytes a topic without retention is refused with words, and goe
               }
           }) == std::errc::no_space_on_device);
     again.partition(0).delete_records(again.partition(0).log_end_offset());
-    here.maintain(3);
+    maintain(*here.broker, 3);
     CHECK_FALSE(code_of([&] { next.send(text).get(); }));
 }
 
 TEST_CASE("at max_bytes topics with retention forget early, the oldest segments of all first", "[client][retention]") {
-    limited here{{.max_bytes = mib}};
+    world here{{.max_bytes = mib}};
     const auto kept = here.broker->create_topic<no_key, std::string>("kept", {.segment_bytes = 64 * kib});
     const auto one = here.broker->create_topic<no_key, std::string>("one", {.segment_bytes = 64 * kib, .retention = 1000h});
     const auto two = here.broker->create_topic<no_key, std::string>("two", {.segment_bytes = 64 * kib, .retention = 1000h});
@@ -289,11 +273,11 @@ TEST_CASE("at max_bytes topics with retention forget early, the oldest segments 
         to_kept.send(text);
         to_one.send(text);
     }
-    here.maintain();
+    maintain(*here.broker);
     const auto told = outcome_of([&] {
         for (int i = 0; i < 3'000; ++i) {
             to_two.send(text).get();
-            here.maintain();
+            maintain(*here.broker);
             if (one.partition(0).log_start_offset() == 0) {
                 REQUIRE(two.partition(0).log_start_offset() == 0);  // the older one goes first
             }
@@ -307,7 +291,7 @@ TEST_CASE("at max_bytes topics with retention forget early, the oldest segments 
 }
 
 TEST_CASE("min_free_bytes leaves that much to the others", "[client][retention]") {
-    limited here{{.min_free_bytes = 10 * mib}};
+    world here{{.min_free_bytes = 10 * mib}};
     here.platform.set_free_bytes(std::uint64_t{20} * mib);
     const auto kept = here.broker->create_topic<no_key, std::string>("kept", {.segment_bytes = 64 * kib});
     const auto short_lived = here.broker->create_topic<no_key, std::string>("short-lived", {.segment_bytes = 64 * kib, .retention = 1000h});
@@ -323,13 +307,13 @@ TEST_CASE("min_free_bytes leaves that much to the others", "[client][retention]"
     };
     CHECK(fill(to_kept).text == "");
     CHECK(fill(to_short_lived).text == "");
-    here.maintain(2);
+    maintain(*here.broker, 2);
     CHECK(short_lived.partition(0).log_start_offset() == 0);
     here.platform.set_free_bytes(std::uint64_t{10} * mib);  // somebody else has filled the disk
     const auto refused = fill(to_kept);
     CHECK(refused.code == std::errc::no_space_on_device);
     CHECK(refused.names("min_free_bytes"));
-    here.maintain(2);
+    maintain(*here.broker, 2);
     CHECK(short_lived.partition(0).log_start_offset() > 0);
     CHECK(kept.partition(0).log_start_offset() == 0);
     here.platform.set_free_bytes(std::uint64_t{20} * mib);
@@ -337,7 +321,7 @@ TEST_CASE("min_free_bytes leaves that much to the others", "[client][retention]"
 }
 
 TEST_CASE("a producer with a name is known when all of its records have been deleted", "[client][retention]") {
-    limited here;
+    world here;
     const bool by_age = GENERATE(false, true);
     here.platform.set_now(timestamp{500'000h});
     here.platform.set_monotonic(1h);
@@ -349,17 +333,17 @@ TEST_CASE("a producer with a name is known when all of its records have been del
             import.send({.value = i, .sequence = static_cast<std::int64_t>(i)}).get();
         }
     }
-    here.maintain(2);
+    maintain(*here.broker, 2);
     if (by_age) {
         for (int hour = 1; hour < 6; ++hour) {
             here.platform.set_now(timestamp{500'000h + std::chrono::hours{hour}});
             here.platform.set_monotonic(1h + std::chrono::hours{hour});
-            here.maintain(2);
+            maintain(*here.broker, 2);
         }
     } else {
         topic.partition(0).delete_records(200);
     }
-    here.maintain(4);
+    maintain(*here.broker, 4);
     CHECK(topic.partition(0).log_start_offset() == 200);
     here.open();
     const auto again = here.broker->topic<no_key, std::uint64_t>("numbers");
@@ -368,13 +352,27 @@ TEST_CASE("a producer with a name is known when all of its records have been del
     CHECK(import.send({.value = std::uint64_t{199}, .sequence = 199}).get().offset == 199);
     CHECK(again.partition(0).log_end_offset() == 200);
     import.send({.value = std::uint64_t{200}, .sequence = 200}).get();
-    here.maintain(4);
+    maintain(*here.broker, 4);
     CHECK(read_numbers(again) == range(200, 201));
     CHECK(bytes_below(here.directory.path() + "/topics/numbers") < 80 * kib);  // and then the old segment goes
 }
 
+TEST_CASE("upkeep in small slices comes to the limits of the disk, too", "[client][retention]") {
+    world here{{.max_bytes = mib}};
+    const auto topic = here.broker->create_topic<no_key, std::string>("texts", {.partitions = 3, .segment_bytes = 64 * kib, .retention = 1000h});
+    brook::producer producer{topic};
+    for (int i = 0; i < 900; ++i) {
+        producer.send({.value = std::string(1'000, 'x'), .partition = i % 3});
+    }
+    for (int slice = 0; slice < 30; ++slice) {
+        here.broker->maintain(1ns);
+    }
+    CHECK(topic.partition(0).log_start_offset() > 0);
+    CHECK(topic.disk_bytes() <= 900 * kib);
+}
+
 TEST_CASE("space that comes free later is waited for", "[client][retention]") {
-    limited here{{.min_free_bytes = 10 * mib}};
+    world here{{.min_free_bytes = 10 * mib}};
     here.platform.set_monotonic(1h);
     here.platform.set_free_bytes(std::uint64_t{20} * mib);
     const auto topic = here.broker->create_topic<no_key, std::string>("texts", {.segment_bytes = 64 * kib, .retention = 1000h});
@@ -382,21 +380,21 @@ TEST_CASE("space that comes free later is waited for", "[client][retention]") {
     for (int i = 0; i < 2'000; ++i) {
         producer.send(std::string(1'000, 'x'));
     }
-    here.maintain(2);
+    maintain(*here.broker, 2);
     CHECK(topic.partition(0).log_start_offset() == 0);
     here.platform.set_free_bytes(std::uint64_t{10} * mib + 100 * kib);  // 28 KiB short of two segments, and it stays so
-    here.maintain(50);
+    maintain(*here.broker, 50);
     const offset start = topic.partition(0).log_start_offset();
     CHECK(start > 0);
     CHECK(start < 100);  // one segment
     here.platform.set_monotonic(1h + 11s);
-    here.maintain(50);
+    maintain(*here.broker, 50);
     CHECK(topic.partition(0).log_start_offset() > start);
     CHECK(topic.partition(0).log_start_offset() < 200);
 }
 
 TEST_CASE("what is deleted makes room at the limit, also where it is in active segments", "[client][retention]") {
-    limited here{{.max_bytes = 470 * kib}};
+    world here{{.max_bytes = GENERATE(440, 480, 520, 560) * std::int64_t{kib}}};  // some of them leave no room for a new segment
     const auto topic = here.broker->create_topic<no_key, std::string>("texts", {.partitions = 2, .segment_bytes = 4 * mib});
     brook::producer producer{topic};
     const std::string text(1'000, 'x');
@@ -414,7 +412,7 @@ TEST_CASE("what is deleted makes room at the limit, also where it is in active s
     for (const auto& one : topic.partitions()) {
         one.delete_records(one.log_end_offset());
     }
-    here.maintain(4);
+    maintain(*here.broker, 4);
     CHECK(topic.disk_bytes() < 200 * kib);
     CHECK(fill() > 100);
 }
@@ -438,16 +436,16 @@ TEST_CASE("a writer that was refused at the limit goes on when records have been
 }
 
 TEST_CASE("verify finds nothing wrong with a file that should have gone", "[client][retention]") {
-    limited here;
+    world here;
     const auto topic = here.broker->create_topic<no_key, std::uint64_t>("numbers", {.segment_bytes = 4 * kib});
     send(topic, 0, 1'000);
-    here.maintain(2);
+    maintain(*here.broker, 2);
     here.platform.inject({.on = test::operation::remove, .lasting = true});
     topic.partition(0).roll();
     static_cast<void>(code_of([&] { topic.partition(0).delete_records(100); }));
     here.platform.heal();
     topic.partition(0).delete_records(900);
-    here.maintain(2);
+    maintain(*here.broker, 2);
     here.broker.reset();
     const auto report = verify(here.directory.path());
     INFO(report.text());
@@ -457,7 +455,7 @@ TEST_CASE("verify finds nothing wrong with a file that should have gone", "[clie
 }
 
 TEST_CASE("a consumer of committed records goes on behind what was deleted", "[client][retention]") {
-    limited here;
+    world here;
     const auto topic = here.broker->create_topic<no_key, std::uint64_t>("numbers", {.segment_bytes = 4 * kib});
     send(topic, 0, 10);
     numbers_consumer consumer{topic, {.auto_offset_reset = offset_reset::latest}};
@@ -476,24 +474,24 @@ TEST_CASE("a consumer of committed records goes on behind what was deleted", "[c
 }
 
 TEST_CASE("a wall clock that jumps is told once, and deletes nothing", "[client][retention]") {
-    limited here;
+    world here;
     here.platform.set_now(timestamp{500'000h});
     here.platform.set_monotonic(1h);
     here.open();
     const auto topic = here.broker->create_topic<no_key, std::uint64_t>("numbers", {.segment_bytes = 4 * kib, .retention = 1h});
     send(topic, 0, 500);
-    here.maintain();
-    CHECK_FALSE(here.is_told_of("wall clock"));
+    maintain(*here.broker);
+    CHECK_FALSE(is_told_of(*here.broker, "wall clock"));
     here.platform.set_now(timestamp{600'000h});
-    here.maintain(2);
-    CHECK(here.is_told_of("wall clock has jumped"));
+    maintain(*here.broker, 2);
+    CHECK(is_told_of(*here.broker, "wall clock has jumped"));
     const std::size_t told = here.broker->health().errors.size();
     here.platform.set_now(timestamp{700'000h});
-    here.maintain(2);
+    maintain(*here.broker, 2);
     CHECK(here.broker->health().errors.size() == told);
     CHECK(topic.partition(0).log_start_offset() == 0);
     here.platform.set_monotonic(3h);
-    here.maintain(2);
+    maintain(*here.broker, 2);
     CHECK(topic.partition(0).log_start_offset() > 0);
 }
 

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <optional>
+#include <utility>
 
+#include <brook/broker/options.hpp>
 #include <brook/client/broker.hpp>
 
 #include "support/faulty_platform.hpp"
@@ -15,14 +17,18 @@ namespace brook::test {
 struct world {
     temp_directory directory;
     faulty_platform platform;
+    broker_options settings;
     std::optional<brook::broker> broker;
 
     explicit world(brook::maintenance maintenance = brook::maintenance::manual) { open(maintenance); }
+    explicit world(broker_options with) : settings{std::move(with)} { open(); }
 
     /// Closes it first, if it is open.
     void open(brook::maintenance maintenance = brook::maintenance::manual) {
         broker.reset();
-        broker.emplace(directory.path(), brook::broker_options{.maintenance = maintenance, .platform = &platform});
+        settings.maintenance = maintenance;
+        settings.platform = &platform;
+        broker.emplace(directory.path(), settings);
     }
 };
 

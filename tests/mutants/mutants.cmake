@@ -359,8 +359,8 @@ brook_mutant(footer_before_sync
 
 brook_mutant(checkpoint_one_too_high
   FILE storage/log.hpp
-  FIND [=[        checkpoint_.durable_offset = durable_offset();]=]
-  REPLACE [=[        checkpoint_.durable_offset = durable_offset() + (BROOK_MUTANT(checkpoint_one_too_high) ? 1 : 0);]=]
+  FIND [=[            saved.durable_offset = durable_offset();]=]
+  REPLACE [=[            saved.durable_offset = durable_offset() + (BROOK_MUTANT(checkpoint_one_too_high) ? 1 : 0);]=]
   CAUGHT_BY test storage/partition_scrub "a look at a log that was closed in good order counts what is in it and finds nothing")
 
 brook_mutant(append_time_goes_back
@@ -856,8 +856,8 @@ brook_mutant(producers_forgotten_at_opening
 
 brook_mutant(first_number_without_a_flag
   FILE storage/log.hpp
-  FIND [=[        flagged.flags |= which;]=]
-  REPLACE [=[        flagged.flags |= BROOK_MUTANT(first_number_without_a_flag) ? 0 : which;]=]
+  FIND [=[changed.flags |= which; });]=]
+  REPLACE [=[changed.flags |= BROOK_MUTANT(first_number_without_a_flag) ? 0 : which; });]=]
   CAUGHT_BY test client/idempotence "a producer with a name goes on where it was, after a close or a kill")
 
 brook_mutant(lost_checkpoint_loses_producers
@@ -1032,16 +1032,8 @@ brook_mutant(checkpoint_before_its_segment
 
 brook_mutant(files_removed_before_the_start_is_written
   FILE storage/log.hpp
-  FIND [=[        if (failure why = files_.write_checkpoint(moved)) {
-            return why;
-        }
-        checkpoint_ = moved;
-        segments_.begin_at(start);]=]
-  REPLACE [=[        if (failure why = BROOK_MUTANT(files_removed_before_the_start_is_written) ? failure{} : files_.write_checkpoint(moved)) {
-            return why;
-        }
-        checkpoint_ = moved;
-        segments_.begin_at(start);]=]
+  FIND [=[            moved.log_start_offset = start;]=]
+  REPLACE [=[            moved.log_start_offset = BROOK_MUTANT(files_removed_before_the_start_is_written) ? moved.log_start_offset : start;]=]
   CAUGHT_BY test storage/retention "a kill anywhere in a deletion leaves the log as it was, or shorter, and nothing missing")
 
 brook_mutant(deleted_up_to_what_is_not_synced
@@ -1058,8 +1050,8 @@ brook_mutant(age_by_the_wall_clock
 
 brook_mutant(old_active_segment_stays
   FILE storage/log.hpp
-  FIND [=[        return options_.retention.age && retention_.clock()]=]
-  REPLACE [=[        return !BROOK_MUTANT(old_active_segment_stays) && options_.retention.age && retention_.clock()]=]
+  FIND [=[(options_.retention.age && retention_.is_old(]=]
+  REPLACE [=[(!BROOK_MUTANT(old_active_segment_stays) && options_.retention.age && retention_.is_old(]=]
   CAUGHT_BY test storage/retention "a segment goes when both clocks say that it is old, and only what is sealed and on the disk")
 
 brook_mutant(one_segment_too_many
@@ -1099,7 +1091,7 @@ brook_mutant(budget_not_asked
   CAUGHT_BY test client/retention "at max_bytes a topic without retention is refused with words, and goes on when there is room")
 
 brook_mutant(budget_takes_from_who_keeps_everything
-  FILE broker/core.hpp
+  FILE broker/disk_keeper.hpp
   FIND [=[            if (!log->options().retention.is_there()) {
                 continue;]=]
   REPLACE [=[            if (!BROOK_MUTANT(budget_takes_from_who_keeps_everything) && !log->options().retention.is_there()) {
@@ -1107,15 +1099,15 @@ brook_mutant(budget_takes_from_who_keeps_everything
   CAUGHT_BY test client/retention "at max_bytes topics with retention forget early, the oldest segments of all first")
 
 brook_mutant(budget_takes_the_newest
-  FILE broker/core.hpp
+  FILE broker/disk_keeper.hpp
   FIND [=[its->sealed_at < sealed_at]=]
   REPLACE [=[(BROOK_MUTANT(budget_takes_the_newest) ? its->sealed_at > sealed_at : its->sealed_at < sealed_at)]=]
   CAUGHT_BY test client/retention "at max_bytes topics with retention forget early, the oldest segments of all first")
 
 brook_mutant(sealed_by_a_clock_that_is_behind
   FILE storage/retention.hpp
-  FIND [=[        return later.count() > before ? later.count() : before;]=]
-  REPLACE [=[        return BROOK_MUTANT(sealed_by_a_clock_that_is_behind) ? wall(platform).count() : later.count() > before ? later.count() : before;]=]
+  FIND [=[        const std::int64_t now = clock_.later(files_.platform());]=]
+  REPLACE [=[        const std::int64_t now = BROOK_MUTANT(sealed_by_a_clock_that_is_behind) ? files_.platform().now().time_since_epoch().count() : clock_.later(files_.platform());]=]
   CAUGHT_BY test storage/retention "a clock that is behind while a segment is sealed does not make it old")
 
 brook_mutant(producers_deleted_with_their_records
@@ -1158,3 +1150,24 @@ brook_mutant(latest_below_the_start
   FIND [=[        return end > start ? end : start;]=]
   REPLACE [=[        return BROOK_MUTANT(latest_below_the_start) || end > start ? end : start;]=]
   CAUGHT_BY test client/retention "a consumer of committed records goes on behind what was deleted")
+
+brook_mutant(sealed_before_the_one_in_front
+  FILE storage/retention.hpp
+  FIND [=[        return then > now ? then : now;]=]
+  REPLACE [=[        return then > now && !BROOK_MUTANT(sealed_before_the_one_in_front) ? then : now;]=]
+  CAUGHT_BY test storage/retention "a clock that is behind while a segment is sealed does not make it old")
+
+brook_mutant(small_slices_begin_again
+  FILE broker/core.hpp
+  FIND [=[next_log_ > first && now - begin > *budget) {]=]
+  REPLACE [=[next_log_ > first && now - begin > *budget) {
+                next_log_ = BROOK_MUTANT(small_slices_begin_again) ? 0 : next_log_;]=]
+  CAUGHT_BY test client/retention "upkeep in small slices comes to the limits of the disk, too")
+
+brook_mutant(new_segments_not_counted
+  FILE storage/segment_directory.hpp
+  FIND [=[            budget_->note(bytes);]=]
+  REPLACE [=[            if (!BROOK_MUTANT(new_segments_not_counted)) {
+                budget_->note(bytes);
+            }]=]
+  CAUGHT_BY test client/retention "upkeep in small slices comes to the limits of the disk, too")

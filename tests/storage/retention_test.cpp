@@ -173,10 +173,14 @@ TEST_CASE("a clock that is behind while a segment is sealed does not make it old
         REQUIRE(orders.keep_up().why.text == "");
         orders.platform.set_now(day + 10min);
         log = &orders.open();
+        while (log->log_start_offset() < count) {  // what was sealed before goes otherwise
+            REQUIRE(log->drop_oldest().text == "");
+        }
     }
+    const offset start = log->log_start_offset();
     REQUIRE(orders.keep_up().why.text == "");
     REQUIRE(orders.keep_up().why.text == "");
-    CHECK(log->log_start_offset() == 0);
+    CHECK(log->log_start_offset() == start);
 }
 
 TEST_CASE("memory that runs out in a deletion leaves a log that goes on", "[storage][retention]") {

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include <brook/broker/committed_offsets.hpp>
+#include <brook/broker/disk_keeper.hpp>
 #include <brook/broker/group_coordinator.hpp>
 #include <brook/broker/options.hpp>
 #include <brook/broker/small_file.hpp>
@@ -31,6 +32,7 @@
 #include <brook/os/posix.hpp>
 #include <brook/os/thread.hpp>
 #include <brook/storage/log.hpp>
+#include <brook/storage/retention.hpp>
 
 namespace brook::inline BROOK_ABI {
 
@@ -73,7 +75,7 @@ public:
           platform_{options.platform == nullptr ? os::posix() : *options.platform},
           shared_{std::make_shared<shared_state>(platform_, options.on_error)},
           producer_id_expiration_{options.producer_id_expiration},
-          budget_{platform_, directory_, options.min_free_bytes, options.max_bytes},
+          disk_{*shared_, directory_, options.min_free_bytes, options.max_bytes},
           offsets_retention_{options.offsets_retention} {
         refuse_illegal(options);
         enter_directory(options);
@@ -81,9 +83,7 @@ public:
         open_topics();
         open_transactions();
         open_offsets();
-        if (budget_.is_limited()) {
-            count_disk_bytes();
-        }
+        disk_.start(open_logs());
         if (options.maintenance == maintenance::thread) {
             upkeep_thread_.start([](void* self) { static_cast<core*>(self)->keep_up(); }, this);
         }
@@ -138,7 +138,7 @@ public:
 
     [[nodiscard]] topic_handle create_topic(std::string_view name, const topic_options& options, const schema& key, const schema& value) {
         require_valid_topic_name(name);
-        if (name.starts_with("__")) {
+        if (is_internal_topic(name)) {
             throw_error(errc::invalid_topic, std::string{"topic '"} + std::string{name} + "': names that begin with __ are the broker's own");
         }
         require_open();
@@ -165,7 +165,7 @@ public:
         require_open();
         const std::scoped_lock guard{topics_mutex_};
         topic_handle topic = find_topic(name);
-        if (!topic || name.starts_with("__")) {
+        if (!topic || is_internal_topic(name)) {
             throw_error(errc::unknown_topic_or_partition, std::string{"there is no topic '"} + std::string{name} + "' in " + directory_ +
                                                               "; make it by create_topic");
         }
@@ -188,7 +188,7 @@ public:
         const std::scoped_lock guard{topics_mutex_};
         std::vector<topic_handle> all;
         for (const auto& topic : topics_) {
-            if (!topic->name.starts_with("__")) {
+            if (!is_internal_topic(topic->name)) {
                 all.push_back(topic);
             }
         }
@@ -283,13 +283,14 @@ private:
         static_cast<void>(run_timed_work());  // first what lingers, so that it is there to be synced
         std::optional<std::chrono::nanoseconds> next;
         const std::vector<storage::log*> logs = open_logs();
-        for (std::size_t i = 0; i < logs.size(); ++i) {
-            if (const auto now = platform_.monotonic(); budget && i > 0 && now - begin > *budget) {
+        for (const std::size_t first = next_log_; next_log_ < logs.size(); ++next_log_) {
+            if (const auto now = platform_.monotonic(); budget && next_log_ > first && now - begin > *budget) {
                 return now;
             }
-            next = sooner(next, look_after(*logs[next_log_++ % logs.size()]));
+            next = sooner(next, look_after(*logs[next_log_]));
         }
-        next = sooner(next, keep_within_budget(logs, is_asked));
+        next_log_ = 0;
+        next = sooner(next, disk_.keep(logs, is_asked));
         watch_clock(logs);
         next = sooner(next, run_timed_work());  // and who waits for a sync is told
         next = sooner(next, groups_.expire());
@@ -308,10 +309,7 @@ private:
     }
     static constexpr std::chrono::milliseconds busy_pause{1};       // while appends come in
     static constexpr std::chrono::milliseconds stays_alert{50};     // after the last one
-    static constexpr std::chrono::milliseconds count_pause{20};      // at least, between two counts of all files, while the disk is nearly full
-    static constexpr std::chrono::milliseconds stuck_pause{100};     // then, when nothing may go
     static constexpr std::chrono::minutes large_jump{10};           // of the wall clock; less is corrected as a matter of course
-    static constexpr std::size_t most_dropped = 64;                 // segments, in one look, since removing a file takes the disk a while
     static constexpr std::chrono::minutes retention_check{5};       // longest time between two looks at the age of segments
     static constexpr std::chrono::milliseconds unwaited_flush{100};  // records of flush_messages topics that nobody waits for
 
@@ -452,8 +450,8 @@ private:
         topic->meta = std::move(meta);
         storage::log_options settings = topic->meta.log;
         settings.producer_id_expiration = producer_id_expiration_;
-        const bool is_internal = name.starts_with("__");  // what it tells is needed all the more when the others are full
-        settings.budget = budget_.is_limited() && !is_internal ? &budget_ : nullptr;
+        settings.budget = disk_.budget();
+        settings.heeds_budget = !is_internal_topic(name);  // what those tell is needed all the more when the others are full
         for (std::int32_t number = 0; number < topic->meta.partitions; ++number) {
             const std::string path = topics_path() + '/' + topic->name + '/' + std::to_string(number);
             storage::segment_directory files{platform_, path, {topic->name, topic->meta.id, static_cast<std::uint32_t>(number)}};
@@ -652,84 +650,6 @@ private:
         return next;
     }
 
-    /// Has topics with a retention forget early when the disk comes near its limits: the oldest segments first, whose ever they
-    /// are, until each writer could take a segment more.
-    [[nodiscard]] std::optional<std::chrono::nanoseconds> keep_within_budget(const std::vector<storage::log*>& logs, bool is_asked) {
-        if (!budget_.is_limited()) {
-            return std::nullopt;
-        }
-        std::int64_t reserve = 0;
-        for (const storage::log* const log : logs) {
-            const auto wanted = log->options().budget != nullptr ? std::int64_t{2} * log->options().segment_bytes : 0;
-            reserve = wanted > reserve ? wanted : reserve;
-        }
-        const auto now = platform_.monotonic();
-        bool must_count = false;
-        std::int64_t excess = budget_.excess(reserve, now, must_count);
-        if (excess > 0 && must_count) {
-            if (!is_asked && now < next_count_) {
-                return next_count_;
-            }
-            count_disk_bytes();
-            const std::chrono::nanoseconds pause = (platform_.monotonic() - now) * 20;  // of many files it takes a while
-            next_count_ = now + (pause > count_pause ? pause : count_pause);
-            excess = budget_.excess(reserve, now, must_count);
-        }
-        std::size_t dropped = 0;
-        for (; excess > 0 && dropped < most_dropped; ++dropped) {
-            std::int64_t bytes = 0;
-            storage::log* const of = find_oldest(logs, bytes);
-            if (of == nullptr) {
-                return now + stuck_pause;
-            }
-            if (const failure why = of->drop_oldest()) {
-                report_unless_closed(why);
-                return now + stuck_pause;
-            }
-            budget_.give_back(bytes, now);
-            excess -= bytes;
-        }
-        return excess > 0 ? std::optional{now} : std::nullopt;
-    }
-
-    /// Which of those that may forget has the segment that was sealed first; null: none has any to let go.
-    [[nodiscard]] storage::log* find_oldest(const std::vector<storage::log*>& logs, std::int64_t& bytes) {
-        storage::log* found = nullptr;
-        std::int64_t sealed_at = 0;
-        for (storage::log* const log : logs) {
-            if (!log->options().retention.is_there()) {
-                continue;
-            }
-            failure why;
-            const auto its = log->oldest(why);
-            report_unless_closed(why);  // the others are none the worse
-            if (its && (found == nullptr || its->sealed_at < sealed_at)) {
-                found = log;
-                sealed_at = its->sealed_at;
-                bytes = its->bytes;
-            }
-        }
-        return found;
-    }
-
-    void report_unless_closed(const failure& why) {
-        if (why && why.code != errc::closed) {
-            shared_->report(why);
-        }
-    }
-
-    void count_disk_bytes() {
-        std::int64_t taken = 0;
-        failure why;
-        for (storage::log* const log : open_logs()) {
-            taken += static_cast<std::int64_t>(log->disk_bytes(why));
-        }
-        if (why) {
-            shared_->report(why);
-        }
-        budget_.count(taken);
-    }
-
     /// Says so, once, when segments age by another time than the wall clock's.
     void watch_clock(const std::vector<storage::log*>& logs) {
         const auto jump = clock_.jump(platform_);
@@ -820,7 +740,7 @@ private:
     life_sign lives_here_{platform_};
     std::shared_ptr<shared_state> shared_;
     std::chrono::nanoseconds producer_id_expiration_;
-    storage::disk_budget budget_;
+    disk_keeper disk_;
     storage::retention_clock clock_;
     std::optional<std::chrono::nanoseconds> offsets_retention_;
     std::unique_ptr<os::lock> lock_;
@@ -838,9 +758,8 @@ private:
     std::vector<std::weak_ptr<timed_work>> work_;
 
     std::mutex upkeep_mutex_;  // one pass at a time; guards what follows, and the notes of each log
-    std::size_t next_log_ = 0;
+    std::size_t next_log_ = 0;  // where the pass goes on that a budget has ended
     std::chrono::nanoseconds last_busy_{std::chrono::nanoseconds::min() / 2};
-    std::chrono::nanoseconds next_count_{std::chrono::nanoseconds::min() / 2};
     bool has_told_of_clock_ = false;
     os::thread upkeep_thread_;
 };

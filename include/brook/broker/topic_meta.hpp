@@ -41,6 +41,9 @@ inline void require_valid_topic_name(std::string_view name) {
     }
 }
 
+/// One of the broker's own.
+[[nodiscard]] constexpr bool is_internal_topic(std::string_view name) noexcept { return name.starts_with("__"); }
+
 /// The contents of topic.meta.
 struct topic_meta {
     static constexpr std::uint32_t version = 1;

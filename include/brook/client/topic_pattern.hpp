@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include <brook/broker/topic_meta.hpp>
 #include <brook/core/config.hpp>
 #include <brook/core/error.hpp>
 
@@ -29,7 +30,7 @@ public:
         if (pattern.empty()) {
             refuse("it is empty; # matches every topic");
         }
-        if (pattern.starts_with("__")) {
+        if (broker_room::is_internal_topic(pattern)) {
             refuse("topics whose names begin with __ are the broker's own, and never match");
         }
         for (std::size_t at = 0; at < pattern.size(); ++at) {
@@ -50,7 +51,7 @@ public:
     [[nodiscard]] const std::string& text() const noexcept { return text_; }
 
     [[nodiscard]] bool matches(std::string_view topic) const noexcept {
-        if (topic.starts_with("__")) {
+        if (broker_room::is_internal_topic(topic)) {
             return false;
         }
         for (std::string_view wanted = text_; wanted != "#";) {

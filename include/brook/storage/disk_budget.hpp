@@ -32,8 +32,6 @@ public:
     disk_budget(os::platform& platform, std::string directory, std::optional<std::int64_t> least_free, std::optional<std::int64_t> most)
         : platform_{platform}, directory_{std::move(directory)}, least_free_{least_free}, most_{most} {}
 
-    [[nodiscard]] bool is_limited() const noexcept { return least_free_ || most_; }
-
     /// Whether a file may take so many bytes more, which it then has.
     /// Errors    no_space_on_device, with the limit; what the system said when it was asked for its free space.
     [[nodiscard]] failure admit(std::uint64_t bytes) {
@@ -54,8 +52,11 @@ public:
         return {};
     }
 
-    /// By how many bytes the limits are passed when `reserve` more are wanted, at most a quarter of `most`; 0 or less: by none. Where it is not sure, since
-    /// what was given back has not been counted, `must_count` is set: call `count`, and ask again.
+    /// The same for who is not to be refused.
+    void note(std::uint64_t bytes) noexcept { taken_.fetch_add(signed_of(bytes), std::memory_order_relaxed); }
+
+    /// By how many bytes the limits are passed when `reserve` more are wanted, at most a quarter of `most`; 0 or less: by none.
+    /// Where it is not sure, since what was given back has not been counted, `must_count` is set: call `count`, and ask again.
     [[nodiscard]] std::int64_t excess(std::int64_t reserve, std::chrono::nanoseconds now, bool& must_count) {
         std::int64_t over = std::numeric_limits<std::int64_t>::min();
         must_count = false;

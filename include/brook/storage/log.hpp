@@ -43,7 +43,8 @@ struct log_options {
     std::int64_t flush_messages = 0;           ///< at most this many acknowledged records less one are not synced; 0: no promise
     std::chrono::nanoseconds flush_interval{};  ///< upkeep syncs what is older; 0: only sealed segments
     retention_policy retention{};
-    disk_budget* budget = nullptr;             ///< what all logs together may take of the disk; null: what there is
+    disk_budget* budget = nullptr;             ///< counts what all logs together take of the disk; null: nobody does
+    bool heeds_budget = true;                  ///< and is refused by it when that is too much
     bool is_append_time = false;               ///< the log stamps its records itself, in the order of their offsets
     std::chrono::nanoseconds producer_id_expiration = std::chrono::hours{24};  ///< producers without a name are forgotten then
 
@@ -309,15 +310,7 @@ public:
             return 0;
         }
         const std::scoped_lock guard{upkeep_mutex_};
-        std::uint64_t bytes = 0;
-        const std::vector<segment*> all = segments_.all();
-        for (std::size_t i = 0; i < all.size() && !is_closed(); ++i) {
-            if (why = i < finished_ ? retention_.look_up(*all[i]) : failure{}; why) {
-                break;
-            }
-            bytes += i < finished_ ? all[i]->used.load(std::memory_order_relaxed) : tail_word{all[i]->tail.load(std::memory_order_relaxed)}.end();
-        }
-        return bytes;
+        return is_closed() ? 0 : static_cast<std::uint64_t>(retention_.bytes_of(segments_.all(), finished_, why));
     }
 
     /// The oldest segment that could go: when it was sealed, and its bytes. nullopt: there is none that is sealed and on the disk.
@@ -488,6 +481,7 @@ private:
           source_{files_, segments_, transactions} {}
 
     [[nodiscard]] failure recover() {
+        files_.count_in(options_.budget);
         recovered_log found;
         if (failure why = recovery{files_, options_.segment_bytes}.run(found)) {
             return why;
@@ -514,8 +508,10 @@ private:
         flags_.store(checkpoint_.flags, std::memory_order_release);
         appends_.start();
         retention_.start();
-        files_.limit_by(options_.budget);  // not before: what is there can always be opened
-        not_removed_ = drop_deleted();     // was deleted by a process that died before it had removed the files
+        if (options_.heeds_budget) {
+            files_.heed_budget();  // not before: what is there can always be opened
+        }
+        not_removed_ = drop_deleted();  // was deleted by a process that died before it had removed the files
         return {};
     }
 
@@ -528,13 +524,20 @@ private:
         if (is_closed()) {
             return {errc::closed, name().text() + ": its broker is closed"};  // and its files may be another's
         }
-        format::checkpoint flagged = checkpoint_;
-        flagged.sequence += 1;
-        flagged.flags |= which;
-        failure why = files_.write_checkpoint(flagged);
+        failure why = rewrite_checkpoint([&](format::checkpoint& changed) { changed.flags |= which; });
+        flags_.store(checkpoint_.flags, std::memory_order_release);
+        return why;
+    }
+
+    /// Writes the checkpoint with a change to it. Where that fails it counts as it was.
+    template <class Change>
+    [[nodiscard]] failure rewrite_checkpoint(const Change& change) {
+        format::checkpoint changed = checkpoint_;
+        changed.sequence += 1;
+        change(changed);
+        failure why = files_.write_checkpoint(changed);
         if (!why) {
-            checkpoint_ = flagged;
-            flags_.store(flagged.flags, std::memory_order_release);
+            checkpoint_ = changed;
         }
         return why;
     }
@@ -589,11 +592,9 @@ private:
             if (const segment_pin pin = home.pin()) {
                 const tail_word tail{home.tail.load(std::memory_order_relaxed)};
                 const offset end = segments_.at(finished_ + 1)->base;
-                const std::int64_t now = retention_.clock().stamp(platform(), last_sealed_at_);
-                last_sealed_at_ = now;
+                const std::int64_t now = retention_.stamp(finished_ > 0 ? segments_.at(finished_ - 1) : nullptr);
                 if (!home.ends_in_damage.load(std::memory_order_relaxed)) {
-                    store(pin->data() + format::footer_at,
-                          format::make_footer(pin->seed(), end, tail.end(), now));
+                    store(pin->data() + format::footer_at, format::make_footer(pin->seed(), end, tail.end(), now));
                     punch_behind(*pin, tail.end() + format::frame_header_size);  // behind the seal
                 }
                 pin->written_from.store(pin->capacity(), std::memory_order_release);
@@ -609,18 +610,14 @@ private:
     /// Lets go of what the policy does not keep, and of what was deleted. A part of it is enough: the next look goes on.
     [[nodiscard]] failure retain(std::chrono::nanoseconds now, bool& is_busy) {
         failure why;
-        if (options_.retention.is_there() && (finished_ != judged_ || now - judged_at_ >= retention_pause)) {
-            const offset start = retention_.due(options_.retention, segments_.all(), finished_, log_start_offset(), most_dropped, why);
-            if (start > log_start_offset()) {
-                why = move_start(start);
-            }
-            judged_at_ = now;
+        const offset start = retention_.due(options_.retention, finished_, most_dropped, now, why);
+        if (!why) {
+            why = move_start(start);
         }
         if (!why) {
             const std::size_t before = finished_;
             why = drop_deleted();
             is_busy |= before - finished_ == most_dropped;
-            judged_ = before - finished_ == most_dropped ? finished_ + 1 : finished_;  // after so many there may be more
         }
         if (!why) {
             why = std::exchange(not_removed_, {});
@@ -632,7 +629,6 @@ private:
         return why;
     }
     static constexpr std::size_t most_dropped = 64;  // in one look: removing a file takes the disk a while
-    static constexpr std::chrono::seconds retention_pause{1};  // between two looks at all segments, while none is sealed
 
     /// On the disk before a file goes: else a log whose files were removed would pass for one that has lost them.
     [[nodiscard]] failure move_start(offset start) {
@@ -642,18 +638,14 @@ private:
         if (failure why = appends_.name_taken_spare()) {
             return why;  // else the files that have names might all go
         }
-        format::checkpoint moved = checkpoint_;
-        moved.sequence += 1;
-        moved.log_start_offset = start;
-        if (const offset durable = durable_offset(); durable > moved.durable_offset) {
-            moved.durable_offset = durable;
+        failure why = rewrite_checkpoint([&](format::checkpoint& moved) {
+            moved.log_start_offset = start;
+            moved.durable_offset = durable_offset();  // not below the start
+        });
+        if (!why) {
+            segments_.begin_at(start);
         }
-        if (failure why = files_.write_checkpoint(moved)) {
-            return why;
-        }
-        checkpoint_ = moved;
-        segments_.begin_at(start);
-        return {};
+        return why;
     }
 
     /// Removes the files of segments that lie below the start, up to the one that tells of the partition's producers: until the
@@ -681,25 +673,12 @@ private:
     /// Nothing in the active segment has been kept for less than the policy says, or all of it has been deleted. Then it is
     /// sealed, so that it can go.
     [[nodiscard]] bool is_active_expired() {
-        segment& active = *segments_.last();
-        if (active.base >= log_end_offset()) {
+        const segment& active = *segments_.last();
+        if (tail_word{active.tail.load(std::memory_order_relaxed)}.records() == 0) {
             return false;
         }
-        if (log_start_offset() >= log_end_offset()) {
-            return true;
-        }
-        if (&active != aging_) {
-            aging_ = &active;
-            aging_since_ = platform().now().time_since_epoch().count();
-            if (const segment_pin pin = active.pin()) {
-                const auto writer = load<format::segment_writer>(pin->data() + format::writer_at);
-                const auto born = static_cast<std::int64_t>(writer.birth_time_ns);
-                if (format::verifies(writer) && born > 0 && born < aging_since_) {
-                    aging_since_ = born;  // it has been filled since, over many a life of the process perhaps
-                }
-            }
-        }
-        return options_.retention.age && retention_.clock().has_passed(platform(), aging_since_, *options_.retention.age);
+        const bool is_deleted = log_start_offset() > active.base && log_start_offset() >= log_end_offset();
+        return is_deleted || (options_.retention.age && retention_.is_old(active, *options_.retention.age));
     }
 
     /// Who waits for a sync makes it; this is for records that nobody waits for. While the durable offset moves from one
@@ -720,18 +699,18 @@ private:
 
     [[nodiscard]] failure save_checkpoint() {
         const log_place place = durability_.synced_place();
-        if (place.home == nullptr ||
-            (durable_offset() == checkpoint_.durable_offset && place.home->base == static_cast<offset>(checkpoint_.segment_base))) {
+        if (place.home == nullptr || (durable_offset() == checkpoint_.durable_offset && place.home->base == static_cast<offset>(checkpoint_.segment_base) &&
+                                      place.next == static_cast<offset>(checkpoint_.segment_offset))) {
             return {};
         }
-        checkpoint_.sequence += 1;
-        checkpoint_.durable_offset = durable_offset();
-        checkpoint_.log_start_offset = log_start_offset();
-        checkpoint_.high_watermark = durable_offset();  // one replica: it has what it has synced
-        checkpoint_.segment_base = place.home->base;
-        checkpoint_.segment_position = place.at;
-        checkpoint_.segment_offset = place.next;
-        return files_.write_checkpoint(checkpoint_);
+        return rewrite_checkpoint([&](format::checkpoint& saved) {
+            saved.durable_offset = durable_offset();
+            saved.log_start_offset = log_start_offset();
+            saved.high_watermark = durable_offset();  // one replica: it has what it has synced
+            saved.segment_base = place.home->base;
+            saved.segment_position = place.at;
+            saved.segment_offset = place.next;
+        });
     }
 
     /// Waits for the claims of appends that are under way.
@@ -803,14 +782,9 @@ private:
 
     std::mutex upkeep_mutex_;  // guards what follows: upkeep is one thread at a time, and closing waits for it
     format::checkpoint checkpoint_;
-    retention retention_{files_};
+    retention retention_{files_, segments_};
     std::size_t finished_ = 0;  // segments before it have their footer
-    segment* aging_ = nullptr;  // the active segment at the last look, and since when it has been filled
-    std::int64_t aging_since_ = 0;
-    std::int64_t last_sealed_at_ = 0;
-    failure not_removed_;     // what the opening could not remove, until upkeep has told it
-    std::size_t judged_ = 0;  // segments that were finished when the policy was last applied, and when that was
-    std::chrono::nanoseconds judged_at_{std::chrono::nanoseconds::min() / 2};
+    failure not_removed_;       // what the opening could not remove, until upkeep has told it
     segment* last_segment_ = nullptr;
     position last_end_ = 0;
     std::chrono::nanoseconds last_look_{};

@@ -6,16 +6,17 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <vector>
 
+#include <brook/core/bytes.hpp>
 #include <brook/core/config.hpp>
 #include <brook/core/error.hpp>
 #include <brook/core/types.hpp>
 #include <brook/format/segment_header.hpp>
 #include <brook/os/platform.hpp>
 #include <brook/storage/segment.hpp>
+#include <brook/storage/segment_chain.hpp>
 #include <brook/storage/segment_directory.hpp>
 
 namespace brook::inline BROOK_ABI::storage {
@@ -43,11 +44,9 @@ public:
         return wall(platform) - then >= age && steady(platform) - then >= age;
     }
 
-    /// What a segment is stamped with that is found sealed now: by the later of the two, and never before the one in front of it.
-    /// A clock that is behind for a while must not make it old.
-    [[nodiscard]] std::int64_t stamp(os::platform& platform, std::int64_t before) const noexcept {
-        const std::chrono::nanoseconds later = wall(platform) > steady(platform) ? wall(platform) : steady(platform);
-        return later.count() > before ? later.count() : before;
+    /// The later of the two: what is stamped by a clock that is behind for a while must not be old when it is right again.
+    [[nodiscard]] std::int64_t later(os::platform& platform) const noexcept {
+        return (wall(platform) > steady(platform) ? wall(platform) : steady(platform)).count();
     }
 
     /// How far the wall clock has jumped ahead since the start, or back.
@@ -67,22 +66,23 @@ private:
 ///           age counts.
 class retention {
 public:
-    explicit retention(segment_directory& files) noexcept : files_{files} {}
+    retention(segment_directory& files, const segment_chain& segments) noexcept : files_{files}, segments_{segments} {}
 
     void start() noexcept { clock_.start(files_.platform()); }
-    [[nodiscard]] const retention_clock& clock() const noexcept { return clock_; }
 
-    /// Where the log is to begin, by the policy; its start as it is when nothing is due. `all`: its segments, of which the first
-    /// `finished` are sealed and on the disk.
-    [[nodiscard]] offset due(const retention_policy& policy, const std::vector<segment*>& all, std::size_t finished, offset start, std::size_t most, failure& why) {
-        std::int64_t left = 0;
-        for (std::size_t i = 0; policy.bytes && i < all.size(); ++i) {
-            if (why = i < finished ? look_up(*all[i]) : failure{}; why) {
-                return start;
-            }
-            left += i < finished ? all[i]->used.load(std::memory_order_relaxed) : tail_word{all[i]->tail.load(std::memory_order_relaxed)}.end();
+    /// Where the log is to begin, by the policy; its start as it is when nothing is due. The first `finished` segments are sealed and
+    /// on the disk; at most `most` of them go.
+    /// Cost      looks at all segments when one was sealed since the last look, or a second has passed.
+    [[nodiscard]] offset due(const retention_policy& policy, std::size_t finished, std::size_t most, std::chrono::nanoseconds now, failure& why) {
+        offset start = segments_.start();
+        const offset frontier = segments_.at(finished)->base;
+        if (!policy.is_there() || (frontier == judged_ && now - judged_at_ < pause)) {
+            return start;
         }
-        for (std::size_t i = 0; i < finished && i < most; ++i) {
+        const std::vector<segment*> all = segments_.all();
+        std::int64_t left = policy.bytes ? bytes_of(all, finished, why) : 0;
+        std::size_t i = 0;
+        for (; !why && i < finished && i < most; ++i) {
             segment& oldest = *all[i];
             if (why = look_up(oldest); why) {
                 break;
@@ -96,7 +96,48 @@ public:
             left -= used;
             start = all[i + 1]->base > start ? all[i + 1]->base : start;
         }
+        judged_ = i < most ? frontier : -1;  // else there may be more
+        judged_at_ = now;
         return start;
+    }
+
+    /// Bytes of log in these segments. 0, and `why`, where a footer cannot be read.
+    [[nodiscard]] std::int64_t bytes_of(const std::vector<segment*>& all, std::size_t finished, failure& why) {
+        std::int64_t bytes = 0;
+        for (std::size_t i = 0; i < all.size(); ++i) {
+            if (why = i < finished ? look_up(*all[i]) : failure{}; why) {
+                return 0;
+            }
+            bytes += i < finished ? all[i]->used.load(std::memory_order_relaxed) : tail_word{all[i]->tail.load(std::memory_order_relaxed)}.end();
+        }
+        return bytes;
+    }
+
+    /// The stamp of a segment that is found sealed now: never before that of the one in front of it, if there is one.
+    [[nodiscard]] std::int64_t stamp(segment* before) {
+        const std::int64_t now = clock_.later(files_.platform());
+        if (before == nullptr || look_up(*before)) {
+            return now;
+        }
+        const std::int64_t then = before->sealed_at.load(std::memory_order_relaxed);
+        return then > now ? then : now;
+    }
+
+    /// Whether the active segment has been filled for as long, over many a life of the process perhaps. Where its file does not
+    /// say since when, the first look counts.
+    [[nodiscard]] bool is_old(const segment& active, std::chrono::nanoseconds age) {
+        if (&active != aging_) {
+            aging_ = &active;
+            aging_since_ = files_.platform().now().time_since_epoch().count();
+            if (const segment_pin pin = active.pin()) {
+                const auto writer = load<format::segment_writer>(pin->data() + format::writer_at);
+                const auto born = static_cast<std::int64_t>(writer.birth_time_ns);
+                if (format::verifies(writer) && born > 0 && born < aging_since_) {
+                    aging_since_ = born;
+                }
+            }
+        }
+        return clock_.has_passed(files_.platform(), aging_since_, age);
     }
 
     /// Fills in what the footer says. A segment without one, since it ends in damage, counts as it is, and as sealed now.
@@ -124,8 +165,15 @@ public:
     }
 
 private:
+    static constexpr std::chrono::seconds pause{1};
+
     segment_directory& files_;
+    const segment_chain& segments_;
     retention_clock clock_;
+    offset judged_ = -1;  // where what was sealed and on the disk ended at the last look
+    std::chrono::nanoseconds judged_at_{std::chrono::nanoseconds::min() / 2};
+    const segment* aging_ = nullptr;  // the active segment at the last look, and since when it has been filled
+    std::int64_t aging_since_ = 0;
 };
 
 }  // namespace brook::inline BROOK_ABI::storage

@@ -122,12 +122,19 @@ public:
     segment_directory(os::platform& platform, std::string path, partition_name name)
         : platform_{&platform}, path_{std::move(path)}, name_{std::make_shared<const partition_name>(std::move(name))} {}
 
-    /// From here on what its files take is asked for; null: no limit.
-    void limit_by(disk_budget* budget) noexcept { budget_ = budget; }
+    /// From here on what its files take is counted; null: nobody does.
+    void count_in(disk_budget* budget) noexcept { budget_ = budget; }
 
-    /// Whether a file may take so many bytes of the disk more.
-    [[nodiscard]] bool admits(std::uint64_t bytes, const std::string& what, failure& why) const {
+    /// And from here on it is asked for.
+    void heed_budget() noexcept { heeds_budget_ = true; }
+
+    /// Whether a file may take so many bytes of the disk more. `is_asked`: else they are counted alone.
+    [[nodiscard]] bool admits(std::uint64_t bytes, const std::string& what, failure& why, bool is_asked = true) const {
         if (budget_ == nullptr) {
+            return true;
+        }
+        if (!heeds_budget_ || !is_asked) {
+            budget_->note(bytes);
             return true;
         }
         why = budget_->admit(bytes);
@@ -151,7 +158,7 @@ public:
         discard(stem + ".log.tmp");
         discard(stem + ".index");  // an index without its log is nobody's
         const std::uint32_t window = first_window < capacity ? first_window : capacity;
-        const bool is_admitted = is_unlimited || admits(window + index_file_bytes(capacity), "a segment", why);
+        const bool is_admitted = admits(window + index_file_bytes(capacity), "a segment", why, !is_unlimited);
         segment_pin made = is_admitted ? write_new(stem, base, capacity, window, why) : nullptr;
         if (!made) {
             discard(stem + ".log.tmp");
@@ -461,6 +468,7 @@ private:
 
     os::platform* platform_;
     disk_budget* budget_ = nullptr;
+    bool heeds_budget_ = false;
     std::string path_;
     std::shared_ptr<const partition_name> name_;  // of each segment, too: what was read outlives us
 };
