@@ -376,7 +376,8 @@ TEST_CASE("a topic that exists is opened where the options agree, and a typo cre
         {{.replication_factor = 3}, "replication_factor", errc::invalid_config},
         {{.retention = 1h}, "retention"},
         {{.retention_bytes = 65'536}, "retention_bytes"},
-        {{.cleanup_policy = brook::cleanup_policy::compact}, "cleanup_policy", errc::invalid_config},
+        {{.reuse_segments = true}, "reuse_segments"},
+        {{.cleanup_policy = brook::cleanup_policy::compact}, "cleanup_policy"},
     };
     for (const auto& differing : differences) {
         CAPTURE(differing.name);
@@ -426,7 +427,8 @@ TEST_CASE("what this version cannot do is refused by name, before anything is ma
         {{.min_insync_replicas = 2}, "min_insync_replicas"},
         {{.retention = 0s}, "retention"},
         {{.retention_bytes = 0}, "retention_bytes"},
-        {{.cleanup_policy = brook::cleanup_policy::compact}, "cleanup_policy"},
+        {{.retention = 1h, .cleanup_policy = brook::cleanup_policy::compact}, "retention"},
+        {{.reuse_segments = true}, "reuse_segments"},
         {{.delete_retention = 24h}, "delete_retention"},
         {{.partitions = 0}, "partitions"},
         {{.partitions = -1}, "partitions"},

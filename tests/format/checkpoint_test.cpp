@@ -29,7 +29,7 @@ std::string file_with(std::uint64_t newest) {
 }  // namespace
 
 TEST_CASE("a checkpoint lies on disk as its table says", "[format][checkpoint]") {
-    STATIC_REQUIRE(sizeof(checkpoint) == 104);
+    STATIC_REQUIRE(sizeof(checkpoint) == 112);
     STATIC_REQUIRE(offsetof(checkpoint, version) == 8);
     STATIC_REQUIRE(offsetof(checkpoint, partition) == 12);
     STATIC_REQUIRE(offsetof(checkpoint, topic) == 16);
@@ -41,7 +41,7 @@ TEST_CASE("a checkpoint lies on disk as its table says", "[format][checkpoint]")
     STATIC_REQUIRE(offsetof(checkpoint, segment_position) == 72);
     STATIC_REQUIRE(offsetof(checkpoint, segment_offset) == 80);
     STATIC_REQUIRE(offsetof(checkpoint, leader_epoch) == 88);
-    STATIC_REQUIRE(offsetof(checkpoint, checksum) == 96);
+    STATIC_REQUIRE(offsetof(checkpoint, checksum) == 104);
     CHECK(std::string_view{checkpoint{}.magic.data(), 8} == "brookckp");
     CHECK(slot_position(0) == 0);
     CHECK(slot_position(1) == 512);

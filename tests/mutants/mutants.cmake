@@ -153,14 +153,12 @@ brook_mutant(segment_name_not_synced
 
 brook_mutant(spare_name_not_synced
   FILE storage/segment_directory.hpp
-  FIND [=[        if (const auto code = platform_->sync_directory(path_)) {
-            return {code, name_->text() + ": cannot sync " + path_};
+  FIND [=[ + ".index to " + to + ".index"};
         }
-        return {};]=]
-  REPLACE [=[        if (const auto code = BROOK_MUTANT(spare_name_not_synced) ? std::error_code{} : platform_->sync_directory(path_)) {
-            return {code, name_->text() + ": cannot sync " + path_};
+        return sync_names();]=]
+  REPLACE [=[ + ".index to " + to + ".index"};
         }
-        return {};]=]
+        return BROOK_MUTANT(spare_name_not_synced) ? failure{} : sync_names();]=]
   CAUGHT_BY test storage/appender "a prepared spare becomes the next segment, and upkeep gives it its name")
 
 brook_mutant(checkpoint_not_synced
@@ -685,15 +683,15 @@ brook_mutant(decodes_all_at_once
   CAUGHT_BY test storage/decoded_batch "a fetch ends when what it has decoded is as much as it may be, and gives one batch at least")
 
 brook_mutant(compressed_though_larger
-  FILE engine/batch_compression.hpp
-  FIND [=[made + format::compressed_prefix >= content.size()]=]
-  REPLACE [=[(made + format::compressed_prefix >= content.size() && !BROOK_MUTANT(compressed_though_larger))]=]
+  FILE format/codec.hpp
+  FIND [=[made + compressed_prefix < content.size() &&]=]
+  REPLACE [=[(made + compressed_prefix < content.size() || BROOK_MUTANT(compressed_though_larger)) &&]=]
   CAUGHT_BY test engine/batch_compression "what compressing does not make smaller is written as it is")
 
 brook_mutant(written_beyond_the_ratio
-  FILE engine/batch_compression.hpp
-  FIND [=[ || !format::is_within_ratio(content.size(), made)) {]=]
-  REPLACE [=[ || (!format::is_within_ratio(content.size(), made) && !BROOK_MUTANT(written_beyond_the_ratio))) {]=]
+  FILE format/codec.hpp
+  FIND [=[is_within_ratio(content.size(), made) ? made : 0;]=]
+  REPLACE [=[(is_within_ratio(content.size(), made) || BROOK_MUTANT(written_beyond_the_ratio)) ? made : 0;]=]
   CAUGHT_BY test client/compression "batches that are compressed to almost nothing are written as they are beyond 1 MiB, since no reader believes them")
 
 brook_mutant(compressed_to_fit
@@ -1112,8 +1110,10 @@ brook_mutant(sealed_by_a_clock_that_is_behind
 
 brook_mutant(producers_deleted_with_their_records
   FILE storage/producer_memory.hpp
-  FIND [=[        return table_.empty() ? largest_offset]=]
-  REPLACE [=[        return BROOK_MUTANT(producers_deleted_with_their_records) || table_.empty() ? largest_offset]=]
+  FIND [=[        if (table_.empty()) {
+            return largest_offset;]=]
+  REPLACE [=[        if (table_.empty() || BROOK_MUTANT(producers_deleted_with_their_records)) {
+            return largest_offset;]=]
   CAUGHT_BY test client/retention "a producer with a name is known when all of its records have been deleted")
 
 brook_mutant(freed_later_is_not_waited_for
@@ -1132,11 +1132,11 @@ brook_mutant(count_behind_the_loop
   FILE storage/log.hpp
   FIND [=[        finished_ -= all.size();
         for (segment* const gone : all) {
-            gone->release();]=]
+            let_go(*gone);]=]
   REPLACE [=[        finished_ -= BROOK_MUTANT(count_behind_the_loop) ? 0 : all.size();
         for (segment* const gone : all) {
             finished_ -= BROOK_MUTANT(count_behind_the_loop) ? 1 : 0;
-            gone->release();]=]
+            let_go(*gone);]=]
   CAUGHT_BY test storage/retention "memory that runs out in a deletion leaves a log that goes on")
 
 brook_mutant(scrub_of_what_was_deleted
@@ -1171,3 +1171,113 @@ brook_mutant(new_segments_not_counted
                 budget_->note(bytes);
             }]=]
   CAUGHT_BY test client/retention "upkeep in small slices comes to the limits of the disk, too")
+
+# ---- compaction: what stays, what goes, and in which order files come and go ----
+
+brook_mutant(last_record_goes
+  FILE storage/compaction_pass.hpp
+  FIND [=[superseded_[*before / 64] |= std::uint64_t{1} << *before % 64;]=]
+  REPLACE [=[const std::uint32_t gone = BROOK_MUTANT(last_record_goes) ? ahead_[k].number : *before;
+                superseded_[gone / 64] |= std::uint64_t{1} << gone % 64;]=]
+  CAUGHT_BY test storage/compaction "of each key the last record stays, with its offset, its time and its place in the order")
+
+brook_mutant(keys_beyond_memory_forgotten
+  FILE storage/compaction_pass.hpp
+  FIND [=[                dirty_end_ = plan_.dirty_from + ahead_[k].number;]=]
+  REPLACE [=[                if (BROOK_MUTANT(keys_beyond_memory_forgotten)) {
+                    continue;
+                }
+                dirty_end_ = plan_.dirty_from + ahead_[k].number;]=]
+  CAUGHT_BY test storage/compaction "compaction is what a model of it says, on random histories")
+
+brook_mutant(tombstones_grow_younger
+  FILE storage/compaction_pass.hpp
+  FIND [=[const std::uint32_t compacted_at = stamp != 0 || record.offset() >= dirty_end_ ? stamp : seconds_now();]=]
+  REPLACE [=[const std::uint32_t compacted_at = (stamp != 0 && !BROOK_MUTANT(tombstones_grow_younger)) || record.offset() >= dirty_end_ ? stamp : seconds_now();]=]
+  CAUGHT_BY test storage/compaction "a tombstone stays for delete_retention from when it was first compacted, however often it is compacted again")
+
+brook_mutant(left_out_and_forgotten
+  FILE storage/compaction_pass.hpp
+  FIND [=[        compacted_to_ = base < compacted_to_ ? base : compacted_to_;
+    }]=]
+  REPLACE [=[        compacted_to_ = base < compacted_to_ && !BROOK_MUTANT(left_out_and_forgotten) ? base : compacted_to_;
+    }]=]
+  CAUGHT_BY test storage/compaction "what cannot be read stays as it is, and what it may hold is not brought back when it can be read again")
+
+brook_mutant(rot_compacted
+  FILE storage/compaction_pass.hpp
+  FIND [=[(kept > 0 && !is_intact(found))]=]
+  REPLACE [=[(kept > 0 && !is_intact(found) && !BROOK_MUTANT(rot_compacted))]=]
+  CAUGHT_BY test storage/compaction "rot is not copied into what would vouch for it")
+
+brook_mutant(aborted_keys_noted
+  FILE storage/compaction_pass.hpp
+  FIND [=[next_ + found.offsets_taken() <= plan_.dirty_from || source_.fate_of(found) != transaction_fate::committed]=]
+  REPLACE [=[next_ + found.offsets_taken() <= plan_.dirty_from || (!BROOK_MUTANT(aborted_keys_noted) && source_.fate_of(found) != transaction_fate::committed)]=]
+  CAUGHT_BY test client/compaction "what is not decided supersedes nothing, and what was aborted goes")
+
+brook_mutant(undecided_compacted
+  FILE storage/log.hpp
+  FIND [=[const offset decided = stable < compaction_limit() ? stable : compaction_limit();]=]
+  REPLACE [=[const offset decided = stable < compaction_limit() && !BROOK_MUTANT(undecided_compacted) ? stable : compaction_limit();]=]
+  CAUGHT_BY test client/compaction "what is not decided supersedes nothing, and what was aborted goes")
+
+brook_mutant(epochs_compacted_together
+  FILE storage/compaction_output.hpp
+  FIND [=[        if (epoch && epoch != epoch_) {]=]
+  REPLACE [=[        if (epoch && epoch != epoch_ && !BROOK_MUTANT(epochs_compacted_together)) {]=]
+  CAUGHT_BY test storage/compaction "positions keep their leader epoch, and times are found, in what has been compacted")
+
+brook_mutant(compacted_before_the_sync
+  FILE storage/compaction_output.hpp
+  FIND [=[        if (!code) {
+            code = file_->sync();
+        }]=]
+  REPLACE [=[        if (!code && !BROOK_MUTANT(compacted_before_the_sync)) {
+            code = file_->sync();
+        }]=]
+  CAUGHT_BY test storage/compaction "whenever the power goes in a compaction, what was durable is there or superseded by what is")
+
+brook_mutant(swap_counts_before_its_name
+  FILE storage/compaction_output.hpp
+  FIND [=[        if (const auto code = platform.sync_directory(files_.path())) {]=]
+  REPLACE [=[        if (const auto code = BROOK_MUTANT(swap_counts_before_its_name) ? std::error_code{} : platform.sync_directory(files_.path())) {]=]
+  CAUGHT_BY test storage/compaction "whenever the power goes in a compaction, what was durable is there or superseded by what is")
+
+brook_mutant(renamed_before_removals
+  FILE storage/segment_directory.hpp
+  FIND [=[        if (failure why = sync_names()) {]=]
+  REPLACE [=[        if (failure why = BROOK_MUTANT(renamed_before_removals) ? failure{} : sync_names()) {]=]
+  CAUGHT_BY test storage/compaction "whenever the power goes in a compaction, what was durable is there or superseded by what is")
+
+brook_mutant(given_up_swap_counts
+  FILE storage/recovery.hpp
+  FIND [=[stands = stands && !(of_it.has_footer && of_it.footer.end_offset > range.end);]=]
+  REPLACE [=[stands = stands && (BROOK_MUTANT(given_up_swap_counts) || !(of_it.has_footer && of_it.footer.end_offset > range.end));]=]
+  CAUGHT_BY test storage/compaction "a result that was given up does not take the place of a later one")
+
+brook_mutant(replaced_segment_followed
+  FILE storage/log_reader.hpp
+  FIND [=[        if (next->is_replaced.load(std::memory_order_acquire)) {  // behind the look]=]
+  REPLACE [=[        if (next->is_replaced.load(std::memory_order_acquire) && !BROOK_MUTANT(replaced_segment_followed)) {  // behind the look]=]
+  CAUGHT_BY test storage/compaction "a reader that was under way goes on in what is left, and misses nothing that counts")
+
+brook_mutant(active_stays_uncompacted
+  FILE storage/compaction.hpp
+  FIND [=[        return is_worth_it || (policy.max_lag && ages_.is_old(active, *policy.max_lag)) ? verdict::roll : verdict::nothing;]=]
+  REPLACE [=[        return !BROOK_MUTANT(active_stays_uncompacted) && (is_worth_it || (policy.max_lag && ages_.is_old(active, *policy.max_lag))) ? verdict::roll : verdict::nothing;]=]
+  CAUGHT_BY test storage/compaction "a log is compacted by its ratio, by the lag at most, and not before the lag at least")
+
+brook_mutant(two_compactions_at_once
+  FILE storage/compaction.hpp
+  FIND [=[nobody == who;
+    }]=]
+  REPLACE [=[nobody == who || BROOK_MUTANT(two_compactions_at_once);
+    }]=]
+  CAUGHT_BY test storage/compaction "a log is compacted by its ratio, by the lag at most, and not before the lag at least")
+
+brook_mutant(transactions_compacted_unsynced
+  FILE broker/core.hpp
+  FIND [=[                if (log->sync() || log->durable_offset() < claimed) {]=]
+  REPLACE [=[                if (!BROOK_MUTANT(transactions_compacted_unsynced) && (log->sync() || log->durable_offset() < claimed)) {]=]
+  CAUGHT_BY test client/compaction "what was told of earlier transactions is compacted away once those that came later are on the disk")

@@ -284,8 +284,13 @@ public:
             code = system_code(number);
             return nullptr;
         }
-        std::unique_ptr<os::mapping> mapped = real_->map(size, code);
-        return mapped ? std::make_unique<faulty_mapping>(std::move(mapped), plan_, path_) : nullptr;
+        try {
+            std::unique_ptr<os::mapping> mapped = real_->map(size, code);
+            return mapped ? std::make_unique<faulty_mapping>(std::move(mapped), plan_, path_) : nullptr;
+        } catch (const std::bad_alloc&) {
+            code = std::make_error_code(std::errc::not_enough_memory);
+            return nullptr;
+        }
     }
 
     [[nodiscard]] std::error_code identity(os::file_identity& id) const noexcept override {

@@ -76,6 +76,7 @@ public:
           shared_{std::make_shared<shared_state>(platform_, options.on_error)},
           producer_id_expiration_{options.producer_id_expiration},
           disk_{*shared_, directory_, options.min_free_bytes, options.max_bytes},
+          compaction_turn_{memory_for_keys(options)},
           offsets_retention_{options.offsets_retention} {
         refuse_illegal(options);
         enter_directory(options);
@@ -283,11 +284,14 @@ private:
         static_cast<void>(run_timed_work());  // first what lingers, so that it is there to be synced
         std::optional<std::chrono::nanoseconds> next;
         const std::vector<storage::log*> logs = open_logs();
+        release_transactions(logs);
         for (const std::size_t first = next_log_; next_log_ < logs.size(); ++next_log_) {
             if (const auto now = platform_.monotonic(); budget && next_log_ > first && now - begin > *budget) {
                 return now;
             }
-            next = sooner(next, look_after(*logs[next_log_]));
+            const auto begun = platform_.monotonic();
+            const auto is_over = [&](std::chrono::nanoseconds now) { return is_asked ? budget && now - begin > *budget : now - begun > turn_of_a_log; };
+            next = sooner(next, look_after(*logs[next_log_], is_over));
         }
         next_log_ = 0;
         next = sooner(next, disk_.keep(logs, is_asked));
@@ -309,11 +313,19 @@ private:
     }
     static constexpr std::chrono::milliseconds busy_pause{1};       // while appends come in
     static constexpr std::chrono::milliseconds stays_alert{50};     // after the last one
+    static constexpr std::chrono::milliseconds turn_of_a_log{10};   // then the next one's, also where more is to be done
     static constexpr std::chrono::minutes large_jump{10};           // of the wall clock; less is corrected as a matter of course
     static constexpr std::chrono::minutes retention_check{5};       // longest time between two looks at the age of segments
+    static constexpr std::int64_t least_memory_for_keys = mib;
+    static constexpr std::int64_t most_memory_for_keys = std::int64_t{64} << 30;
     static constexpr std::chrono::milliseconds unwaited_flush{100};  // records of flush_messages topics that nobody waits for
 
     // ---- the directory ----
+
+    /// What is illegal is refused later, with words.
+    [[nodiscard]] static std::size_t memory_for_keys(const broker_options& options) noexcept {
+        return static_cast<std::size_t>(options.log_cleaner_dedupe_buffer_size < least_memory_for_keys ? least_memory_for_keys : options.log_cleaner_dedupe_buffer_size);
+    }
 
     static void refuse_illegal(const broker_options& options) {
         const bool is_alone = options.peers.empty() || (options.peers.size() == 1 && options.peers.front() == options.node_id);
@@ -325,6 +337,9 @@ private:
         }
         if (options.offsets_retention && options.offsets_retention->count() <= 0) {
             throw_error(errc::invalid_config, "offsets_retention is more than 0; nullopt keeps committed offsets for ever");
+        }
+        if (options.log_cleaner_dedupe_buffer_size < least_memory_for_keys || options.log_cleaner_dedupe_buffer_size > most_memory_for_keys) {
+            throw_error(errc::invalid_config, "log_cleaner_dedupe_buffer_size is 1 MiB to 64 GiB");
         }
         if (options.min_free_bytes.value_or(1) < 1 || options.max_bytes.value_or(1) < 1) {
             throw_error(errc::invalid_config, "min_free_bytes and max_bytes are 1 or more; leave them out for no limit");
@@ -450,6 +465,8 @@ private:
         topic->meta = std::move(meta);
         storage::log_options settings = topic->meta.log;
         settings.producer_id_expiration = producer_id_expiration_;
+        settings.turn = &compaction_turn_;
+        settings.compaction.is_on |= is_internal_topic(name);  // what they said before goes
         settings.budget = disk_.budget();
         settings.heeds_budget = !is_internal_topic(name);  // what those tell is needed all the more when the others are full
         for (std::int32_t number = 0; number < topic->meta.partitions; ++number) {
@@ -461,9 +478,42 @@ private:
                 why.raise();
             }
             report_losses(*log);
+            if (name == transaction_topic) {
+                log->limit_compaction(0);  // until `release_transactions`
+            }
             topic->partitions.push_back(std::move(log));
         }
         return topic;
+    }
+
+    /// What is told of a transaction may go when a later one of its id has been told of, and all that was committed is on the
+    /// disk: a loss of power would take the later one back, else, and nothing would be known of both.
+    void release_transactions(const std::vector<storage::log*>& logs) {
+        if (!transactions_.is_open()) {
+            return;
+        }
+        const topic_handle topic = [this] {
+            const std::scoped_lock guard{topics_mutex_};
+            bool are_all_open = true;
+            for (const auto& one : topics_) {
+                are_all_open = are_all_open && !one->why;
+            }
+            return are_all_open ? find_topic(transaction_topic) : nullptr;
+        }();
+        storage::log* const told = topic ? topic->partitions.front().get() : nullptr;
+        if (told == nullptr || told->compaction_limit() >= told->active_base()) {
+            return;
+        }
+        const offset end = told->log_end_offset();
+        for (storage::log* const log : logs) {
+            if (log->has_transactions()) {
+                const offset claimed = log->claimed_end_offset();
+                if (log->sync() || log->durable_offset() < claimed) {
+                    return;  // its own upkeep tells why, or somebody is about to publish: the next pass tries again
+                }
+            }
+        }
+        told->limit_compaction(end);
     }
 
     void report_losses(const storage::log& log) {
@@ -623,10 +673,17 @@ private:
         return nullptr;
     }
 
-    [[nodiscard]] std::optional<std::chrono::nanoseconds> look_after(storage::log& log) {
+    /// `is_over(now)`: it is enough for this time.
+    template <class IsOver>
+    [[nodiscard]] std::optional<std::chrono::nanoseconds> look_after(storage::log& log, const IsOver& is_over) {
         storage::log::upkeep_notes& known = log.notes();
-        const auto now = platform_.monotonic();
-        const auto result = log.upkeep(now);
+        auto now = platform_.monotonic();
+        const offset end = log.options().compaction.is_on ? log.log_end_offset() : 0;  // what comes behind it meanwhile is not due as yet
+        auto result = log.upkeep(now, end);
+        while (result.has_more && !is_over(platform_.monotonic())) {
+            now = platform_.monotonic();
+            result = log.upkeep(now, end);
+        }
         if (result.why && result.why.code != errc::closed && result.why.text != known.told) {
             shared_->report(result.why);
         }
@@ -635,9 +692,11 @@ private:
             last_busy_ = now;
         }
         std::optional<std::chrono::nanoseconds> next;
-        if (const auto& age = log.options().retention.age) {
-            const std::chrono::nanoseconds wanted = *age / 8 < retention_check ? *age / 8 : retention_check;
-            next = now + (wanted > busy_pause ? wanted : busy_pause);
+        if (result.has_more) {
+            next = now;
+        } else if (const auto wanted = log.shortest_age()) {
+            const std::chrono::nanoseconds pause = *wanted / 8 < retention_check ? *wanted / 8 : retention_check;
+            next = now + (pause > busy_pause ? pause : busy_pause);
         }
         if (!log.options().promises_durability()) {
             return next;
@@ -741,6 +800,7 @@ private:
     std::shared_ptr<shared_state> shared_;
     std::chrono::nanoseconds producer_id_expiration_;
     disk_keeper disk_;
+    storage::compaction_turn compaction_turn_;
     storage::retention_clock clock_;
     std::optional<std::chrono::nanoseconds> offsets_retention_;
     std::unique_ptr<os::lock> lock_;

@@ -26,7 +26,20 @@ enum class maintenance {
 };
 
 /// What happens to records in the end [cleanup.policy].
-enum class cleanup_policy { delete_, compact };
+enum class cleanup_policy {
+    delete_,             ///< the oldest go, as retention and retention_bytes say
+    compact,             ///< of each key the last one stays
+    compact_and_delete,  ///< both
+};
+
+[[nodiscard]] constexpr std::string_view to_string(cleanup_policy policy) noexcept {
+    switch (policy) {
+        case cleanup_policy::delete_: return "delete";
+        case cleanup_policy::compact: return "compact";
+        case cleanup_policy::compact_and_delete: return "compact,delete";
+    }
+    return "unknown";
+}
 
 /// Who stamps records [message.timestamp.type].
 enum class timestamp_type {
@@ -82,6 +95,10 @@ struct broker_options {
     /// The same for what all topics take of the disk together, with what is taken ahead.
     std::optional<std::int64_t> max_bytes{};
 
+    /// Memory in which a compaction notes keys, in bytes, 18 for each: taken while one goes on, which is in one partition at a
+    /// time. More keys than fit take several passes. 1 MiB to 64 GiB; Kafka's default is 128 MiB [log.cleaner.dedupe.buffer.size].
+    std::int64_t log_cleaner_dedupe_buffer_size = std::int64_t{32} << 20;
+
     os::platform* platform = nullptr;  ///< null: this system. Tests hand in one that fails, forgets or lies
 };
 
@@ -106,8 +123,25 @@ struct topic_options {
     /// Of each partition: the oldest segment is deleted while the others are as large as this together. Not given: without
     /// limit [retention.bytes].
     std::optional<std::int64_t> retention_bytes{};
-    std::optional<brook::cleanup_policy> cleanup_policy{};       ///< delete_; compaction comes later
-    std::optional<std::chrono::nanoseconds> delete_retention{};  ///< goes with compaction
+    /// delete_. With compact every record needs a key, the last record of each key stays, with its offset, and those before it
+    /// go when upkeep comes to them: in sealed segments alone, and an active one is sealed for it when it has 64 KiB, or half of
+    /// segment_bytes.
+    std::optional<brook::cleanup_policy> cleanup_policy{};
+
+    /// How long a tombstone stays from when it was first compacted, and with it everything that it deletes was gone: who reads
+    /// a topic from its start must be through by then, or may miss that a key was deleted. 1 day [delete.retention.ms].
+    std::optional<std::chrono::nanoseconds> delete_retention{};
+
+    /// A log is compacted when so much of its bytes has come since it was compacted last: 0 to 1. Less keeps it smaller, for more
+    /// work. 0.5 [min.cleanable.dirty.ratio].
+    std::optional<double> min_cleanable_dirty_ratio{};
+
+    /// A record is not compacted away before that, counted from the sealing of its segment. 0 [min.compaction.lag.ms].
+    std::optional<std::chrono::nanoseconds> min_compaction_lag{};
+
+    /// Whatever the ratio, a record takes part in compaction that long after it was appended, or soon after. Not given: when
+    /// the ratio says so [max.compaction.lag.ms].
+    std::optional<std::chrono::nanoseconds> max_compaction_lag{};
 
     /// At most this many acknowledged records, less one, are not on the disk: 1 means that what is acknowledged
     /// survives the loss of power. Not given: acknowledged is appended, which survives the process [flush.messages].

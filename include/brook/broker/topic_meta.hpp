@@ -57,11 +57,13 @@ struct topic_meta {
     schema key;
     schema value;
     storage::log_options log;
+    cleanup_policy policy = cleanup_policy::delete_;  ///< as `log` has it, too
     std::optional<compression> compression_type;  ///< forced on producers; nullopt: as they say
 
     /// Errors    invalid_config, which names the option and what it may be.
     [[nodiscard]] static topic_meta make(std::string_view topic, const topic_options& options, format::topic_id id, schema key, schema value) {
         require_legal(topic, options);
+        require_compaction_wanted(topic, options, options.cleanup_policy.value_or(brook::cleanup_policy::delete_));
         require_storable(topic, key);
         require_storable(topic, value);
         topic_meta meta;
@@ -76,6 +78,13 @@ struct topic_meta {
         meta.log.flush_interval = options.flush_interval.value_or(std::chrono::nanoseconds{0});
         meta.log.is_append_time = options.message_timestamp_type == timestamp_type::append_time;
         meta.log.retention = {options.retention, options.retention_bytes};
+        meta.policy = options.cleanup_policy.value_or(meta.policy);
+        storage::compaction_policy& compaction = meta.log.compaction;
+        compaction.is_on = is_compacting(meta.policy);
+        compaction.min_dirty_ratio = ratio_of(parts_of(options.min_cleanable_dirty_ratio.value_or(compaction.min_dirty_ratio)));
+        compaction.min_lag = options.min_compaction_lag.value_or(compaction.min_lag);
+        compaction.max_lag = options.max_compaction_lag;
+        compaction.delete_retention = options.delete_retention.value_or(usual_delete_retention);
         meta.compression_type = options.compression_type;
         return meta;
     }
@@ -83,6 +92,7 @@ struct topic_meta {
     /// Errors    topic_already_exists, when an option was given and says otherwise; invalid_config.
     void require_agreement(std::string_view topic, const topic_options& given) const {
         require_legal(topic, given);
+        require_compaction_wanted(topic, given, policy);
         agree(topic, "partitions", given.partitions, partitions);
         agree(topic, "segment_bytes", given.segment_bytes ? rounded(*given.segment_bytes) : given.segment_bytes, log.segment_bytes);
         agree(topic, "flush_messages", given.flush_messages, log.flush_messages);
@@ -90,6 +100,14 @@ struct topic_meta {
         agree(topic, "flush_interval (ns)", flush_interval.count(), log.flush_interval.count());
         agree(topic, "retention (ns; -1: for ever)", given.retention ? std::optional{given.retention->count()} : std::nullopt, stored(log.retention.age));
         agree(topic, "retention_bytes (-1: no limit)", given.retention_bytes, log.retention.bytes.value_or(-1));
+        if (given.cleanup_policy && given.cleanup_policy != policy) {
+            refuse_agreement(topic, "cleanup_policy", std::string{to_string(policy)}, std::string{to_string(*given.cleanup_policy)});
+        }
+        agree(topic, "delete_retention (ns)", in_ns(given.delete_retention), log.compaction.delete_retention.count());
+        agree(topic, "min_cleanable_dirty_ratio (millionths)", given.min_cleanable_dirty_ratio ? std::optional{parts_of(*given.min_cleanable_dirty_ratio)} : std::nullopt,
+              parts_of(log.compaction.min_dirty_ratio));
+        agree(topic, "min_compaction_lag (ns)", in_ns(given.min_compaction_lag), log.compaction.min_lag.count());
+        agree(topic, "max_compaction_lag (ns; -1: as the ratio says)", in_ns(given.max_compaction_lag), stored(log.compaction.max_lag));
         const auto stored_type = log.is_append_time ? timestamp_type::append_time : timestamp_type::create_time;
         const auto given_type = given.message_timestamp_type.value_or(stored_type);
         agree(topic, "message_timestamp_type (1: append time)", given_type == timestamp_type::append_time ? 1 : 0, log.is_append_time ? 1 : 0);
@@ -126,6 +144,13 @@ struct topic_meta {
         file.set("key_schema", key.name);
         file.set("value_fingerprint", static_cast<std::int64_t>(value.fingerprint));
         file.set("value_schema", value.name);
+        if (policy != cleanup_policy::delete_) {
+            file.set("cleanup_policy", to_string(policy));
+            file.set("delete_retention_ns", log.compaction.delete_retention.count());
+            file.set("min_cleanable_dirty_millionths", parts_of(log.compaction.min_dirty_ratio));
+            file.set("min_compaction_lag_ns", log.compaction.min_lag.count());
+            file.set("max_compaction_lag_ns", stored(log.compaction.max_lag));
+        }
         if (compression_type) {
             file.set("compression_type", to_string(*compression_type));
         }
@@ -156,6 +181,22 @@ struct topic_meta {
         if (const std::int64_t bytes = file.find("retention_bytes") ? number("retention_bytes", -1, largest) : -1; bytes >= 0) {
             meta.log.retention.bytes = bytes;
         }
+        meta.log.compaction.delete_retention = usual_delete_retention;
+        if (const auto how = file.find("cleanup_policy")) {
+            const auto known = policy_of(*how);
+            if (!known) {
+                throw_error(errc::unsupported_version, path + ": 'cleanup_policy' is " + std::string{*how} + ", which this brook does not know; use a newer one");
+            }
+            meta.policy = *known;
+            storage::compaction_policy& compaction = meta.log.compaction;
+            compaction.is_on = is_compacting(meta.policy);
+            compaction.delete_retention = std::chrono::nanoseconds{number("delete_retention_ns", 0, largest)};
+            compaction.min_dirty_ratio = ratio_of(number("min_cleanable_dirty_millionths", 0, ratio_parts));
+            compaction.min_lag = std::chrono::nanoseconds{number("min_compaction_lag_ns", 0, largest)};
+            if (const std::int64_t lag = number("max_compaction_lag_ns", -1, largest); lag >= 0) {
+                compaction.max_lag = std::chrono::nanoseconds{lag};
+            }
+        }
         meta.key = {std::string{file.find("key_schema").value_or("")}, static_cast<std::uint64_t>(number("key_fingerprint", INT64_MIN, largest))};
         meta.value = {std::string{file.find("value_schema").value_or("")}, static_cast<std::uint64_t>(number("value_fingerprint", INT64_MIN, largest))};
         if (const auto type = file.find("compression_type")) {  // files of before have none
@@ -168,6 +209,25 @@ struct topic_meta {
     }
 
 private:
+    static constexpr std::chrono::nanoseconds usual_delete_retention = std::chrono::hours{24};
+    static constexpr std::int64_t ratio_parts = 1'000'000;  // a ratio is stored in whole millionths
+
+    [[nodiscard]] static constexpr bool is_compacting(cleanup_policy policy) noexcept { return policy != cleanup_policy::delete_; }
+    [[nodiscard]] static constexpr std::int64_t parts_of(double ratio) noexcept { return static_cast<std::int64_t>(ratio * static_cast<double>(ratio_parts) + 0.5); }
+    [[nodiscard]] static constexpr double ratio_of(std::int64_t parts) noexcept { return static_cast<double>(parts) / static_cast<double>(ratio_parts); }
+    [[nodiscard]] static std::optional<std::int64_t> in_ns(const std::optional<std::chrono::nanoseconds>& time) noexcept {
+        return time ? std::optional{std::int64_t{time->count()}} : std::nullopt;
+    }
+
+    [[nodiscard]] static std::optional<cleanup_policy> policy_of(std::string_view text) noexcept {
+        for (const auto known : {cleanup_policy::delete_, cleanup_policy::compact, cleanup_policy::compact_and_delete}) {
+            if (to_string(known) == text) {
+                return known;
+            }
+        }
+        return std::nullopt;
+    }
+
     [[nodiscard]] static constexpr std::uint32_t rounded(std::int64_t bytes) noexcept {
         return static_cast<std::uint32_t>(align_up(static_cast<std::uint64_t>(bytes), std::uint64_t{storage::page_size}));
     }
@@ -184,8 +244,15 @@ private:
         require(topic, options.min_insync_replicas.value_or(1) == 1, "min_insync_replicas is 1 in this version: it has no replication yet");
         require(topic, !options.retention || options.retention->count() > 0, "retention is more than 0; leave it out to keep records for ever");
         require(topic, options.retention_bytes.value_or(1) >= 1, "retention_bytes is 1 or more; leave it out for no limit");
-        require(topic, options.cleanup_policy.value_or(brook::cleanup_policy::delete_) == brook::cleanup_policy::delete_ && !options.delete_retention,
-                "this version has no compaction yet: leave cleanup_policy and delete_retention out");
+        const auto policy = options.cleanup_policy.value_or(brook::cleanup_policy::delete_);
+        require(topic, to_string(policy) != "unknown", "cleanup_policy is delete_, compact or compact_and_delete");
+        require(topic, policy != brook::cleanup_policy::compact || (!options.retention && !options.retention_bytes),
+                "retention and retention_bytes go with cleanup_policy delete_ or compact_and_delete: what is compacted alone keeps the last record of each key for ever");
+        require(topic, options.delete_retention.value_or(std::chrono::nanoseconds{0}).count() >= 0, "delete_retention is 0 or more");
+        require(topic, options.min_cleanable_dirty_ratio.value_or(0.5) >= 0 && options.min_cleanable_dirty_ratio.value_or(0.5) <= 1, "min_cleanable_dirty_ratio is 0 to 1");
+        require(topic, options.min_compaction_lag.value_or(std::chrono::nanoseconds{0}).count() >= 0, "min_compaction_lag is 0 or more");
+        require(topic, !options.max_compaction_lag || (options.max_compaction_lag->count() > 0 && *options.max_compaction_lag >= options.min_compaction_lag.value_or(std::chrono::nanoseconds{0})),
+                "max_compaction_lag is more than 0, and no less than min_compaction_lag; leave it out for none");
         require(topic, options.partitions.value_or(1) >= 1 && options.partitions.value_or(1) <= most_partitions,
                 std::string{"partitions is 1 to "} + std::to_string(most_partitions));
         const std::int64_t segment_bytes = options.segment_bytes.value_or(largest_segment);
@@ -194,6 +261,12 @@ private:
         require(topic, options.flush_messages.value_or(1) >= 1, "flush_messages is 1 or more; leave it out for no promise");
         require(topic, !options.compression_type || to_string(*options.compression_type) != "unknown", "compression_type is none, lz4, zstd, user6 or user7");
         require(topic, !options.flush_interval || options.flush_interval->count() > 0, "flush_interval is more than 0; leave it out for none");
+    }
+
+    static void require_compaction_wanted(std::string_view topic, const topic_options& options, brook::cleanup_policy policy) {
+        const bool is_told = options.delete_retention || options.min_cleanable_dirty_ratio || options.min_compaction_lag || options.max_compaction_lag;
+        require(topic, is_compacting(policy) || !is_told,
+                "delete_retention, min_cleanable_dirty_ratio, min_compaction_lag and max_compaction_lag go with cleanup_policy compact or compact_and_delete");
     }
 
     /// A name that topic.meta gives back as it was.

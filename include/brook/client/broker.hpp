@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -58,6 +59,11 @@ public:
     ///           schema_mismatch when its types are others; closed.
     template <class Key, class Value>
     brook::topic<Key, Value, broker> create_topic(std::string_view name, topic_options options = {}) {
+        if constexpr (std::is_same_v<Key, no_key>) {
+            if (options.cleanup_policy.value_or(cleanup_policy::delete_) != cleanup_policy::delete_) {
+                throw_error(errc::invalid_config, std::string{"topic '"} + std::string{name} + "': what has no key cannot be compacted; leave cleanup_policy out, or give it a key");
+            }
+        }
         return brook::topic<Key, Value, broker>{{open_core(), open_core()->create_topic(name, options, detail::schema_of<Key>(), detail::schema_of<Value>())}};
     }
 

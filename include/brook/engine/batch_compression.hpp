@@ -148,8 +148,6 @@ public:
     }
 
 private:
-    static constexpr std::size_t least_content = 64;  // no codec gains anything on less
-
     struct workspace {
         scratch_memory whole;
         scratch_memory packed;
@@ -169,13 +167,13 @@ private:
     [[nodiscard]] std::byte* room(std::size_t size) const noexcept { return *kept_ ? (*kept_)->whole.room(size) : nullptr; }
 
     void pack(const batch_compression& how, bytes content) noexcept {
-        if (!*kept_ || content.size() < least_content || content.size() > gib) {
+        if (!*kept_ || content.size() < format::least_deflated) {
             return;
         }
         const std::size_t bound = how.codec->bound(content.size());
         std::byte* const to = (*kept_)->packed.room(bound);
-        const std::size_t made = to == nullptr ? 0 : how.codec->compress(content, {to, bound}, how.level);
-        if (made == 0 || made > bound || made + format::compressed_prefix >= content.size() || !format::is_within_ratio(content.size(), made)) {
+        const std::size_t made = to == nullptr ? 0 : format::deflate(*how.codec, content, {to, bound}, how.level);
+        if (made == 0) {
             return;
         }
         packed_ = to;

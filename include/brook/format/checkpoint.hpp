@@ -33,7 +33,8 @@ namespace brook::inline BROOK_ABI::format {
 ///   80    8   segment_offset
 ///   88    4   leader_epoch
 ///   92    4   flags             1: the log may have records of producers that number them; 2: parts of transactions
-///   96    8   checksum          XXH3-64 of the 96 bytes before
+///   96    8   compacted_offset  everything below it has been compacted: of each key it holds one record at most
+///  104    8   checksum          XXH3-64 of the 104 bytes before
 struct checkpoint {
     std::array<char, 8> magic{'b', 'r', 'o', 'o', 'k', 'c', 'k', 'p'};
     std::uint32_t version = format_version;
@@ -48,9 +49,10 @@ struct checkpoint {
     std::int64_t segment_offset = 0;
     std::uint32_t leader_epoch = 0;
     std::uint32_t flags = 0;
+    std::int64_t compacted_offset = 0;
     std::uint64_t checksum = 0;
 };
-static_assert(sizeof(checkpoint) == 104);
+static_assert(sizeof(checkpoint) == 112);
 static_assert(std::has_unique_object_representations_v<checkpoint>);
 
 /// Bits of `checkpoint::flags`.
@@ -70,7 +72,8 @@ inline constexpr std::size_t checkpoint_file_size = 2 * checkpoint_slot_size;
 [[nodiscard]] inline bool verifies(const checkpoint& slot) noexcept {
     const auto is_offset = [](std::int64_t value) { return value >= 0 && value <= largest_offset; };
     return slot.magic == checkpoint{}.magic && slot.checksum == detail::checksum_before_last(slot) && is_offset(slot.durable_offset) &&
-           is_offset(slot.log_start_offset) && is_offset(slot.high_watermark) && is_offset(slot.segment_base) && is_offset(slot.segment_offset);
+           is_offset(slot.log_start_offset) && is_offset(slot.high_watermark) && is_offset(slot.segment_base) && is_offset(slot.segment_offset) &&
+           is_offset(slot.compacted_offset);
 }
 
 /// Byte in the file where the slot with this sequence is written.

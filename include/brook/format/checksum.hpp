@@ -21,6 +21,16 @@ namespace brook::inline BROOK_ABI::format {
 }
 [[nodiscard]] inline std::uint64_t hash(bytes data) noexcept { return hash(data.data(), data.size()); }
 
+/// XXH3-128, where 64 bits are too few to take two things for one.
+struct wide_hash {
+    std::uint64_t high = 0;
+    std::uint64_t low = 0;
+};
+[[nodiscard]] inline wide_hash hash_wide(bytes data, std::uint64_t seed) noexcept {
+    const XXH128_hash_t made = XXH3_128bits_withSeed(data.data(), data.size(), seed);
+    return {made.high64, made.low64};
+}
+
 namespace detail {
 
 /// Both halves of a 128-bit product, folded. Not linear in XOR: two flipped bits do not cancel.

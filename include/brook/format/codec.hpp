@@ -119,6 +119,18 @@ enum class inflation {
 
 [[nodiscard]] constexpr unsigned codec_of(std::uint16_t attributes) noexcept { return attributes & attribute::codec_mask; }
 
+inline constexpr std::size_t least_deflated = 64;  ///< no codec gains anything on less
+
+/// Makes what stands behind the compressed_prefix of a batch's body: `content`, its details and records, compressed into `to`.
+/// Returns   the bytes written; 0: it would not be smaller, or is beyond the bounds, and is written as it is.
+[[nodiscard]] inline std::size_t deflate(const compression_codec& codec, bytes content, mutable_bytes to, const std::optional<int>& level) noexcept {
+    if (content.size() < least_deflated || content.size() > gib) {
+        return 0;
+    }
+    const std::size_t made = codec.compress(content, to, level);
+    return made <= to.size() && made + compressed_prefix < content.size() && is_within_ratio(content.size(), made) ? made : 0;
+}
+
 /// Makes a compressed frame into the one that it would have been uncompressed: header, extensions and body in one piece,
 /// with the padding behind them. Its checksum is still the compressed one's.
 ///

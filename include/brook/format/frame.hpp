@@ -40,7 +40,7 @@ inline constexpr std::uint16_t known = 0x07ff;
 /// Bits of `frame_header::extension`: each adds 16 bytes between header and body, in this order.
 namespace extension {
 inline constexpr std::uint16_t producer = 0x0001;  ///< a producer_stamp
-inline constexpr std::uint16_t detail = 0x0002;    ///< last offset delta u32, zero u32, largest time delta i64; a detail a record
+inline constexpr std::uint16_t detail = 0x0002;    ///< a batch_detail, and a detail a record
 inline constexpr std::uint16_t known = 0x0003;
 inline constexpr std::uint32_t bytes_each = 16;
 }  // namespace extension
@@ -198,7 +198,24 @@ inline void store_stamp(std::byte* to, const producer_stamp& stamp) noexcept {
     return {load<std::int64_t>(from), static_cast<std::uint16_t>(numbers), static_cast<std::int64_t>(numbers >> 16)};
 }
 
-/// Where the last-offset-delta word stands in a frame with the detail extension.
+/// What the detail extension says of a batch.
+///
+///     at  size  field
+///      0    4   last offset delta   u32: the batch takes the offsets from its base to there, whether or not it has them all
+///      4    4   compacted at        u32, s since 1970-01-01 UTC: when its tombstones were first compacted, and with them what they
+///                                   stand for was gone. 0: not yet, or it has none
+///      8    8   largest time delta  i64, ns
+///
+/// Source  the delete horizon of KIP-534, which keeps the age of tombstones where they are, so that they do not grow younger by
+///         being compacted again.
+struct batch_detail {
+    std::uint32_t last_offset_delta;
+    std::uint32_t compacted_at;
+    std::int64_t largest_time_delta;
+};
+static_assert(sizeof(batch_detail) == extension::bytes_each);
+
+/// Where the batch_detail stands in a frame with the detail extension.
 [[nodiscard]] constexpr std::uint32_t detail_at(std::uint16_t bits) noexcept {
     return frame_header_size + ((bits & extension::producer) != 0 ? extension::bytes_each : 0u);
 }
@@ -210,8 +227,8 @@ inline void store_stamp(std::byte* to, const producer_stamp& stamp) noexcept {
     if ((header.extension & extension::detail) == 0) {
         return header.base_timestamp;
     }
-    const auto delta = load<std::int64_t>(frame + detail_at(header.extension) + sizeof(std::uint64_t));
-    return static_cast<std::int64_t>(static_cast<std::uint64_t>(header.base_timestamp) + static_cast<std::uint64_t>(delta));  // an enemy's need not add up
+    const auto delta = static_cast<std::uint64_t>(load<batch_detail>(frame + detail_at(header.extension)).largest_time_delta);
+    return static_cast<std::int64_t>(static_cast<std::uint64_t>(header.base_timestamp) + delta);  // an enemy's need not add up  // an enemy's need not add up
 }
 
 /// How many offsets the frame takes. {base 100, count 3} takes 100, 101, 102: the next frame's base offset is 103.
@@ -231,7 +248,7 @@ inline void store_stamp(std::byte* to, const producer_stamp& stamp) noexcept {
         return 1;
     }
     if ((header.extension & extension::detail) != 0) {
-        return load<std::uint32_t>(frame + detail_at(header.extension)) + 1;
+        return load<batch_detail>(frame + detail_at(header.extension)).last_offset_delta + 1;
     }
     return header.count;
 }

@@ -31,7 +31,8 @@ using topic_id = std::array<std::byte, 16>;
 ///   24    4   capacity     largest size that the file grows to
 ///   28    4   partition
 ///   32   16   topic        the topic's id
-///   48    8   reserved     zero
+///   48    8   flags        1: compacted. What is left of several segments, perhaps: offsets are missing, and frames are not as
+///                          they were appended
 ///   56    8   checksum     XXH3-64 of the 56 bytes before
 struct segment_birth {
     std::array<char, 8> magic;
@@ -41,18 +42,28 @@ struct segment_birth {
     std::uint32_t capacity;
     std::uint32_t partition;
     topic_id topic;
-    std::uint64_t reserved;
+    std::uint64_t flags;
     std::uint64_t checksum;
 };
 static_assert(sizeof(segment_birth) == 64);
 static_assert(std::has_unique_object_representations_v<segment_birth>);
+
+/// Bits of `segment_birth::flags`.
+namespace segment_flag {
+inline constexpr std::uint64_t compacted = 1;
+}  // namespace segment_flag
 
 /// Stored when the segment before it is sealed: the moment a spare becomes part of the log.
 ///
 ///   at  size  field
 ///   64    8   base_plus_one  base offset + 1; 0: a spare
 ///   72    8   check          multiply-fold of the seed and base_plus_one
-///   80   48   zero
+///
+/// In a compacted segment:
+///
+///   80    8   tombstones_since  when the oldest of its tombstones was first compacted, ns since 1970-01-01 UTC; 0: it has none
+///   88    8   check             multiply-fold of the seed and tombstones_since
+///   96   32   zero
 ///
 /// Then the writer, stored before its first append to the segment (brook/storage/recovery.hpp tells what for):
 ///
@@ -91,6 +102,8 @@ static_assert(sizeof(segment_footer) == 40);
 inline constexpr std::uint32_t segment_header_size = 256;
 inline constexpr std::uint32_t base_at = 64;
 inline constexpr std::uint32_t base_check_at = 72;
+inline constexpr std::uint32_t tombstones_at = 80;
+inline constexpr std::uint32_t tombstones_check_at = 88;
 inline constexpr std::uint32_t writer_at = 128;
 inline constexpr std::uint32_t footer_at = 192;
 static_assert(footer_at + sizeof(segment_footer) <= segment_header_size);
@@ -109,8 +122,8 @@ template <class Block>
 }  // namespace detail
 
 [[nodiscard]] inline segment_birth make_birth(std::uint64_t seed, std::uint32_t capacity, const topic_id& topic,
-                                              std::uint32_t partition) noexcept {
-    segment_birth birth{segment_magic, format_version, segment_header_size, seed, capacity, partition, topic, 0, 0};
+                                              std::uint32_t partition, std::uint64_t flags = 0) noexcept {
+    segment_birth birth{segment_magic, format_version, segment_header_size, seed, capacity, partition, topic, flags, 0};
     birth.checksum = detail::checksum_before_last(birth);
     return birth;
 }
@@ -121,6 +134,10 @@ template <class Block>
 
 [[nodiscard]] inline std::uint64_t base_check(std::uint64_t seed, std::uint64_t base_plus_one) noexcept {
     return detail::multiply_fold(seed ^ 0x9e3779b97f4a7c15u, base_plus_one ^ 0xc2b2ae3d27d4eb4fu);
+}
+
+[[nodiscard]] inline std::uint64_t tombstones_check(std::uint64_t seed, std::int64_t tombstones_since) noexcept {
+    return detail::multiply_fold(seed ^ 0x94d049bb133111ebu, static_cast<std::uint64_t>(tombstones_since) ^ 0xbf58476d1ce4e5b9u);
 }
 
 [[nodiscard]] inline segment_writer make_writer(const std::array<std::byte, 16>& boot_id, std::uint64_t device,

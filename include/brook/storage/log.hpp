@@ -21,6 +21,7 @@
 #include <brook/format/frame.hpp>
 #include <brook/os/platform.hpp>
 #include <brook/storage/appender.hpp>
+#include <brook/storage/compaction.hpp>
 #include <brook/storage/durability.hpp>
 #include <brook/storage/event_count.hpp>
 #include <brook/storage/log_reader.hpp>
@@ -43,6 +44,8 @@ struct log_options {
     std::int64_t flush_messages = 0;           ///< at most this many acknowledged records less one are not synced; 0: no promise
     std::chrono::nanoseconds flush_interval{};  ///< upkeep syncs what is older; 0: only sealed segments
     retention_policy retention{};
+    compaction_policy compaction{};
+    compaction_turn* turn = nullptr;           ///< goes with compaction: the memory for keys
     disk_budget* budget = nullptr;             ///< counts what all logs together take of the disk; null: nobody does
     bool heeds_budget = true;                  ///< and is refused by it when that is too much
     bool is_append_time = false;               ///< the log stamps its records itself, in the order of their offsets
@@ -169,15 +172,16 @@ public:
 
     [[nodiscard]] std::uint32_t leader_epoch() const noexcept { return leader_epoch_; }
 
-    /// Whether the log has the frame that ends at `end`, was appended in this leader epoch, and has this checksum.
+    /// Whether the log has the frame that ends at `end`, was appended in this leader epoch, and has this checksum; of what has been
+    /// compacted the epoch is all that can be asked for, and it is enough, since an epoch has each offset once.
     [[nodiscard]] bool has_frame(offset end, std::uint32_t epoch, std::uint64_t checksum) {
         if (const offset start = log_start_offset(); end <= start || end > log_end_offset()) {
             return end <= start;
         }
         log_reader looking = reader();
         frame_view found;
-        return looking.find(end - 1, found) && found.header.base_offset + found.offsets_taken() == end && found.header.leader_epoch == epoch &&
-               found.header.checksum == checksum;
+        return looking.find(end - 1, found) && found.header.leader_epoch == epoch &&
+               (looking.is_in_compacted() || (found.header.base_offset + found.offsets_taken() == end && found.header.checksum == checksum));
     }
 
     /// Claims for a user to write in place. `pin` keeps the memory.
@@ -279,9 +283,16 @@ public:
 
     /// Offset of the first record whose timestamp is at or after `time`; nullopt when there is none.
     [[nodiscard]] std::optional<offset> offset_for_time(std::int64_t time, failure& why) {
-        for (segment* const one : segments_.all()) {
-            segment& home = *one;
+        std::vector<segment*> all = segments_.all();
+        for (std::size_t i = 0; i < all.size(); ++i) {
+            segment& home = *all[i];
             const segment_pin pin = source_.pin(home, why);
+            if (home.is_replaced.load(std::memory_order_acquire)) {  // compacted meanwhile: from the beginning, with what is there now
+                why = {};
+                all = segments_.all();
+                i = static_cast<std::size_t>(-1);
+                continue;
+            }
             if (segment* const next = home.next.load(std::memory_order_acquire); next != nullptr && next->base <= log_start_offset()) {
                 why = {};  // deleted, now or just before
                 continue;
@@ -320,7 +331,7 @@ public:
     };
     [[nodiscard]] std::optional<oldest_segment> oldest(failure& why) {
         const std::scoped_lock guard{upkeep_mutex_};
-        if (is_closed() || finished_ == 0 || segments_.first()->base >= producers_.needed_from()) {
+        if (is_closed() || finished_ == 0 || segments_.first()->base >= producers_.needed_from(durable_offset())) {
             return std::nullopt;
         }
         segment& first = *segments_.first();
@@ -392,6 +403,7 @@ public:
 
     struct upkeep_result {
         bool is_busy = false;  ///< appends are coming in: look again soon
+        bool has_more = false;  ///< of what is due: look again at once
         failure why;           ///< what could not be done; nothing promised is lost by it
     };
 
@@ -402,9 +414,29 @@ public:
     };
     [[nodiscard]] upkeep_notes& notes() noexcept { return notes_; }
 
+    /// The shortest time after which something becomes due that nobody tells of; nullopt: there is none. For upkeep.
+    [[nodiscard]] std::optional<std::chrono::nanoseconds> shortest_age() const noexcept {
+        const auto& age = options_.retention.age;
+        const auto& awaited = compaction_.awaited();
+        return !awaited || (age && *age < *awaited) ? age : awaited;
+    }
+
+    /// From here on what stands at or behind `limit` is not compacted, whatever else allows it.
+    void limit_compaction(offset limit) noexcept { compaction_limit_.store(limit, std::memory_order_release); }
+    [[nodiscard]] offset compaction_limit() const noexcept { return compaction_limit_.load(std::memory_order_acquire); }
+
+    /// Offset after the last one that was claimed; records may not have been published yet in front of it.
+    [[nodiscard]] offset claimed_end_offset() const {
+        const segment& active = *segments_.last();
+        return active.base + static_cast<offset>(tail_word{active.tail.load(std::memory_order_acquire)}.records());
+    }
+
+    /// Where the active segment begins: what lies in front of it is sealed.
+    [[nodiscard]] offset active_base() const { return segments_.last()->base; }
+
     /// Works ahead of the writers (disk space, populated pages, the next segment) and behind them (names, syncs of what
-    /// was sealed, footers, the checkpoint).
-    upkeep_result upkeep(std::chrono::nanoseconds now) {
+    /// was sealed, footers, the checkpoint). `until`: what was appended there or behind it need not be compacted in this pass.
+    upkeep_result upkeep(std::chrono::nanoseconds now, offset until = largest_offset) {
         upkeep_result result;
         if (appends_.is_forked()) {
             return result;  // without the lock, which some other thread of the parent may have held
@@ -427,14 +459,18 @@ public:
             result.why = finish_synced();
         }
         if (!result.why) {
-            producers_.look_after(now, options_.producer_id_expiration, segments_, appends_);
+            producers_.look_after(now, options_.producer_id_expiration, segments_, appends_, durable_offset());
         }
         if (!result.why && is_flush_due(now)) {
             result.why = sync();
         }
         if (!result.why) {
-            result.why = retain(now, result.is_busy);
+            result.why = retain(now, result.has_more);
         }
+        if (!result.why && options_.compaction.is_on) {
+            result.why = compact(now, until, result.has_more);
+        }
+        result.has_more = result.has_more && !result.why;
         if (!result.why) {
             result.why = durability_.sync_failure();
         }
@@ -447,6 +483,9 @@ public:
     /// Stops appends, lets those that are under way finish, and lets go of the files. Waits for no user: a slot that is
     /// still open becomes a filler, and is cut off from the file.
     void close() noexcept {
+        if (appends_.is_forked()) {
+            compaction_.forget();
+        }
         if (is_closed_.exchange(true) || appends_.is_forked()) {
             return;  // a child lets go of nothing: the files are its parent's
         }
@@ -462,6 +501,7 @@ public:
             static_cast<void>(durability_.wait(prefix_.advance().next));  // who waits is told; nobody else was promised
         }
         claims_.detach();
+        compaction_.stop();
         appends_.discard_spare();
         static_cast<void>(appends_.name_taken_spare());  // else recovery does it
         give_space_back();
@@ -508,6 +548,7 @@ private:
         flags_.store(checkpoint_.flags, std::memory_order_release);
         appends_.start();
         retention_.start();
+        compaction_.start(checkpoint_.compacted_offset);
         if (options_.heeds_budget) {
             files_.heed_budget();  // not before: what is there can always be opened
         }
@@ -546,7 +587,7 @@ private:
     void write_producers() noexcept {
         try {
             const std::scoped_lock guard{upkeep_mutex_};
-            producers_.write(segments_, appends_);
+            producers_.write(segments_, appends_, durable_offset());
         } catch (const std::exception&) {
             // No memory for it: the next opening reads more.
         }
@@ -598,6 +639,7 @@ private:
                     punch_behind(*pin, tail.end() + format::frame_header_size);  // behind the seal
                 }
                 pin->written_from.store(pin->capacity(), std::memory_order_release);
+                retention_.note_birth(home);
                 home.sealed_at.store(now, std::memory_order_relaxed);
                 home.used.store(tail.end() + format::frame_header_size, std::memory_order_relaxed);
             }
@@ -608,7 +650,7 @@ private:
     }
 
     /// Lets go of what the policy does not keep, and of what was deleted. A part of it is enough: the next look goes on.
-    [[nodiscard]] failure retain(std::chrono::nanoseconds now, bool& is_busy) {
+    [[nodiscard]] failure retain(std::chrono::nanoseconds now, bool& has_more) {
         failure why;
         const offset start = retention_.due(options_.retention, finished_, most_dropped, now, why);
         if (!why) {
@@ -617,14 +659,14 @@ private:
         if (!why) {
             const std::size_t before = finished_;
             why = drop_deleted();
-            is_busy |= before - finished_ == most_dropped;
+            has_more |= before - finished_ == most_dropped;
         }
         if (!why) {
             why = std::exchange(not_removed_, {});
         }
         if (!why && is_active_expired()) {
             why = appends_.roll(true);
-            is_busy |= !why;
+            has_more |= !why;
         }
         return why;
     }
@@ -651,15 +693,14 @@ private:
     /// Removes the files of segments that lie below the start, up to the one that tells of the partition's producers: until the
     /// next one tells of them, repetitions of what was deleted are known by it.
     [[nodiscard]] failure drop_deleted() {
-        failure first;
-        const std::vector<segment*> all = segments_.drop(finished_ < most_dropped ? finished_ : most_dropped, producers_.needed_from());
+        failure first = settle_compacted();
+        if (first) {
+            return first;  // a file that stands for others must not come back when they have gone
+        }
+        const std::vector<segment*> all = segments_.drop(finished_ < most_dropped ? finished_ : most_dropped, producers_.needed_from(durable_offset()));
         finished_ -= all.size();
         for (segment* const gone : all) {
-            gone->release();
-            {
-                const std::scoped_lock guard{times_mutex_};
-                gone->times.reset();
-            }
+            let_go(*gone);
             if (failure why = files_.remove(gone->base); why && !first) {
                 first = std::move(why);  // the next opening tries again
             }
@@ -670,10 +711,74 @@ private:
         return first;
     }
 
+    /// Its files are gone, or are going.
+    void let_go(segment& gone) {
+        if (const segment_pin pin = gone.pin()) {
+            pin->is_gone.store(true, std::memory_order_release);
+        }
+        gone.release();
+        const std::scoped_lock guard{times_mutex_};
+        gone.times.reset();
+    }
+
+    /// Begins or goes on to compact the log, for a slice.
+    [[nodiscard]] failure compact(std::chrono::nanoseconds now, offset until, bool& has_more) {
+        if (failure why = settle_compacted()) {
+            return why;
+        }
+        failure why;
+        if (!compaction_.is_running()) {
+            const offset stable = last_stable_offset();
+            const offset durable = durable_offset();
+            const offset decided = stable < compaction_limit() ? stable : compaction_limit();
+            const compaction::situation at{finished_, decided < durable ? decided : durable, producers_.needed_from(durable), until, now};
+            switch (compaction_.consider(options_.compaction, options_.segment_bytes, *options_.turn, at, why)) {
+                case compaction::verdict::nothing: return why;
+                case compaction::verdict::roll: why = appends_.roll(true); has_more |= !why; return why;
+                case compaction::verdict::begun: break;
+            }
+        }
+        why = compaction_.step(
+            compaction_slice, now,
+            [this](const std::vector<segment*>& old, std::unique_ptr<segment> made, const swap_range& range, std::vector<offset>&& bases) {
+                replace(old, std::move(made));
+                unsettled_.range = range;
+                unsettled_.bases.swap(bases);
+                return settle_compacted();
+            },
+            [this](offset compacted) { return rewrite_checkpoint([&](format::checkpoint& changed) { changed.compacted_offset = compacted; }); });
+        has_more |= !why;
+        return why;
+    }
+    static constexpr std::uint64_t compaction_slice = mib;
+
+    /// Readers go on in what is left of these segments.
+    void replace(const std::vector<segment*>& old, std::unique_ptr<segment> made) noexcept {
+        unsettled_.made = made.get();
+        segments_.replace(old, std::move(made));
+        for (segment* const gone : old) {
+            let_go(*gone);
+        }
+        finished_ -= old.size() - 1;
+    }
+
+    /// Gives the files of what was compacted their place. Until that has been done nothing may be deleted, or compacted.
+    [[nodiscard]] failure settle_compacted() {
+        if (unsettled_.made == nullptr) {
+            return {};
+        }
+        if (failure why = files_.put_in_place(unsettled_.range, unsettled_.bases)) {
+            return why;  // the next look, or the next opening, tries again
+        }
+        std::exchange(unsettled_.made, nullptr)->release();  // from now on it is found by its name
+        appends_.wake_upkeep();
+        return {};
+    }
+
     /// Nothing in the active segment has been kept for less than the policy says, or all of it has been deleted. Then it is
     /// sealed, so that it can go.
     [[nodiscard]] bool is_active_expired() {
-        const segment& active = *segments_.last();
+        segment& active = *segments_.last();
         if (tail_word{active.tail.load(std::memory_order_relaxed)}.records() == 0) {
             return false;
         }
@@ -777,12 +882,19 @@ private:
     producer_memory producers_{files_.platform()};
 
     std::atomic<std::uint32_t> flags_{0};      // the checkpoint's
+    std::atomic<offset> compaction_limit_{largest_offset};
     std::mutex open_transactions_mutex_;       // guards them
     std::vector<offset> open_transactions_;    // where the log ended when each began to append
 
     std::mutex upkeep_mutex_;  // guards what follows: upkeep is one thread at a time, and closing waits for it
     format::checkpoint checkpoint_;
     retention retention_{files_, segments_};
+    compaction compaction_{files_, segments_, source_, retention_};
+    struct {
+        segment* made = nullptr;    // null: none is there
+        swap_range range;
+        std::vector<offset> bases;  // of what it was made from
+    } unsettled_;                   // stands in the chain, and has not got its name yet
     std::size_t finished_ = 0;  // segments before it have their footer
     failure not_removed_;       // what the opening could not remove, until upkeep has told it
     segment* last_segment_ = nullptr;

@@ -214,6 +214,9 @@ public:
         return !locate(true) && look_here(true, found) == look::frame && found.kind() != format::frame_kind::seal;
     }
 
+    /// Whether the reader stands in what compaction has left: frames are not there as they were appended.
+    [[nodiscard]] bool is_in_compacted() const noexcept { return pin_ != nullptr && pin_->is_compacted(); }
+
     /// The leader epoch in which the record at an offset was appended; nullopt as `find`.
     [[nodiscard]] std::optional<std::uint32_t> epoch_at(offset at) {
         frame_view found;
@@ -255,8 +258,11 @@ private:
     /// Finds the frame that holds the wanted offset.
     [[nodiscard]] failure locate(bool verify, bool must_be_there = true) {
         failure why;
-        home_ = source_->segments().find(wanted_);
-        pin_ = source_->pin(*home_, why);
+        do {
+            why = {};
+            home_ = source_->segments().find(wanted_);
+            pin_ = source_->pin(*home_, why);
+        } while (home_->is_replaced.load(std::memory_order_acquire));
         if (must_be_there && wanted_ < source_->segments().start()) {  // behind the look, which may have found what is first now
             pin_.reset();
             epoch_.reset();
@@ -514,6 +520,10 @@ private:
             return false;
         }
         segment_pin pin = source_->pin(*next, why);
+        if (next->is_replaced.load(std::memory_order_acquire)) {  // behind the look: its name may be another's by now
+            why = {};
+            return enter_replaced(why);
+        }
         if (!pin) {
             if (next_ < source_->segments().start()) {
                 why = below_start();  // its file was deleted meanwhile
@@ -524,6 +534,13 @@ private:
         pin_ = std::move(pin);
         at_ = format::segment_header_size;
         return true;
+    }
+
+    /// What came next has been compacted, with more perhaps: a frame may hold the next offset in its middle.
+    [[nodiscard]] bool enter_replaced(failure& why) {
+        wanted_ = next_ > wanted_ ? next_ : wanted_;
+        why = locate(true, false);
+        return !why;
     }
 
     [[nodiscard]] failure below_start() const {

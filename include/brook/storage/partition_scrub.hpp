@@ -56,6 +56,7 @@ public:
         }
         std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
         sort_out(entries);
+        find_swaps();
         find_spare(entries);
         check_checkpoint(entries);
         walk_chain();
@@ -80,6 +81,7 @@ private:
     struct chain_link {
         offset base = 0;
         std::string path;
+        offset file_base = 0;             // before `base` where the file stands for several, of which the first have been looked at
         bool is_file = true;
         bool is_doubtful = false;         // looks damaged: to be looked at again
         bool has_broken_footer = false;
@@ -112,6 +114,10 @@ private:
                 add_link(*base, path_of(name)).is_file = is_file;
             } else if (name.ends_with(".quarantine")) {
                 report_->quarantined.push_back(name);
+            } else if (const auto range = parse_swap_name(name)) {
+                swaps_.push_back(*range);
+            } else if (name.ends_with(".swap.index")) {
+                // Goes with the other, or is nobody's; derived in any case.
             } else if (name.ends_with(".tmp")) {
                 tell(severity::note, path_of(name), "is being made, or its maker died; the next open removes it");
             } else if (parse_segment_name(name, ".index") || name == "spare.index" || name == "checkpoint" || name == "spare.log") {
@@ -128,6 +134,7 @@ private:
         const auto after = std::find_if(chain_.begin(), chain_.end(), [&](const chain_link& link) { return link.base > base; });
         chain_link& link = *chain_.insert(after, chain_link{});
         link.base = base;
+        link.file_base = base;
         link.path = std::move(path);
         return link;
     }
@@ -197,6 +204,34 @@ private:
             return "is a segment of partition " + std::to_string(summary.birth.partition) + " of this topic; put the right file back";
         }
         return "has a header with sizes that brook does not write. Restore it from a copy";
+    }
+
+    /// What a compaction has made, and what it was made from beside it, or a part of that: the former counts.
+    void find_swaps() {
+        for (const swap_range& range : swaps_) {
+            const std::string path = path_of(swap_name(range));
+            const auto is_within = [&](const chain_link& link) { return link.base >= range.base && link.base < range.end; };
+            bool stands = is_compacted(path, range.base, range.end);
+            for (const auto& link : chain_) {
+                segment_summary summary;
+                failure why;
+                stands = stands && !(is_within(link) && open_segment(link.path, summary, why) && summary.has_footer && summary.footer.end_offset > range.end);
+            }
+            if (!stands) {
+                tell(severity::note, path, "was made by a compaction that was given up, and counts for nothing; the next open renames it to *.quarantine");
+                continue;
+            }
+            tell(severity::note, path, "was made by a compaction, and stands for the segments of these offsets; upkeep, or the next open, gives it their place");
+            std::erase_if(chain_, is_within);
+            add_link(range.base, path);
+        }
+    }
+
+    /// Whether a file is what compaction has left of offsets from `base` on, up to `end` if that is known.
+    [[nodiscard]] bool is_compacted(const std::string& path, offset base, std::optional<offset> end) {
+        segment_summary summary;
+        failure why;
+        return open_segment(path, summary, why) && summary.is_compacted() && summary.base == base && summary.has_footer && summary.footer.end_offset == end.value_or(summary.footer.end_offset);
     }
 
     /// A spare with a base offset is a segment: it was taken, and has not been renamed yet.
@@ -333,6 +368,7 @@ private:
         for (std::size_t i = 0; i < chain_.size() && !has_stopped_; ++i) {
             const bool is_wanted = i + 1 == chain_.size() || chain_[i + 1].base > rules_.from;
             scan(chain_[i], rules_.deep && is_wanted, rules_);
+            follow_compaction(i, rules_.deep && is_wanted, rules_);
             has_stopped_ = chain_[i].scan.has_stopped;
             // A segment that was given its name while the directory was listed may be missing in the list.
             const auto next = end_of(chain_[i]);
@@ -345,6 +381,45 @@ private:
             while (!chain_.empty() && !chain_.back().scan.has_stopped) {
                 chain_.pop_back();
             }
+        }
+    }
+
+    /// A broker that is open may put one segment in the place of several while they are looked through. What has gone is looked for
+    /// in what stands for it now, and what that stands for need not be looked for behind it.
+    void follow_compaction(std::size_t i, bool is_deep, const scrub_rules& rules) {
+        if (i > 0 && chain_[i].problem.code == std::errc::no_such_file_or_directory) {
+            find_compacted(chain_[i], is_deep, rules);
+        }
+        const chain_link& link = chain_[i];
+        if (link.scan.report.is_readable && link.summary.is_compacted() && link.summary.has_footer) {
+            const offset end = link.summary.footer.end_offset;
+            while (i + 1 < chain_.size() && chain_[i + 1].base < end) {
+                chain_.erase(chain_.begin() + static_cast<std::ptrdiff_t>(i) + 1);
+            }
+        }
+    }
+
+    void find_compacted(chain_link& link, bool is_deep, const scrub_rules& rules) {
+        std::vector<os::directory_entry> entries;
+        if (platform_.list(path_, entries)) {
+            return;
+        }
+        for (const auto& [name, kind] : entries) {
+            const auto range = parse_swap_name(name);
+            const auto base = range ? std::optional{range->base} : parse_segment_name(name, ".log");
+            segment_summary summary;
+            failure why;
+            const bool is_it = base && *base <= link.base && is_compacted(path_of(name), *base, std::nullopt) && open_segment(path_of(name), summary, why) &&
+                               summary.footer.end_offset > link.base;
+            if (!is_it) {
+                continue;
+            }
+            link.path = path_of(name);
+            link.file_base = *base;
+            scrub_rules rest = rules;
+            rest.on_record = [&](const visited_record& record) { return record.offset < link.base || !rules.on_record || rules.on_record(record); };
+            scan(link, is_deep, rest);
+            return;
         }
     }
 
@@ -394,9 +469,9 @@ private:
         told.is_of_this_boot = file && segment_directory::same_identity(link.summary, *file, unknown);
         // A spare that was taken and named when the power went, before its base offset was on the disk, is what its name
         // says; what lies before the checkpoint's place had been synced.
-        const bool is_named_only = !link.summary.base && !told.is_of_this_boot && link.base >= static_cast<offset>(checkpoint_.segment_base);
+        const bool is_named_only = !link.summary.base && !told.is_of_this_boot && link.file_base == link.base && link.base >= static_cast<offset>(checkpoint_.segment_base);
         const bool is_told_by_frame = file && !link.summary.base && link.path == path_of("spare.log") && base_by_first_frame(*file, link.summary) == link.base;
-        if (file && link.summary.base != link.base && !is_named_only && !is_told_by_frame) {
+        if (file && link.summary.base != link.file_base && !is_named_only && !is_told_by_frame) {
             link.problem = {errc::corrupt_record, link.summary.base       ? "says that it begins at offset " + std::to_string(*link.summary.base) + "; give it that name"
                                                   : link.summary.is_spare ? "is a spare under the name of a segment; put the right file back"
                                                                           : "does not say where it begins: its base offset does not verify. Restore it from a copy"};
@@ -411,7 +486,7 @@ private:
         told.capacity = summary.birth.capacity;
         told.has_footer = summary.has_footer;
         if (is_deep) {
-            segment_scrub walk{*file, name_, summary, link.base, rules, link.scan};
+            segment_scrub walk{*file, name_, summary, link.file_base, rules, link.scan};
             walk.walk();
             check_index(link, walk);
         } else if (summary.has_footer) {
@@ -469,7 +544,8 @@ private:
         forget_deleted();
         scrub_rules again;
         again.deep = rules_.deep;
-        for (auto& link : chain_) {
+        for (std::size_t i = 0; i < chain_.size(); ++i) {
+            chain_link& link = chain_[i];
             if (!std::exchange(link.is_doubtful, false)) {
                 continue;
             }
@@ -478,15 +554,23 @@ private:
             if (!first && link.problem && link.problem.code.category() == std::system_category() && link.problem.code != std::errc::no_such_file_or_directory) {
                 first = log_break{log_break::kind::unreadable, 0, format::segment_header_size, 0, std::nullopt, 0, link.problem.text};
             }
-            scan(link, link.scan.report.is_walked || (rules_.deep && !link.scan.report.is_readable), again);
+            const bool is_deep = link.scan.report.is_walked || (rules_.deep && !link.scan.report.is_readable);
+            scan(link, is_deep, again);
+            follow_compaction(i, is_deep, again);
             const bool is_still = link.problem || std::any_of(link.scan.breaks.begin(), link.scan.breaks.end(),
                                                               [](const log_break& b) { return b.what == log_break::kind::unreadable; });
             link.unread = is_still ? std::nullopt : first;
         }
         for (const offset base : std::exchange(missing_, {})) {
-            if (find_segment(base)) {
-                const auto link = std::find_if(chain_.begin(), chain_.end(), [&](const chain_link& one) { return one.base == base; });
-                scan(*link, rules_.deep, again);
+            if (!find_segment(base)) {
+                add_link(base, log_path(base));
+            }
+            const auto link = std::find_if(chain_.begin(), chain_.end(), [&](const chain_link& one) { return one.base == base; });
+            const auto i = static_cast<std::size_t>(link - chain_.begin());
+            scan(*link, rules_.deep, again);
+            follow_compaction(i, rules_.deep, again);
+            if (chain_[i].problem.code == std::errc::no_such_file_or_directory) {
+                chain_.erase(chain_.begin() + static_cast<std::ptrdiff_t>(i));
             }
         }
     }
@@ -714,6 +798,7 @@ private:
     format::checkpoint checkpoint_;
     std::error_code checkpoint_code_;
     std::vector<chain_link> chain_;  // ascending by base
+    std::vector<swap_range> swaps_;  // what compactions have made, as listed
     bool has_stopped_ = false;
     bool has_broken_footer_ = false;  // the segment that was opened last
 

@@ -45,6 +45,8 @@ public:
                     const bytes body{found.data + format::frame_header_size, found.end() - found.at - format::frame_header_size};
                     newest.assign(body.begin(), body.end());
                     home_ = segments.at(i);
+                    written_base_ = home_->base;
+                    written_at_ = found.header.base_offset;
                     complete_to_ = complete_to;
                     from = complete_to > from ? complete_to : from;
                 }
@@ -63,24 +65,29 @@ public:
         return is_serious(why) ? why : failure{};
     }
 
-    /// Where the segment begins without which the next opening would not know the producers; behind everything where there are none.
-    [[nodiscard]] offset needed_from() const {
-        return table_.empty() ? largest_offset : home_ == nullptr ? 0 : home_->base;
+    /// Where the segment begins without which the next opening would not know the producers, also after a loss of power; behind
+    /// everything where there are none.
+    [[nodiscard]] offset needed_from(offset durable) const {
+        if (table_.empty()) {
+            return largest_offset;
+        }
+        return durable > written_at_ ? written_base_ : needed_before_;
     }
 
     /// Forgets who has not been heard of, and writes the table once a segment.
-    void look_after(std::chrono::nanoseconds now, std::chrono::nanoseconds expiration, const segment_chain& segments, appender& appends) {
+    /// `durable`: as far as the log is on the disk.
+    void look_after(std::chrono::nanoseconds now, std::chrono::nanoseconds expiration, const segment_chain& segments, appender& appends, offset durable) {
         if (now - seen_ >= expiration / 16) {
             table_.expire(now, expiration);
             seen_ = now;
         }
         if (segments.last() != home_) {
-            write(segments, appends);
+            write(segments, appends, durable);
         }
     }
 
     /// For the next opening. Not needed for anything that was promised: without room for it that one reads more.
-    void write(const segment_chain& segments, appender& appends) {
+    void write(const segment_chain& segments, appender& appends, offset durable) {
         segment* const home = segments.last();
         if (table_.empty()) {
             return;
@@ -97,6 +104,11 @@ public:
         if (all.empty() || size > appends.largest_frame() / 4 || !appends.take_for_mark(format::frame_length(static_cast<std::uint32_t>(size)), taken)) {
             return;
         }
+        if (durable > written_at_) {
+            needed_before_ = written_base_;
+        }
+        written_base_ = home->base;
+        written_at_ = taken.first;
         copy_bytes(taken.data + format::frame_header_size, all.data(), all.size());
         format::frame_header header{};
         header.size = static_cast<std::int32_t>(size);
@@ -113,8 +125,11 @@ private:
     }
 
     producer_table table_;
-    const segment* home_ = nullptr;     // in which it was written last,
+    const segment* home_ = nullptr;     // in which it was to be written last,
     offset complete_to_ = -1;           // complete for what is below
+    offset written_base_ = 0;           // where the segment begins in which it was written last,
+    offset written_at_ = largest_offset;  // behind this offset: on the disk with the next one
+    offset needed_before_ = 0;          // where that one begins in which it was before, and is on the disk
     std::chrono::nanoseconds seen_{};   // when those were looked for that have gone
 };
 

@@ -101,6 +101,9 @@ private:
         if (failure why = list()) {
             return why;
         }
+        if (failure why = settle_swaps()) {
+            return why;
+        }
         if (failure why = settle_spare()) {
             return why;
         }
@@ -147,9 +150,55 @@ private:
                 files_.discard(files_.path() + '/' + entry.name);  // never had a name that counts
             } else if (const auto base = parse_segment_name(entry.name, ".log")) {
                 insert_at(bases_, count_before(bases_.size(), [&](std::size_t i) { return bases_[i] < *base; }), *base);
+            } else if (const auto range = parse_swap_name(entry.name)) {
+                swaps_.push_back(*range);
+            } else if (entry.name.ends_with(".swap.index")) {
+                swap_indexes_.push_back(files_.path() + '/' + entry.name);
             } else if (entry.name == "spare.log") {
                 has_spare_ = true;
             }
+        }
+        return {};
+    }
+
+    /// What a compaction has made, and has not got the place of what it was made from: the process died in between. It was on
+    /// the disk, whole, before it had this name; what it was made from may be there, or a part of it.
+    [[nodiscard]] failure settle_swaps() {
+        for (const swap_range& range : swaps_) {
+            const std::string path = files_.swap_path(range);
+            segment_summary summary;
+            failure unreadable;
+            const auto file = files_.open_summary(path, summary, unreadable);
+            if (unreadable && unreadable.code != errc::corrupt_record) {
+                return unreadable;
+            }
+            bool stands = file && summary.is_compacted() && summary.base == range.base && summary.has_footer && summary.footer.end_offset == range.end;
+            std::vector<offset> replaced;
+            for (const offset base : bases_) {
+                if (base < range.base || base >= range.end) {
+                    continue;
+                }
+                replaced.push_back(base);
+                segment_summary of_it;
+                static_cast<void>(files_.open_summary(files_.log_path(base), of_it, unreadable));
+                stands = stands && !(of_it.has_footer && of_it.footer.end_offset > range.end);  // then it is of a later compaction, and this one was given up
+            }
+            if (!stands) {
+                if (failure why = quarantine(path)) {
+                    return why;
+                }
+                continue;
+            }
+            if (failure why = files_.put_in_place(range, replaced)) {
+                return why;
+            }
+            for (const offset base : replaced) {
+                erase_at(bases_, count_before(bases_.size(), [&](std::size_t i) { return bases_[i] < base; }));
+            }
+            insert_at(bases_, count_before(bases_.size(), [&](std::size_t i) { return bases_[i] < range.base; }), range.base);
+        }
+        for (const std::string& left : swap_indexes_) {
+            files_.discard(left);  // those that belong to something have another name by now
         }
         return {};
     }
@@ -822,6 +871,8 @@ private:
     std::uint32_t segment_bytes_;
     recovered_log* log_ = nullptr;
     std::vector<offset> bases_;  // of the files with a name, ascending
+    std::vector<swap_range> swaps_;
+    std::vector<std::string> swap_indexes_;
     std::size_t first_scanned_ = 0;
     bool has_spare_ = false;
     bool is_open_ = false;  // the last segment can take appends

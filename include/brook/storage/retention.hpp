@@ -123,21 +123,25 @@ public:
         return then > now ? then : now;
     }
 
-    /// Whether the active segment has been filled for as long, over many a life of the process perhaps. Where its file does not
-    /// say since when, the first look counts.
-    [[nodiscard]] bool is_old(const segment& active, std::chrono::nanoseconds age) {
-        if (&active != aging_) {
-            aging_ = &active;
-            aging_since_ = files_.platform().now().time_since_epoch().count();
-            if (const segment_pin pin = active.pin()) {
-                const auto writer = load<format::segment_writer>(pin->data() + format::writer_at);
-                const auto born = static_cast<std::int64_t>(writer.birth_time_ns);
-                if (format::verifies(writer) && born > 0 && born < aging_since_) {
-                    aging_since_ = born;
-                }
-            }
+    /// Whether a moment of the wall clock lies as long ago.
+    [[nodiscard]] bool has_passed(std::int64_t since, std::chrono::nanoseconds age) const noexcept { return clock_.has_passed(files_.platform(), since, age); }
+
+    /// Whether the active segment has been filled for as long, over many a life of the process perhaps.
+    [[nodiscard]] bool is_old(segment& active, std::chrono::nanoseconds age) {
+        note_birth(active);
+        return active.born_at.load(std::memory_order_relaxed) != 0 && clock_.has_passed(files_.platform(), active.born_at.load(std::memory_order_relaxed), age);
+    }
+
+    /// Since when a segment of this process has been filled, if that is not known yet. Where its file does not say, the first look counts.
+    void note_birth(segment& home) const {
+        const segment_pin pin = home.pin();
+        if (!pin || home.born_at.load(std::memory_order_relaxed) != 0) {
+            return;
         }
-        return clock_.has_passed(files_.platform(), aging_since_, age);
+        const std::int64_t now = files_.platform().now().time_since_epoch().count();
+        const auto writer = load<format::segment_writer>(pin->data() + format::writer_at);
+        const auto born = static_cast<std::int64_t>(writer.birth_time_ns);
+        home.born_at.store(format::verifies(writer) && born > 0 && born < now ? born : now, std::memory_order_relaxed);
     }
 
     /// Fills in what the footer says. A segment without one, since it ends in damage, counts as it is, and as sealed now.
@@ -159,6 +163,8 @@ public:
             }
         }
         const auto least = std::uint64_t{format::segment_header_size};  // also of what cannot be read
+        home.born_at.store(summary.has_writer ? static_cast<std::int64_t>(summary.writer.birth_time_ns) : 0, std::memory_order_relaxed);
+        home.tombstones_since.store(summary.tombstones_since, std::memory_order_relaxed);
         home.sealed_at.store(summary.has_footer ? summary.footer.sealed_at : files_.platform().now().time_since_epoch().count(), std::memory_order_relaxed);
         home.used.store(static_cast<position>(size < least ? least : size), std::memory_order_relaxed);
         return {};
@@ -172,8 +178,6 @@ private:
     retention_clock clock_;
     offset judged_ = -1;  // where what was sealed and on the disk ended at the last look
     std::chrono::nanoseconds judged_at_{std::chrono::nanoseconds::min() / 2};
-    const segment* aging_ = nullptr;  // the active segment at the last look, and since when it has been filled
-    std::int64_t aging_since_ = 0;
 };
 
 }  // namespace brook::inline BROOK_ABI::storage

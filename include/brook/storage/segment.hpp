@@ -89,6 +89,7 @@ public:
           log_{std::move(log)},
           index_{std::move(index)},
           seed_{birth.seed},
+          flags_{birth.flags},
           capacity_{birth.capacity},
           readable_{readable},
           search_end_{readable} {}
@@ -101,6 +102,7 @@ public:
     [[nodiscard]] std::byte* frame(position at) const noexcept { return log_->data() + at; }
     [[nodiscard]] std::uint64_t seed() const noexcept { return seed_; }
     [[nodiscard]] position capacity() const noexcept { return capacity_; }
+    [[nodiscard]] bool is_compacted() const noexcept { return (flags_ & format::segment_flag::compacted) != 0; }
     [[nodiscard]] os::file& log_file() const noexcept { return *log_file_; }
     [[nodiscard]] os::file* index_file() const noexcept { return index_file_.get(); }
     [[nodiscard]] os::mapping& log() const noexcept { return *log_; }
@@ -142,6 +144,9 @@ public:
         }
     }
 
+    /// Its file was deleted, or replaced by what compaction has left of it: who holds the memory long should look anew.
+    std::atomic<bool> is_gone{false};
+
     /// Frames before this position have been verified since they came from the disk.
     std::atomic<position> verified_to{format::segment_header_size};
     /// Frames from here on were written by this process and are still only in memory: nothing to verify.
@@ -159,6 +164,7 @@ private:
     std::unique_ptr<os::mapping> log_;
     std::unique_ptr<os::mapping> index_;
     std::uint64_t seed_;
+    std::uint64_t flags_;
     position capacity_;
     std::atomic<position> readable_;
     std::atomic<position> search_end_;
@@ -225,10 +231,13 @@ public:
     position allocated = 0;                    ///< disk space taken up to here; guarded by the appender's growth mutex
     std::atomic<bool> is_synced{false};        ///< sealed, and all of it on the disk
     std::atomic<bool> ends_in_damage{false};   ///< recovery found no seal and went on in the next segment
+    std::atomic<bool> is_replaced{false};      ///< compacted: what is left of it stands in another segment of the chain
 
     // ---- of what is sealed and on the disk, from its footer; 0: nobody has looked yet ----
     std::atomic<position> used{0};             ///< bytes of it that count
     std::atomic<std::int64_t> sealed_at{0};    ///< ns since 1970-01-01 UTC
+    std::atomic<std::int64_t> born_at{0};      ///< the file; 0: not known
+    std::atomic<std::int64_t> tombstones_since{0};  ///< when the oldest of its tombstones was first compacted; 0: it has none
 
     std::shared_ptr<class time_index> times;   ///< made by the first look-up by time; guarded by the log
 

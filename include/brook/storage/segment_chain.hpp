@@ -56,6 +56,40 @@ public:
         return gone;
     }
 
+    /// Whether these stand here one behind the other, and are not all.
+    [[nodiscard]] bool has(const std::vector<segment*>& wanted) const {
+        const std::scoped_lock guard{mutex_};
+        return place_of(wanted) < segments_.size();
+    }
+
+    /// So that as many can be replaced.
+    void make_room(std::size_t count) {
+        const std::scoped_lock guard{mutex_};
+        if (const std::size_t wanted = dropped_.size() + count; dropped_.capacity() < wanted) {
+            dropped_.reserve(2 * wanted);
+        }
+    }
+
+    /// Puts `made` in the place of what it was made from: readers go on in it. What it replaces stays in memory.
+    ///
+    /// Requires  has(old), and room for as many.
+    void replace(const std::vector<segment*>& old, std::unique_ptr<segment> made) noexcept {
+        const std::scoped_lock guard{mutex_};
+        const std::size_t first = place_of(old);
+        BROOK_ASSERT(first < segments_.size() && dropped_.capacity() - dropped_.size() >= old.size());
+        made->next.store(segments_[first + old.size()].get(), std::memory_order_relaxed);
+        if (first > 0) {
+            segments_[first - 1]->next.store(made.get(), std::memory_order_release);
+        }
+        for (std::size_t i = 0; i < old.size(); ++i) {
+            old[i]->is_replaced.store(true, std::memory_order_release);
+            dropped_.push_back(std::move(segments_[first + i]));
+        }
+        segments_[first] = std::move(made);
+        const auto second = segments_.begin() + static_cast<std::ptrdiff_t>(first) + 1;
+        segments_.erase(second, second + static_cast<std::ptrdiff_t>(old.size()) - 1);
+    }
+
     /// As they are now. They stay in memory, whatever is deleted meanwhile.
     [[nodiscard]] std::vector<segment*> all() const {
         const std::scoped_lock guard{mutex_};
@@ -110,6 +144,19 @@ public:
     }
 
 private:
+    [[nodiscard]] std::size_t place_of(const std::vector<segment*>& wanted) const {
+        for (std::size_t i = 0; i + wanted.size() < segments_.size(); ++i) {
+            std::size_t k = 0;
+            while (k < wanted.size() && segments_[i + k].get() == wanted[k]) {
+                ++k;
+            }
+            if (k == wanted.size()) {
+                return i;
+            }
+        }
+        return segments_.size();
+    }
+
     mutable std::mutex mutex_;                        // guards the vectors; the segments guard themselves
     std::vector<std::unique_ptr<segment>> segments_;  // never empty once adopted
     std::vector<std::unique_ptr<segment>> dropped_;

@@ -50,6 +50,25 @@ namespace brook::inline BROOK_ABI::storage {
     return base <= static_cast<std::uint64_t>(largest_offset) ? std::optional{static_cast<offset>(base)} : std::nullopt;
 }
 
+/// Offsets [base, end) that a compaction has written as one segment, and for which that stands as soon as it has this name.
+struct swap_range {
+    offset base = 0;
+    offset end = 0;
+};
+
+/// "00000000000000000000-00000000000000004711.swap"
+[[nodiscard]] inline std::string swap_name(const swap_range& range) { return segment_name(range.base) + '-' + segment_name(range.end) + ".swap"; }
+
+/// The range in such a name; nullopt for any other.
+[[nodiscard]] inline std::optional<swap_range> parse_swap_name(std::string_view name) noexcept {
+    if (name.size() <= 20) {
+        return std::nullopt;
+    }
+    const auto base = parse_segment_name(name.substr(0, 20), "");
+    const auto end = parse_segment_name(name.substr(20).substr(1), ".swap");
+    return base && end && name[20] == '-' && *base < *end ? std::optional{swap_range{*base, *end}} : std::nullopt;
+}
+
 /// What a segment's first 256 bytes say, checked piece by piece.
 struct segment_summary {
     format::segment_birth birth{};
@@ -59,6 +78,9 @@ struct segment_summary {
     format::segment_writer writer{};                   ///< who appended last
     bool has_footer = false;                           ///< all of it was on the disk:
     format::segment_footer footer{};                   ///< where it ends
+    std::int64_t tombstones_since = 0;                 ///< when the oldest of its tombstones was first compacted; 0: it has none
+
+    [[nodiscard]] bool is_compacted() const noexcept { return (birth.flags & format::segment_flag::compacted) != 0; }
 };
 
 /// Checks a segment's header piece by piece. `raw` is its 256 bytes, or nothing where the file is shorter.
@@ -90,6 +112,9 @@ struct segment_summary {
     summary.has_writer = format::verifies(summary.writer);
     summary.footer = load<format::segment_footer>(raw.data() + format::footer_at);
     summary.has_footer = format::verifies(summary.footer, birth.seed);
+    const auto since = load<std::int64_t>(raw.data() + format::tombstones_at);
+    const bool is_told = summary.is_compacted() && load<std::uint64_t>(raw.data() + format::tombstones_check_at) == format::tombstones_check(birth.seed, since);
+    summary.tombstones_since = is_told ? since : 0;
     return {};
 }
 
@@ -182,10 +207,31 @@ public:
         if (const auto code = platform_->rename_to_new(from + ".index", to + ".index"); code && code != std::errc::no_such_file_or_directory) {
             return {code, name_->text() + ": cannot rename " + from + ".index to " + to + ".index"};
         }
-        if (const auto code = platform_->sync_directory(path_)) {
-            return {code, name_->text() + ": cannot sync " + path_};
+        return sync_names();
+    }
+
+    [[nodiscard]] std::string swap_path(const swap_range& range) const { return path_ + '/' + swap_name(range); }
+
+    /// Gives what a compaction has made its place: the files go that it was made from, and then it takes the name of the first.
+    /// `bases`: of those files. May be called again after a failure, or a death.
+    [[nodiscard]] failure put_in_place(const swap_range& range, const std::vector<offset>& bases) {
+        std::uint64_t bytes = 0;
+        const bool is_in_place = platform_->disk_bytes(swap_path(range), bytes) == std::errc::no_such_file_or_directory;  // its name would be removed
+        for (const offset base : bases) {
+            if (failure why = is_in_place ? failure{} : remove(base)) {
+                return why;
+            }
         }
-        return {};
+        if (failure why = sync_names()) {
+            return why;  // they might be back, beside what stands for them
+        }
+        const std::string from = swap_path(range);
+        const std::string to = log_path(range.base);
+        static_cast<void>(platform_->rename_to_new(from + ".index", index_path(range.base)));  // derived: without it look-ups walk
+        if (const auto code = platform_->rename_to_new(from, to); code && code != std::errc::no_such_file_or_directory) {
+            return {code, name_->text() + ": cannot rename " + from + " to " + to};
+        }
+        return sync_names();
     }
 
     void discard_spare() noexcept {
@@ -354,6 +400,11 @@ public:
     }
 
 private:
+    [[nodiscard]] failure sync_names() const {
+        const auto code = platform_->sync_directory(path_);
+        return code ? failure{code, name_->text() + ": cannot sync " + path_} : failure{};
+    }
+
     /// Moves `end` back to where a file's last zeros begin. By reads, which take no disk space for holes.
     [[nodiscard]] static std::error_code find_zeros(const os::file& file, position& end) {
         std::array<std::byte, 32 * 1024> raw;

@@ -26,6 +26,7 @@
 #include <brook/os/platform.hpp>
 #include <brook/storage/decoded_batch.hpp>
 #include <brook/storage/file_window.hpp>
+#include <brook/storage/frame_walk.hpp>
 #include <brook/storage/segment.hpp>
 #include <brook/storage/segment_directory.hpp>
 #include <brook/storage/verify_report.hpp>
@@ -194,7 +195,8 @@ private:
 
     [[nodiscard]] offset highest_base() const noexcept {
         constexpr offset largest = std::numeric_limits<offset>::max();
-        return next_ > largest - summary_.birth.capacity ? largest : next_ + summary_.birth.capacity;
+        const offset ahead = most_offsets_ahead((summary_.birth.flags & format::segment_flag::compacted) != 0, summary_.birth.capacity);
+        return next_ > largest - ahead ? largest : next_ + ahead;
     }
 
     // ---- frames that verify ----

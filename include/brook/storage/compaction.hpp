@@ -1,0 +1,277 @@
+/// \file brook/storage/compaction.hpp
+/// Of each key the last record stays: when a log is due for that.
+/// Floor 2, storage. How it is done stands in compaction_pass.hpp; what its files are called meanwhile, and what a death leaves of
+/// them, in brook/storage/README.md.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include <brook/core/config.hpp>
+#include <brook/core/error.hpp>
+#include <brook/core/types.hpp>
+#include <brook/storage/compaction_pass.hpp>
+#include <brook/storage/log_reader.hpp>
+#include <brook/storage/recovery.hpp>
+#include <brook/storage/retention.hpp>
+#include <brook/storage/segment.hpp>
+#include <brook/storage/segment_chain.hpp>
+#include <brook/storage/segment_directory.hpp>
+
+namespace brook::inline BROOK_ABI::storage {
+
+/// When a log is compacted, and what of it.
+struct compaction_policy {
+    bool is_on = false;
+    double min_dirty_ratio = 0.5;                       ///< of its bytes, so many have come since it was compacted last
+    std::chrono::nanoseconds min_lag{0};                ///< what was sealed later is left alone
+    std::optional<std::chrono::nanoseconds> max_lag{};  ///< what came earlier is compacted, whatever the ratio
+    std::chrono::nanoseconds delete_retention{0};       ///< tombstones stay so long after they were first compacted
+};
+
+/// The memory for keys, and whose turn it is to use it: of a broker's logs one is compacted at a time.
+///
+/// Threads   shared.
+class compaction_turn {
+public:
+    explicit compaction_turn(std::size_t memory) noexcept : memory_{memory} {}
+
+    /// Bytes.
+    [[nodiscard]] std::size_t memory() const noexcept { return memory_; }
+
+    [[nodiscard]] bool take(const void* who) noexcept {
+        const void* nobody = nullptr;
+        return holder_.compare_exchange_strong(nobody, who, std::memory_order_acq_rel) || nobody == who;
+    }
+    void give(const void* who) noexcept {
+        const void* holder = who;
+        static_cast<void>(holder_.compare_exchange_strong(holder, nullptr, std::memory_order_acq_rel));
+    }
+
+private:
+    std::size_t memory_;
+    std::atomic<const void*> holder_{nullptr};
+};
+
+/// Begins passes when they are due, and goes on with them slice by slice.
+///
+/// Threads   confined: upkeep's.
+class compaction {
+public:
+    compaction(segment_directory& files, segment_chain& segments, segment_source& source, retention& ages) noexcept
+        : files_{files}, segments_{segments}, source_{source}, ages_{ages} {}
+
+    compaction(const compaction&) = delete;
+    compaction& operator=(const compaction&) = delete;
+    ~compaction() { stop(); }
+
+    /// Everything below `compacted` has been, as the checkpoint says.
+    void start(offset compacted) noexcept { compacted_ = considered_ = compacted; }
+
+    [[nodiscard]] bool is_running() const noexcept { return pass_ != nullptr; }
+
+    /// The shortest time after which something that is there becomes due: nullopt when nothing does by time.
+    [[nodiscard]] const std::optional<std::chrono::nanoseconds>& awaited() const noexcept { return awaited_; }
+
+    /// What the log is like at the moment.
+    struct situation {
+        std::size_t finished = 0;  ///< so many segments are sealed and on the disk
+        offset limit = 0;          ///< records below it are decided, and on the disk
+        offset needed_from = 0;    ///< segments that begin here or behind are needed as they are
+        offset until = 0;          ///< what comes behind it is not wanted yet
+        std::chrono::nanoseconds now{};
+    };
+
+    enum class verdict {
+        nothing,  ///< is to be done
+        begun,    ///< a pass is under way: `step`
+        roll,     ///< what is to be compacted is in the active segment: seal it
+    };
+
+    /// Begins a pass if one is due.
+    ///
+    /// Errors    what the disk said; std::bad_alloc.
+    /// Cost      looks at all segments; not each time, but when one was sealed since the last look, the active one has grown by
+    ///           what is worth it, or a second has passed.
+    [[nodiscard]] verdict consider(const compaction_policy& policy, std::uint32_t segment_bytes, compaction_turn& turn, const situation& at, failure& why) {
+        segment& active = *segments_.last();
+        const tail_word tail{active.tail.load(std::memory_order_relaxed)};
+        const position worth = segment_bytes / 2 < least_sealed ? segment_bytes / 2 : least_sealed;
+        const offset frontier = segments_.at(at.finished)->base;
+        const bool is_decided = at.limit >= frontier;
+        const bool is_same = frontier == judged_ && is_decided == judged_decided_ && tail.end() < judged_active_ + worth;
+        if ((is_same && at.now - judged_at_ < pause) || at.now < not_before_) {
+            return verdict::nothing;
+        }
+        judged_ = frontier;
+        judged_decided_ = is_decided;
+        judged_active_ = tail.end();
+        judged_at_ = at.now;
+        const std::vector<segment*> all = segments_.all();
+        load found;
+        if (why = weigh(all, policy, at, found); why) {
+            return verdict::nothing;
+        }
+        awaited_ = found.awaited;
+        if (policy.max_lag && (found.dirty > 0 || tail.records() > 0)) {
+            note_sooner(awaited_, *policy.max_lag);
+        }
+        const bool is_wanted = considered_ < at.until;
+        if ((found.has_dead && frontier != futile_) || (is_wanted && found.dirty > 0 && (found.is_late || found.is_dirty(policy, 0) || considered_ < goal_))) {
+            if (!turn.take(this)) {
+                judged_ = -1;  // soon
+                return verdict::nothing;
+            }
+            turn_ = &turn;
+            const bool goes_on = considered_ < goal_;
+            goal_ = all[found.count]->base;
+            begin(goes_on ? considered_ : compacted_, {all.begin(), all.begin() + static_cast<std::ptrdiff_t>(found.count) + 1}, policy, segment_bytes);
+            return verdict::begun;
+        }
+        if (!is_wanted || found.count + 1 != all.size() || tail.records() == 0 || active.base >= at.needed_from) {
+            return verdict::nothing;
+        }
+        const bool is_worth_it = tail.end() >= worth && found.is_dirty(policy, tail.end());
+        return is_worth_it || (policy.max_lag && ages_.is_old(active, *policy.max_lag)) ? verdict::roll : verdict::nothing;
+    }
+
+    /// Goes on with the pass. `replace`: see compaction_pass; `finish(compacted)` notes how far the log has been compacted.
+    ///
+    /// `slice`: bytes that are looked at.
+    /// Errors    as those two, and the disk's; then the pass is given up, and another is begun some time later. What could not be
+    ///           read ends none: it is told once it has ended. std::bad_alloc likewise.
+    template <class Replace, class Finish>
+    [[nodiscard]] failure step(std::uint64_t slice, std::chrono::nanoseconds now, const Replace& replace, const Finish& finish) {
+        failure why;
+        try {
+            if (!pass_->step(slice, replace, why)) {
+                return why;
+            }
+        } catch (...) {
+            not_before_ = pass_->is_unsure() ? std::chrono::nanoseconds::max() : now + failure_pause;
+            stop();
+            throw;
+        }
+        const offset compacted = from_ > compacted_ || why ? compacted_ : pass_->compacted_to();
+        if (!why && compacted != compacted_) {
+            why = finish(compacted);
+        }
+        if (why) {
+            why.text += pass_->is_unsure() ? "; nothing of it is compacted any more until it is opened again" : "";
+            not_before_ = pass_->is_unsure() ? std::chrono::nanoseconds::max() : now + failure_pause;
+        } else {
+            compacted_ = compacted;
+            considered_ = pass_->dirty_end();
+            futile_ = pass_->has_changed() ? -1 : judged_;
+            judged_ = pass_->has_changed() ? -1 : judged_;  // there may be more
+            why = pass_->left_out();
+        }
+        stop();
+        return why;
+    }
+
+    /// In a forked child: the files of a pass are its parent's.
+    void forget() noexcept { static_cast<void>(pass_.release()); }
+
+    /// Lets go of the pass, if there is one. What it has put in its place stays.
+    void stop() noexcept {
+        if (pass_) {
+            pass_.reset();
+            turn_->give(this);
+        }
+    }
+
+private:
+    static constexpr position least_sealed = first_window;  // an active segment is not sealed for less, unless it is late
+    static constexpr std::chrono::seconds pause{1};
+    static constexpr std::chrono::seconds failure_pause{10};
+
+    struct load {
+        std::size_t count = 0;   ///< segments that may be compacted
+        std::int64_t clean = 0;  ///< bytes of them
+        std::int64_t dirty = 0;
+        std::optional<std::chrono::nanoseconds> awaited;
+        bool is_late = false;
+        bool has_dead = false;   ///< tombstones whose time is over
+
+        [[nodiscard]] bool is_dirty(const compaction_policy& policy, std::int64_t more) const noexcept {
+            const auto all = static_cast<double>(dirty + more + clean);
+            return static_cast<double>(dirty + more) >= policy.min_dirty_ratio * all;
+        }
+    };
+
+    static void note_sooner(std::optional<std::chrono::nanoseconds>& awaited, std::chrono::nanoseconds age) noexcept {
+        awaited = !awaited || age < *awaited ? age : *awaited;
+    }
+
+    [[nodiscard]] failure weigh(const std::vector<segment*>& all, const compaction_policy& policy, const situation& at, load& found) {
+        for (std::size_t i = 0; i < at.finished && all[i + 1]->base <= at.limit && all[i]->base < at.needed_from; ++i) {
+            segment& one = *all[i];
+            if (failure why = ages_.look_up(one)) {
+                return why;
+            }
+            const std::int64_t used = one.used.load(std::memory_order_relaxed);
+            if (all[i + 1]->base <= considered_) {
+                const std::int64_t since = one.tombstones_since.load(std::memory_order_relaxed);
+                found.clean += used;
+                if (since != 0) {
+                    note_sooner(found.awaited, policy.delete_retention);
+                }
+                found.has_dead |= since != 0 && (policy.delete_retention.count() == 0 || ages_.has_passed(since, policy.delete_retention));
+            } else {
+                const std::int64_t sealed = one.sealed_at.load(std::memory_order_relaxed);
+                const std::int64_t born = one.born_at.load(std::memory_order_relaxed);
+                if (policy.min_lag.count() > 0 && !ages_.has_passed(sealed, policy.min_lag)) {
+                    note_sooner(found.awaited, policy.min_lag);
+                    break;
+                }
+                found.dirty += used;
+                found.is_late |= policy.max_lag && ages_.has_passed(born > 0 ? born : sealed, *policy.max_lag);
+            }
+            found.count = i + 1;
+        }
+        return {};
+    }
+
+    /// `from`: where the dirty part begins. Of several passes that become due together the first begins where something could not be
+    /// read at the last time, perhaps, and each goes on where the one before it came to.
+    void begin(offset from, std::vector<segment*> sources, const compaction_policy& policy, std::uint32_t segment_bytes) {
+        const offset start = segments_.start();
+        from_ = from;
+        try {
+            pass_ = std::make_unique<compaction_pass>(
+                files_, segments_, source_, ages_,
+                compaction_pass::plan{std::move(sources), from > start ? from : start, compacted_, turn_->memory(), segment_bytes, policy.delete_retention});
+        } catch (...) {
+            turn_->give(this);
+            throw;
+        }
+    }
+
+    segment_directory& files_;
+    segment_chain& segments_;
+    segment_source& source_;
+    retention& ages_;
+    std::unique_ptr<compaction_pass> pass_;  // none: nothing is under way
+    compaction_turn* turn_ = nullptr;        // taken, then
+
+    std::optional<std::chrono::nanoseconds> awaited_;
+    offset compacted_ = 0;   // everything below it has been compacted,
+    offset considered_ = 0;  // and below this one looked at
+    offset from_ = 0;        // where the pass began
+    offset goal_ = 0;        // where the dirty part ended when it became due; it may take several passes
+    offset futile_ = -1;     // a pass changed nothing when the log was sealed up to here
+    offset judged_ = -1;     // as the log was at the last look:
+    bool judged_decided_ = false;
+    position judged_active_ = 0;
+    std::chrono::nanoseconds judged_at_{std::chrono::nanoseconds::min() / 2};
+    std::chrono::nanoseconds not_before_{std::chrono::nanoseconds::min() / 2};
+};
+
+}  // namespace brook::inline BROOK_ABI::storage

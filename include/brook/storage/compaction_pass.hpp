@@ -1,0 +1,790 @@
+/// \file brook/storage/compaction_pass.hpp
+/// One pass of compaction through the sealed segments of a log, in small steps.
+/// Floor 2, storage. When a pass is due is decided in compaction.hpp.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include <brook/core/bytes.hpp>
+#include <brook/core/config.hpp>
+#include <brook/core/error.hpp>
+#include <brook/core/types.hpp>
+#include <brook/format/checksum.hpp>
+#include <brook/format/codec.hpp>
+#include <brook/format/frame.hpp>
+#include <brook/format/record.hpp>
+#include <brook/storage/compaction_output.hpp>
+#include <brook/storage/decoded_batch.hpp>
+#include <brook/storage/frame_walk.hpp>
+#include <brook/storage/key_map.hpp>
+#include <brook/storage/log_reader.hpp>
+#include <brook/storage/retention.hpp>
+#include <brook/storage/segment.hpp>
+#include <brook/storage/segment_chain.hpp>
+#include <brook/storage/segment_directory.hpp>
+#include <brook/storage/transaction_table.hpp>
+
+namespace brook::inline BROOK_ABI::storage {
+
+/// First the records are read that came since the last pass [the dirty part], and each key is noted with its last offset. Then all
+/// segments are gone through, from the first on, and written anew without what has a later record of its key; several that
+/// have become small become one. Where the keys do not fit into the memory that there is for them, the dirty part ends in front
+/// of the first that does not.
+///
+/// A record goes only when a later one of its key stands in the dirty part, which is sealed, decided and on the disk. A tombstone
+/// goes when a pass before this one has taken away everything that it stands against, and delete_retention has passed since. What
+/// was aborted goes, and what lies below the start of the log. What cannot be read stays, its whole segment with it; then
+/// tombstones behind it stay as well, and the next pass begins there again: it may be readable one day.
+///
+/// Threads   confined: upkeep's.
+/// Cost      two looks at each frame of the dirty part, one or two of the rest, a look-up for each record.
+/// Source    Kafka's log cleaner (KIP-58, KIP-534).
+class compaction_pass {
+public:
+    struct plan {
+        std::vector<segment*> sources;  ///< consecutive segments from the first on, and the one behind the last
+        offset dirty_from = 0;          ///< what lies below it has one record of each key, but for what could not be read
+        offset compacted = 0;           ///< and below this one without that: up to there tombstones may go
+        std::size_t memory = 0;         ///< bytes for keys
+        std::uint32_t segment_bytes = 0;
+        std::chrono::nanoseconds delete_retention{};
+    };
+
+    /// Errors    std::bad_alloc.
+    compaction_pass(segment_directory& files, segment_chain& segments, segment_source& source, retention& ages, plan&& to_do)
+        : files_{files},
+          segments_{segments},
+          source_{source},
+          ages_{ages},
+          plan_{std::move(to_do)},
+          count_{plan_.sources.size() - 1},
+          start_{segments.start()},
+          span_{span_of(plan_)},
+          dirty_end_{plan_.dirty_from + span_},
+          compacted_to_{dirty_end_},
+          keys_{most_keys(plan_, span_), files.platform().random()},
+          superseded_((static_cast<std::size_t>(span_) + 63) / 64),
+          is_left_out_(count_) {
+        while (i_ < count_ && end_of(i_) <= plan_.dirty_from) {
+            ++i_;
+        }
+    }
+
+    /// Goes on for a slice: some `slice` bytes that are looked at. `replace(group, made, range, bases)` puts the segment `made`, which is on the disk under the
+    /// name that `range` says, in the place of the group, whose files have the names of `bases`.
+    ///
+    /// Returns   true when the pass has come to its end; or has not, and `why` says why it cannot.
+    template <class Replace>
+    [[nodiscard]] bool step(std::uint64_t slice, const Replace& replace, failure& why) {
+        slice_ = slice;
+        for (spent_ = 0; !why && part_ != part::ended && spent_ < slice_;) {
+            switch (part_) {
+                case part::note: note_more(why); break;
+                case part::choose: why = choose(); break;
+                case part::judge: judge_more(why); break;
+                case part::copy: copy_more(why); break;
+                case part::close: why = close_group(replace); break;
+                case part::ended: break;
+            }
+        }
+        return why || part_ == part::ended;
+    }
+
+    // ---- once it has ended ----
+
+    /// Everything below it has been compacted, by this pass and those before it.
+    [[nodiscard]] offset compacted_to() const noexcept { return compacted_to_; }
+
+    /// So far it has looked; between the two is what cannot be read.
+    [[nodiscard]] offset dirty_end() const noexcept { return dirty_end_; }
+
+    [[nodiscard]] bool has_changed() const noexcept { return has_changed_; }
+
+    /// Why a segment was left out, if one was.
+    [[nodiscard]] const failure& left_out() const noexcept { return why_left_out_; }
+
+    /// A result may be on the disk that could not be taken back: nothing may be compacted any more until the log is opened again.
+    [[nodiscard]] bool is_unsure() const noexcept { return is_unsure_; }
+
+private:
+    enum class part {
+        note,    ///< the keys of the dirty part
+        choose,  ///< what to do with the segment that comes next
+        judge,   ///< a clean one: whether anything of it goes
+        copy,    ///< what stays of it
+        close,   ///< the segment that has been written takes the place of those that it was made from
+        ended,
+    };
+
+    struct look_up {
+        key_map::digest key;
+        std::uint32_t number = 0;
+    };
+
+    static constexpr std::size_t most_ahead = 16;          // look-ups whose memory is on its way
+    static constexpr std::uint32_t least_whole = kib;      // smaller batches are put together
+    static constexpr std::uint32_t least_whole_lone = 16 * kib;
+    static constexpr offset most_span = (std::int64_t{1} << 31) - 1;  // offsets in a segment
+
+    [[nodiscard]] static offset span_of(const plan& of) noexcept {
+        const offset whole = of.sources.back()->base - of.dirty_from;
+        const auto bits = static_cast<offset>(of.memory < (std::size_t{1} << 31) ? of.memory : std::size_t{1} << 31);  // an eighth of the memory
+        return whole < 0 ? 0 : whole < bits ? whole : bits;
+    }
+    [[nodiscard]] static std::size_t most_keys(const plan& of, offset span) noexcept {
+        const std::size_t room = (of.memory - of.memory / 8) / key_map::bytes_per_key;
+        return static_cast<std::uint64_t>(span) < room ? static_cast<std::size_t>(span) : room;
+    }
+
+    [[nodiscard]] offset end_of(std::size_t i) const noexcept { return plan_.sources[i + 1]->base; }
+    [[nodiscard]] bool is_clean(std::size_t i) const noexcept { return end_of(i) <= plan_.dirty_from; }
+    [[nodiscard]] bool is_beyond(std::size_t i) const noexcept { return i == count_ || (plan_.sources[i]->base >= dirty_end_ && !is_clean(i)); }
+    [[nodiscard]] std::uint32_t used_of(std::size_t i) const noexcept { return plan_.sources[i]->used.load(std::memory_order_relaxed); }
+
+    // ---- walking a source ----
+
+    /// Maps the source at hand; false where that cannot be done, and then it is left out, or `why` ends the pass.
+    [[nodiscard]] bool enter(failure& why) {
+        if (pin_) {
+            return true;
+        }
+        segment& home = *plan_.sources[i_];
+        at_ = format::segment_header_size;
+        next_ = home.base;
+        if (is_left_out_[i_] == 0 && !home.ends_in_damage.load(std::memory_order_relaxed)) {
+            pin_ = source_.pin(home, why);
+            if (why && segments_.start() >= end_of(i_)) {  // deleted meanwhile
+                why = {};
+                is_left_out_[i_] = 1;
+                return false;
+            }
+            if (why && why.code != errc::corrupt_record) {
+                return false;
+            }
+        }
+        if (!pin_) {
+            leave_out(why ? std::exchange(why, {}) : failure{errc::corrupt_record, files_.name().text() + ": " + files_.log_path(home.base) + " ends in damage"});
+        }
+        return pin_ != nullptr;
+    }
+
+    void leave() noexcept {
+        pin_.reset();
+        at_ = format::segment_header_size;
+    }
+
+    enum class seen { frame, end, broken };
+
+    [[nodiscard]] seen look(trust how, frame_view& found) {
+        if (look_at(*pin_, at_, next_, how, found) != storage::look::frame) {
+            return seen::broken;
+        }
+        const offset left = end_of(i_) - next_;
+        if (found.kind() == format::frame_kind::seal) {
+            return left == 0 ? seen::end : seen::broken;
+        }
+        return found.offsets_taken() <= left ? seen::frame : seen::broken;
+    }
+
+    void pass_over(const frame_view& found) noexcept {
+        next_ += found.offsets_taken();
+        at_ = found.end();
+        spent_ += found.end() - found.at;
+    }
+
+    /// Sees data frames with a single offset, as long as they stand where they should.
+    class lone_frames {
+    public:
+        explicit lone_frames(const mapped_segment& memory) noexcept : memory_{memory} {
+            const position end = memory.readable() / format::frame_alignment * format::frame_alignment;  // a file may have been cut anywhere
+            end_ = end < format::frame_header_size ? 0 : end;
+        }
+
+        /// Whether a published frame that fits stands at `at`, with this base offset.
+        [[nodiscard]] bool see(position at, offset expected, format::frame_word& word) const noexcept {
+            if (end_ < format::frame_header_size || at > end_ - format::frame_header_size) {
+                return false;
+            }
+            word = load<format::frame_word>(memory_.frame(at));
+            return word.is_published() && word.size() >= format::frame_header_size && word.size() <= end_ - at && load<offset>(memory_.frame(at) + 16) == expected;
+        }
+
+    private:
+        const mapped_segment& memory_;
+        position end_;
+    };
+
+    [[nodiscard]] bool is_intact(const frame_view& found) const { return format::verifies(pin_->seed(), found.at, pin_->readable(), found.data); }
+
+    [[nodiscard]] failure damage_here() const {
+        return {errc::corrupt_record, place_text(files_.name(), *pin_, at_, next_) + ": not what was written there"};
+    }
+
+    /// It stays as it is. What it holds is not known, and what comes behind must not rely on its being gone.
+    void leave_out(failure why) {
+        is_left_out_[i_] = 1;
+        hold_back();
+        if (!why_left_out_) {
+            why_left_out_ = {why.code, why.text + "; compaction leaves the segment as it is, until it can be read"};
+        }
+    }
+
+    /// The next pass begins with this source again.
+    void hold_back() noexcept {
+        const offset base = plan_.sources[i_]->base;
+        compacted_to_ = base < compacted_to_ ? base : compacted_to_;
+    }
+
+    /// The frame with its records to be walked, decoded if need be.
+    [[nodiscard]] bool open_frame(const frame_view& found, frame_view& readable, failure& why) {
+        readable = found;
+        if (format::codec_of(found.header.attributes) == format::codec_none) {
+            return true;
+        }
+        if (!decoded_.is_of(found)) {
+            decoded_ = decoded_batch::make(*pin_, found, why);
+        }
+        if (decoded_) {
+            readable = decoded_.frame();
+        }
+        return static_cast<bool>(decoded_);
+    }
+
+    [[nodiscard]] static std::uint32_t stamp_of(const frame_view& found) noexcept {
+        return (found.header.extension & format::extension::detail) == 0 ? 0
+                                                                         : load<format::batch_detail>(found.data + format::detail_at(found.header.extension)).compacted_at;
+    }
+
+    // ---- the first part: the keys of what is dirty ----
+
+    void note_more(failure& why) {
+        while (part_ == part::note && !why && spent_ < slice_) {
+            if (i_ == count_ || plan_.sources[i_]->base >= dirty_end_) {
+                static_cast<void>(note_ahead());
+                begin_second();
+            } else if (!enter(why)) {
+                i_ += why ? 0 : 1;
+            } else if (next_ >= plan_.dirty_from && !note_lone()) {
+                begin_second();  // no more keys fit
+            } else {
+                note_next(why);
+            }
+        }
+    }
+
+    /// One frame, of whatever kind.
+    void note_next(failure& why) {
+        frame_view found;
+        switch (look(next_ < plan_.dirty_from ? trust::written_here : trust::verify, found)) {
+            case seen::frame:
+                if (note_frame(found, why)) {
+                    pass_over(found);
+                    return;
+                }
+                if (!why) {
+                    begin_second();  // no more keys fit
+                    return;
+                }
+                leave_out(std::exchange(why, {}));
+                break;
+            case seen::broken: leave_out(damage_here()); break;
+            case seen::end: break;
+        }
+        leave();
+        ++i_;
+    }
+
+    /// The common case in a loop of its own: lone records, one after the other, without headers. Stops in front of everything else,
+    /// and of what is not as it should be. False: no more keys fit.
+    [[nodiscard]] bool note_lone() {
+        const lone_frames here{*pin_};
+        for (format::frame_word word; next_ < dirty_end_ && spent_ < slice_ && here.see(at_, next_, word) && word.is_bare_lone();) {
+            const std::byte* const frame = pin_->frame(at_);
+            if (!format::bare_lone_fits(frame, word) || !format::has_checksum(pin_->seed(), at_, word, frame)) {
+                break;
+            }
+            if (const format::record_slice record{frame}; record.has_key() && !note_key(record.key(), next_)) {
+                return false;
+            }
+            step_over(word);
+        }
+        return true;
+    }
+
+    void step_over(format::frame_word word) noexcept {
+        ++next_;
+        at_ += word.length();
+        spent_ += word.length();
+    }
+
+    void begin_second() noexcept {
+        ahead_count_ = 0;
+        leave();
+        i_ = 0;
+        part_ = part::choose;
+    }
+
+    [[nodiscard]] bool note_frame(const frame_view& found, failure& why) {
+        if (found.kind() != format::frame_kind::data || next_ + found.offsets_taken() <= plan_.dirty_from || source_.fate_of(found) != transaction_fate::committed) {
+            return true;
+        }
+        frame_view readable;
+        if (!open_frame(found, readable, why)) {
+            return false;
+        }
+        format::record_walk records{readable.header, readable.data};
+        for (format::record_slice record; records.next(record);) {
+            const offset at = record.offset();
+            if (at < plan_.dirty_from || at >= dirty_end_ || !record.has_key()) {
+                continue;
+            }
+            if (!note_key(record.key(), at)) {
+                return false;
+            }
+        }
+        if (records.is_malformed()) {
+            why = damage_here();
+        }
+        return !records.is_malformed();
+    }
+
+    [[nodiscard]] bool note_key(bytes key, offset at) noexcept {
+        look_up& one = ahead_[ahead_count_++];
+        one = {keys_.digest_of(key), static_cast<std::uint32_t>(at - plan_.dirty_from)};
+        keys_.prefetch(one.key);
+        return ahead_count_ < most_ahead || note_ahead();
+    }
+
+    /// Notes the keys whose memory is at hand by now. False: one of them does not fit, and the dirty part ends in front of it.
+    [[nodiscard]] bool note_ahead() noexcept {
+        const std::size_t count = std::exchange(ahead_count_, 0);
+        for (std::size_t k = 0; k < count; ++k) {
+            std::optional<std::uint32_t> before;
+            if (!keys_.note(ahead_[k].key, ahead_[k].number, before)) {
+                dirty_end_ = plan_.dirty_from + ahead_[k].number;
+                compacted_to_ = dirty_end_ < compacted_to_ ? dirty_end_ : compacted_to_;
+                return false;
+            }
+            if (before) {
+                superseded_[*before / 64] |= std::uint64_t{1} << *before % 64;
+            }
+        }
+        return true;
+    }
+
+    [[nodiscard]] bool is_superseded(offset at) const noexcept {
+        const auto number = static_cast<std::uint64_t>(at - plan_.dirty_from);
+        return (superseded_[static_cast<std::size_t>(number / 64)] >> number % 64 & 1) != 0;
+    }
+
+    // ---- the second part: source by source ----
+
+    [[nodiscard]] failure choose() {
+        if (is_beyond(i_)) {
+            part_ = output_ ? part::close : part::ended;
+            return {};
+        }
+        if (is_left_out_[i_] != 0) {
+            tombstones_may_go_ = false;
+            stay();
+            return {};
+        }
+        if (is_clean(i_) && !is_judged_) {
+            part_ = part::judge;
+            return {};
+        }
+        const bool is_unchanged = is_clean(i_) && !is_changed_;
+        const std::uint64_t bytes = used_of(i_);
+        if (output_ && (end_of(i_) - group_.front()->base > most_span || (is_unchanged && output_->size() + bytes > plan_.segment_bytes))) {
+            part_ = part::close;
+            return {};
+        }
+        const bool may_be_joined = !is_beyond(i_ + 1) && is_left_out_[i_ + 1] == 0 && bytes + used_of(i_ + 1) <= plan_.segment_bytes;
+        if (is_unchanged && !output_ && !may_be_joined) {
+            stay();
+            return {};
+        }
+        if (!output_) {
+            output_ = std::make_unique<compaction_output>(files_, plan_.sources[i_]->base);
+            if (failure why = output_->create()) {
+                return why;
+            }
+        }
+        part_ = part::copy;
+        leave();
+        keeps_next_ = 0;
+        return output_->set_mark(mark_);
+    }
+
+    /// The source stays as it is; what is being written ends in front of it.
+    void stay() noexcept {
+        if (output_) {
+            part_ = part::close;
+        } else {
+            go_on();
+        }
+    }
+
+    void go_on() noexcept {
+        leave();
+        ++i_;
+        keeps_.clear();
+        is_judged_ = false;
+        is_changed_ = false;
+        part_ = part::choose;
+    }
+
+    /// Of a clean source: which of its records stay.
+    void judge_more(failure& why) {
+        const std::int64_t since = plan_.sources[i_]->tombstones_since.load(std::memory_order_relaxed);
+        const bool has_dead = since != 0 && tombstones_may_go_ && is_over(since);
+        const bool has_deleted = plan_.sources[i_]->base < start_;
+        if (keys_.empty() && !has_dead && !has_deleted) {
+            judged();
+            return;
+        }
+        while (part_ == part::judge && spent_ < slice_) {
+            if (!enter(why)) {
+                part_ = part::choose;
+                return;
+            }
+            frame_view found;
+            switch (look(trust::written_here, found)) {
+                case seen::frame:
+                    if (judge_frame(found, why)) {
+                        pass_over(found);
+                        continue;
+                    }
+                    leave_out(std::exchange(why, {}));
+                    break;
+                case seen::broken: leave_out(damage_here()); break;
+                case seen::end:
+                    judge_ahead();
+                    judged();
+                    return;
+            }
+            ahead_count_ = 0;
+            leave();
+            part_ = part::choose;
+        }
+    }
+
+    void judged() noexcept {
+        is_judged_ = true;
+        part_ = part::choose;
+        leave();
+    }
+
+    [[nodiscard]] bool judge_frame(const frame_view& found, failure& why) {
+        if (found.kind() != format::frame_kind::data) {
+            return true;
+        }
+        const transaction_fate fate = source_.fate_of(found);
+        if (fate == transaction_fate::unknown) {
+            return true;  // stays whole
+        }
+        frame_view readable;
+        if (!open_frame(found, readable, why)) {
+            return false;
+        }
+        const std::uint32_t stamp = stamp_of(found);
+        format::record_walk records{readable.header, readable.data};
+        for (format::record_slice record; records.next(record);) {
+            const bool goes = fate == transaction_fate::aborted || record.offset() < start_ || is_dead(record, stamp);
+            keeps_.push_back(!goes);
+            is_changed_ |= goes;
+            if (goes || !record.has_key()) {
+                continue;
+            }
+            look_up& one = ahead_[ahead_count_++];
+            one = {keys_.digest_of(record.key()), static_cast<std::uint32_t>(keeps_.size() - 1)};
+            keys_.prefetch(one.key);
+            if (ahead_count_ == most_ahead) {
+                judge_ahead();
+            }
+        }
+        if (records.is_malformed()) {
+            why = damage_here();
+        }
+        return !records.is_malformed();
+    }
+
+    void judge_ahead() {
+        const std::size_t count = std::exchange(ahead_count_, 0);
+        for (std::size_t k = 0; k < count; ++k) {
+            if (keys_.find(ahead_[k].key)) {
+                keeps_[ahead_[k].number] = false;
+                is_changed_ = true;
+            }
+        }
+    }
+
+    [[nodiscard]] bool is_over(std::int64_t since) const {
+        return plan_.delete_retention.count() == 0 || ages_.has_passed(since, plan_.delete_retention);
+    }
+
+    /// A tombstone against which nothing is left to stand.
+    [[nodiscard]] bool is_dead(const format::record_slice& record, std::uint32_t stamp) const {
+        return !record.has_value() && stamp != 0 && record.offset() < plan_.compacted && tombstones_may_go_ && is_over(std::int64_t{stamp} * 1'000'000'000);
+    }
+
+    /// Of a source that is not clean as a whole.
+    [[nodiscard]] bool stays(const format::record_slice& record, std::uint32_t stamp) const {
+        const offset at = record.offset();
+        if (at < start_ || is_dead(record, stamp)) {
+            return false;
+        }
+        if (at >= dirty_end_ || !record.has_key()) {
+            return true;
+        }
+        return at >= plan_.dirty_from ? !is_superseded(at) : !keys_.find(keys_.digest_of(record.key()));
+    }
+
+    void copy_more(failure& why) {
+        while (part_ == part::copy && !why && spent_ < slice_) {
+            if (!enter(why)) {
+                if (!why) {
+                    take_back();
+                }
+                return;
+            }
+            if (!is_judged_) {
+                pass_superseded();
+            }
+            copy_next(why);
+        }
+    }
+
+    void copy_next(failure& why) {
+        frame_view found;
+        switch (look(trust::written_here, found)) {
+            case seen::frame: break;
+            case seen::broken: leave_out(damage_here()); take_back(); return;
+            case seen::end: end_source(); return;
+        }
+        bool is_broken = false;
+        why = copy_frame(found, is_broken);
+        if (is_broken) {
+            leave_out(why ? std::exchange(why, {}) : damage_here());
+            take_back();
+            return;
+        }
+        if (why) {
+            return;
+        }
+        output_->end_frame(next_ + found.offsets_taken());
+        pass_over(found);
+        if (!group_.empty() && output_->size() > plan_.segment_bytes) {
+            take_back();  // it begins the next one
+        }
+    }
+
+    /// Lone records of which nothing stays, in a loop of its own. Their checksums are nobody's business any more.
+    void pass_superseded() noexcept {
+        const lone_frames here{*pin_};
+        for (format::frame_word word; next_ >= plan_.dirty_from && next_ < dirty_end_ && is_superseded(next_) && here.see(at_, next_, word) && word.is_plain_lone() &&
+                                      format::load_header(pin_->frame(at_)).leader_epoch == output_->epoch();) {
+            step_over(word);
+        }
+        output_->end_frame(next_);
+    }
+
+    /// The output ends where this source begins, which is looked at again.
+    void take_back() noexcept {
+        leave();
+        if (group_.empty()) {
+            output_.reset();
+            part_ = part::choose;
+            return;
+        }
+        part_ = part::close;
+        output_->return_to(mark_);
+    }
+
+    void end_source() {
+        group_.push_back(plan_.sources[i_]);
+        is_group_changed_ |= is_changed_ || !is_clean(i_);
+        go_on();
+    }
+
+    [[nodiscard]] failure copy_frame(const frame_view& found, bool& is_broken) {
+        const bool is_data = found.kind() == format::frame_kind::data;
+        const bool is_control = found.kind() == format::frame_kind::control;
+        if (failure why = output_->begin_frame(next_, is_data || is_control ? std::optional{found.header.leader_epoch} : std::nullopt); why || !(is_data || is_control)) {
+            return why;
+        }
+        const transaction_fate fate = is_data ? source_.fate_of(found) : transaction_fate::unknown;
+        if (is_control || fate == transaction_fate::unknown) {
+            is_broken = !is_intact(found);
+            hold_back();
+            tombstones_may_go_ = false;
+            return is_broken ? failure{} : output_->keep_whole(found, most_inflated(pin_->capacity()));
+        }
+        failure why;
+        frame_view readable;
+        if (!open_frame(found, readable, why)) {
+            is_broken = true;
+            return why;
+        }
+        const std::uint32_t stamp = stamp_of(found);
+        const bool is_part = (found.header.attributes & format::attribute::transactional) != 0;
+        if ((found.header.attributes & format::attribute::lone) != 0) {
+            return copy_lone(found, fate == transaction_fate::committed, is_part, is_broken);
+        }
+        decided_.clear();
+        std::size_t kept = 0;
+        bool has_new_tombstone = false;
+        bool has_tombstone = false;
+        format::record_walk records{readable.header, readable.data};
+        for (format::record_slice record; records.next(record);) {
+            const bool is_kept = is_judged_ && keeps_next_ < keeps_.size() ? keeps_[keeps_next_++] : stays(record, stamp);
+            decided_.push_back(is_kept && fate == transaction_fate::committed);
+            kept += decided_.back() ? 1 : 0;
+            has_tombstone |= !record.has_value();
+            has_new_tombstone |= !record.has_value() && stamp == 0 && record.offset() < dirty_end_;
+        }
+        if (records.is_malformed() || (kept > 0 && !is_intact(found))) {
+            is_broken = true;
+            return {};
+        }
+        if (kept == 0) {
+            return {};
+        }
+        if (kept == decided_.size() && !has_new_tombstone && !is_part && format::word_of(found.header).size() >= least_whole) {
+            if (has_tombstone) {
+                output_->note_tombstones(stamp);
+            }
+            return output_->keep_whole(found, format::word_of(readable.header).size());
+        }
+        return copy_records(readable, format::codec_of(found.header.attributes), stamp);
+    }
+
+    [[nodiscard]] failure copy_lone(const frame_view& found, bool is_committed, bool is_part, bool& is_broken) {
+        format::record_slice record;
+        is_broken = !record.look_at_lone(found.data, format::word_of(found.header));
+        if (is_broken) {
+            return {};
+        }
+        const bool stays_here = is_judged_ && keeps_next_ < keeps_.size() ? keeps_[keeps_next_++] : stays(record, 0);
+        if (!stays_here || !is_committed) {
+            return {};
+        }
+        is_broken = !is_intact(found);
+        if (is_broken) {
+            return {};
+        }
+        const bool is_large = format::word_of(found.header).size() >= least_whole_lone;
+        if (is_large && !is_part && (record.has_value() || record.offset() >= dirty_end_)) {
+            return output_->keep_whole(found, format::word_of(found.header).size());
+        }
+        const compaction_output::origin from{record.is_append_time(), format::codec_none};
+        return output_->keep(record, from, record.offset() >= dirty_end_ || record.has_value() ? 0 : seconds_now());
+    }
+
+    [[nodiscard]] failure copy_records(const frame_view& readable, unsigned codec, std::uint32_t stamp) {
+        const compaction_output::origin from{(readable.header.attributes & format::attribute::append_time) != 0, codec};
+        format::record_walk records{readable.header, readable.data};
+        std::size_t k = 0;
+        for (format::record_slice record; records.next(record); ++k) {
+            if (!decided_[k]) {
+                continue;
+            }
+            const std::uint32_t compacted_at = stamp != 0 || record.offset() >= dirty_end_ ? stamp : seconds_now();
+            if (failure why = output_->keep(record, from, compacted_at)) {
+                return why;
+            }
+        }
+        return {};
+    }
+
+    /// Rounded up: what is kept for a time is kept for as long at least.
+    [[nodiscard]] std::uint32_t seconds_now() {
+        if (seconds_now_ == 0) {
+            const std::int64_t seconds = ages_.stamp(nullptr) / 1'000'000'000 + 1;
+            seconds_now_ = seconds < 1 ? 1 : seconds > 0xffff'ffff ? 0xffff'ffffu : static_cast<std::uint32_t>(seconds);
+        }
+        return seconds_now_;
+    }
+
+    template <class Replace>
+    [[nodiscard]] failure close_group(const Replace& replace) {
+        const std::unique_ptr<compaction_output> output = std::move(output_);
+        const std::vector<segment*> group = std::exchange(group_, {});
+        const bool is_wanted = std::exchange(is_group_changed_, false) || group.size() > 1;
+        part_ = part::choose;
+        if (!is_wanted) {
+            return {};
+        }
+        if (!segments_.has(group)) {  // deleted meanwhile
+            const offset base = group.front()->base;
+            compacted_to_ = base < compacted_to_ ? base : compacted_to_;
+            return {};
+        }
+        std::int64_t sealed_at = 0;
+        std::vector<offset> bases;
+        for (const segment* const one : group) {
+            const std::int64_t its = one->sealed_at.load(std::memory_order_relaxed);
+            sealed_at = its > sealed_at ? its : sealed_at;
+            bases.push_back(one->base);
+        }
+        segments_.make_room(group.size());  // from the commit on nothing may fail for want of memory
+        failure why;
+        const swap_range range{group.front()->base, output->reached()};
+        std::unique_ptr<segment> made = output->commit(sealed_at, why, is_unsure_);
+        if (!made) {
+            return why;
+        }
+        has_changed_ = true;
+        return replace(group, std::move(made), range, std::move(bases));
+    }
+
+    segment_directory& files_;
+    segment_chain& segments_;
+    segment_source& source_;
+    retention& ages_;
+    plan plan_;
+    std::size_t count_;  // of sources
+    offset start_;       // of the log
+    offset span_;        // offsets of the dirty part, of which each has a bit
+    offset dirty_end_;
+    offset compacted_to_;
+    key_map keys_;
+    std::vector<std::uint64_t> superseded_;
+    std::vector<char> is_left_out_;  // of each source
+    failure why_left_out_;
+    bool has_changed_ = false;
+    bool is_unsure_ = false;
+
+    part part_ = part::note;
+    std::uint64_t slice_ = 0;  // bytes that may be looked at in one step,
+    std::uint64_t spent_ = 0;  // and have been in this one
+    std::size_t i_ = 0;        // the source at hand,
+    segment_pin pin_;          // if it has been entered,
+    position at_ = format::segment_header_size;
+    offset next_ = 0;
+    decoded_batch decoded_;    // the compressed batch that was looked at last
+    std::array<look_up, most_ahead> ahead_{};
+    std::size_t ahead_count_ = 0;
+
+    bool is_judged_ = false;   // the source at hand; then
+    bool is_changed_ = false;  // something of it goes,
+    std::vector<bool> keeps_;  // of its records these do not
+    std::size_t keeps_next_ = 0;
+    bool tombstones_may_go_ = true;
+    std::vector<bool> decided_;  // of the records of the frame at hand: which stay
+    std::uint32_t seconds_now_ = 0;
+
+    std::unique_ptr<compaction_output> output_;
+    compaction_output::mark mark_;  // where the source at hand begins in it
+    std::vector<segment*> group_;   // what it has of
+    bool is_group_changed_ = false;
+};
+
+}  // namespace brook::inline BROOK_ABI::storage
