@@ -1281,3 +1281,9 @@ brook_mutant(transactions_compacted_unsynced
   FIND [=[                if (log->sync() || log->durable_offset() < claimed) {]=]
   REPLACE [=[                if (!BROOK_MUTANT(transactions_compacted_unsynced) && (log->sync() || log->durable_offset() < claimed)) {]=]
   CAUGHT_BY test client/compaction "what was told of earlier transactions is compacted away once those that came later are on the disk")
+
+brook_mutant(file_limit_stays
+  FILE os/system_call.hpp
+  FIND [=[    if (opened == -1 && errno == EMFILE &&]=]
+  REPLACE [=[    if (opened == -1 && errno == EMFILE && !BROOK_MUTANT(file_limit_stays) &&]=]
+  CAUGHT_BY test scenario/many_partitions "1,024 partitions and 10,000 segments open where a process may have 1,024 files open")

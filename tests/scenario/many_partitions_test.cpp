@@ -1,6 +1,7 @@
 // A topic of many partitions, and many topics: they cost little while idle, and each is itself.
 #include <brook/brook.hpp>
 
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <chrono>
@@ -10,6 +11,7 @@
 #include <string>
 #include <utility>
 
+#include "broker/child.hpp"
 #include "support/catch.hpp"
 #include "support/temp_directory.hpp"
 
@@ -71,6 +73,65 @@ TEST_CASE("a group reads a topic of many partitions, and commits them together",
         CAPTURE(number);
         REQUIRE(times == 1);
     }
+}
+
+TEST_CASE("1,024 partitions and 10,000 segments open where a process may have 1,024 files open", "[scenario][many_partitions]") {
+    const temp_directory directory{std::filesystem::is_directory("/dev/shm") ? "/dev/shm" : "/tmp"};  // so many syncs are not what is looked at
+    const auto sent = [](std::int32_t partition) { return static_cast<std::uint64_t>(partition) * 3 + 1; };
+    constexpr std::int32_t partitions = 1'024;
+    constexpr std::uint64_t segments = 10'000;
+    const int status = brook::test::in_child([&] {
+        rlimit limit{};
+        if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_max < 8'192) {
+            return 75;  // nothing can be shown here
+        }
+        limit.rlim_cur = 1'024;
+        if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) {
+            return 75;
+        }
+        for (int life = 0; life < 2; ++life) {
+            brook::broker broker{directory.path(), {.maintenance = brook::maintenance::manual}};
+            const auto many = broker.create_topic<brook::no_key, std::uint64_t>("many", {.partitions = partitions, .segment_bytes = 64 << 10});
+            const auto rolled = broker.create_topic<brook::no_key, std::uint64_t>("rolled", {.segment_bytes = 4'096});
+            if (life == 0) {
+                brook::producer producer{many};
+                for (std::int32_t partition = 0; partition < partitions; ++partition) {
+                    producer.send({.value = sent(partition), .partition = partition});
+                }
+                brook::producer filler{rolled};
+                for (std::uint64_t n = 0; n < segments; ++n) {
+                    filler.send(n);
+                    rolled.partition(0).roll();
+                    if (n % 100 == 0) {
+                        broker.maintain();  // lets go of what is sealed
+                    }
+                }
+            }
+            brook::consumer reader{many};
+            std::uint64_t sum = 0;
+            do {
+                for (const auto& record : reader.poll(0s)) {
+                    sum += record.value() == sent(record.partition()) ? 1 : 1'000'000;
+                }
+            } while (!reader.caught_up());
+            brook::consumer walker{rolled};
+            std::uint64_t next = 0;
+            do {
+                for (const auto& record : walker.poll(0s)) {
+                    next += record.value() == next ? 1 : 1'000'000;
+                }
+            } while (!walker.caught_up());
+            if (sum != partitions || next != segments || !broker.health().is_ok()) {
+                return 1;
+            }
+        }
+        return 0;
+    });
+    if (status == 75) {
+        WARN("skipped: the hard limit of open files is too low here");
+        return;
+    }
+    CHECK(status == 0);
 }
 
 TEST_CASE("topics do not mix", "[scenario][many_partitions]") {

@@ -492,7 +492,7 @@ private:
 
     [[nodiscard]] static int open_directory(const std::string& path) noexcept {
         constexpr int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-        return detail::uninterrupted([&] { return ::open(path.c_str(), flags); });
+        return detail::open_file(path.c_str(), flags);
     }
 
     /// False when the entry is gone by now. Some file systems leave the type out of the listing (readdir(3)).

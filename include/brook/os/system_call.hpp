@@ -4,6 +4,7 @@
 #pragma once
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -70,11 +71,27 @@ private:
     int number_;
 };
 
+/// open(2). A process that has as many files open as its soft limit lets it (RLIMIT_NOFILE: 1,024 where nobody has said otherwise)
+/// gets as many as its hard limit lets it: a topic of 1,024 partitions needs more, and whoever reads the limit decides by the hard
+/// one. Go's runtime and the JVM do the same at their start; here nothing changes as long as the soft limit is enough.
+template <class... Mode>
+[[nodiscard]] int open_file(const char* path, int flags, Mode... mode) noexcept {
+    const auto open_once = [&] { return uninterrupted([&] { return ::open(path, flags, mode...); }); };
+    int opened = open_once();
+    rlimit limit{};
+    if (opened == -1 && errno == EMFILE && ::getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        static_cast<void>(::setrlimit(RLIMIT_NOFILE, &limit));  // where it may not, the next line says EMFILE again
+        opened = open_once();
+    }
+    return opened;
+}
+
 /// Opens what must be a regular file: of ours, unless it is only read. Symbolic links are not followed, and nothing makes
 /// it wait: not a FIFO without a peer, not a lease. `flags` name the access: O_RDWR or O_RDONLY.
 [[nodiscard]] inline std::error_code open_regular(const std::string& path, int flags, descriptor& opened) noexcept {
     constexpr int always = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
-    opened.reset(uninterrupted([&] { return ::open(path.c_str(), always | flags, S_IRUSR | S_IWUSR); }));
+    opened.reset(open_file(path.c_str(), always | flags, S_IRUSR | S_IWUSR));
     if (!opened.is_open()) {
         // What the kernel says of a symbolic link, a directory, and a socket or a device that nobody serves.
         const bool is_other = errno == ELOOP || errno == EISDIR || errno == ENXIO || errno == ENODEV;
@@ -96,7 +113,7 @@ private:
 
 /// Reads the beginning of a small file of the kernel's, such as those in /proc and /sys; empty when that fails.
 [[nodiscard]] inline std::string_view read_kernel_file(const char* path, std::array<char, 64>& into) noexcept {
-    const descriptor opened{uninterrupted([&] { return ::open(path, O_RDONLY | O_CLOEXEC); })};
+    const descriptor opened{open_file(path, O_RDONLY | O_CLOEXEC)};
     if (!opened.is_open()) {
         return {};
     }
