@@ -22,6 +22,44 @@ namespace {
 constexpr std::size_t value_bytes = 100;
 using value_type = payload<value_bytes>;
 
+/// The same through a topic that keeps the last few segments, and uses them again if it is told to.
+outcome sustain_with_retention(run& bench, std::uint64_t total, std::uint64_t segment_bytes, bool reuses) {
+    const auto values = payloads<value_bytes>();
+    const std::uint64_t count = total / frame_bytes(0, value_bytes);
+    warm_memory(total);
+    const scratch_directory directory{bench.directory()};
+    brook::broker broker{directory.path()};
+    const auto topic = broker.create_topic<brook::no_key, value_type>(
+        "sustained", {.segment_bytes = static_cast<std::int64_t>(segment_bytes), .retention_bytes = static_cast<std::int64_t>(4 * segment_bytes), .reuse_segments = reuses});
+    brook::producer producer{topic};
+    outcome done;
+    {
+        const pinned core{0};
+        const double begin = seconds_now();
+        for (std::uint64_t i = 0; i < count; ++i) {
+            producer.send(values[i & 63]);
+        }
+        done.seconds = seconds_now() - begin;
+    }
+    done.count = count;
+    std::vector<std::uint64_t> gaps;  // of what is left
+    brook::consumer reader{topic, {.max_poll_records = 10'000}};
+    brook::timestamp before{};
+    do {
+        const auto batch = reader.poll(std::chrono::seconds{0});
+        for (const auto& record : batch) {
+            if (before != brook::timestamp{}) {
+                gaps.push_back(static_cast<std::uint64_t>(std::max<std::int64_t>(0, (record.timestamp() - before).count())));
+            }
+            before = record.timestamp();
+        }
+    } while (!reader.caught_up());
+    done.latency = percentiles_of(std::move(gaps));
+    bench.expect(broker.health().is_ok(), "upkeep had no trouble");
+    bench.expect_equal(topic.partition(0).log_end_offset(), count, "records appended");
+    return done;
+}
+
 /// Fills `logs` topics, one after the other, with their share of `total` bytes.
 outcome sustain(run& bench, std::uint64_t total, std::uint64_t segment_bytes, std::uint64_t logs) {
     const auto values = payloads<value_bytes>();
@@ -82,5 +120,10 @@ int main(int argc, char** argv) {
                                      [&] { return sustain(bench, total, segment_bytes, logs); });
         all.go(rounds);
         all.at_least(rolling, whole, 0.6);
+        contest kept{bench, "the same, of which the last four segments are kept"};
+        const auto removed = kept.add("removed", [&] { return sustain_with_retention(bench, total, segment_bytes, false); });
+        const auto reused = kept.add("used again", [&] { return sustain_with_retention(bench, total, segment_bytes, true); });
+        kept.go(rounds);
+        kept.show(reused, removed);
     });
 }

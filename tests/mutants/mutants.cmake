@@ -1287,3 +1287,15 @@ brook_mutant(file_limit_stays
   FIND [=[    if (opened == -1 && errno == EMFILE &&]=]
   REPLACE [=[    if (opened == -1 && errno == EMFILE && !BROOK_MUTANT(file_limit_stays) &&]=]
   CAUGHT_BY test scenario/many_partitions "1,024 partitions and 10,000 segments open where a process may have 1,024 files open")
+
+brook_mutant(reused_while_held
+  FILE storage/log_reader.hpp
+  FIND [=[        return !gone.pin() && files_.take_for_recycling(gone.base);]=]
+  REPLACE [=[        return (!gone.pin() || BROOK_MUTANT(reused_while_held)) && files_.take_for_recycling(gone.base);]=]
+  CAUGHT_BY test storage/retention "a segment that goes becomes the next one, cleared, unless somebody holds it")
+
+brook_mutant(reused_uncleared
+  FILE storage/segment_directory.hpp
+  FIND [=[        for (std::uint64_t at = 0; !code && at < capacity;) {]=]
+  REPLACE [=[        for (std::uint64_t at = BROOK_MUTANT(reused_uncleared) ? capacity : 0; !code && at < capacity;) {]=]
+  CAUGHT_BY test storage/retention "a segment that goes becomes the next one, cleared, unless somebody holds it")

@@ -415,4 +415,102 @@ TEST_CASE("a loss of power in a deletion leaves the log as it was, or shorter, a
     CHECK(shorter < seen);
 }
 
+TEST_CASE("a segment that goes becomes the next one, cleared, unless somebody holds it", "[storage][retention]") {
+    storage::log_options options{.segment_bytes = 16 * kib, .retention = {.bytes = 32 * kib}};
+    options.reuses_segments = true;
+    partition orders{options};
+    int made = 0;
+    int recycled = 0;
+    orders.platform.on_call([&](operation which, const std::string& path) {
+        made += which == operation::create && path.ends_with(".log.tmp") ? 1 : 0;
+        recycled += which == operation::rename && path.ends_with("recycled.log.tmp") ? 1 : 0;
+    });
+    storage::log* log = &orders.open();
+    std::vector<storage::record_range> held;
+    std::int64_t next = 0;
+    for (int round = 0; round < 60; ++round) {
+        append_range(*log, next, next + 40);
+        next += 40;
+        if (round == 10) {  // views of the oldest segment, for as long as the test goes on
+            storage::log_reader reader = log->reader();
+            reader.seek(log->log_start_offset());
+            REQUIRE(reader.fetch(20, true, held).text == "");
+        }
+        REQUIRE(orders.keep_up().why.text == "");
+        if (round % 20 == 19) {
+            round == 39 ? static_cast<void>(orders.kill()) : orders.close();
+            log = &orders.open();
+            CHECK(log->report().damages.empty());
+            CHECK(log->log_end_offset() == next);
+        }
+        check_readable(*log, log->log_start_offset(), next);
+    }
+    CHECK(recycled > 5);
+    CHECK(made < 30);
+    std::vector<read_record> seen;
+    for (const auto& range : held) {
+        copy_out(range, seen);
+    }
+    REQUIRE(seen.size() == 20);
+    CHECK(difference(seen, numbered(seen.front().offset, seen.front().offset + 20)) == "");
+    for (const auto& [name, content] : orders.files()) {
+        CHECK_FALSE(name.ends_with(".tmp"));
+    }
+}
+
+TEST_CASE("a loss of power while a segment is made into the next one leaves nothing of its first life", "[storage][retention][power]") {
+    powerless_platform machine{disk_state{}};
+    REQUIRE_FALSE(machine.make_directory("/p"));
+    REQUIRE_FALSE(machine.sync_directory("/"));
+    const auto open_on = [](powerless_platform& where, storage::event_count& events, failure& why) {
+        storage::log_options options{.segment_bytes = 8 * kib, .retention = {.bytes = 8 * kib}};
+        options.reuses_segments = true;
+        return storage::log::open({where, "/p", {"t", {}, 0}}, options, events, events, why);
+    };
+    std::vector<disk_state> states;
+    offset durable = 0;
+    std::int64_t next = 0;
+    {
+        storage::event_count events{machine};
+        failure why;
+        const auto log = open_on(machine, events, why);
+        REQUIRE(log);
+        for (std::chrono::nanoseconds now{1s}; next < 600; now += 2s) {
+            append_range(*log, next, next + 50);
+            next += 50;
+            if (next == 400) {
+                REQUIRE(log->sync().text == "");
+                durable = log->durable_offset();
+                machine.on_call([&](auto& held, const char*) { states.push_back(held.state()); });
+            }
+            REQUIRE(log->upkeep(now).why.text == "");
+        }
+        machine.on_call(nullptr);
+        states.push_back(machine.look());
+        machine.unplug();
+    }
+    seeded chance{1};
+    for (const auto& state : states) {
+        const loss_of_power loss{state};
+        for (int n = 0; n < 12; ++n) {
+            crash_choice choice;
+            for (const auto& thing : loss.things()) {
+                choice.options.push_back(static_cast<std::uint16_t>(chance.below(thing.options())));
+            }
+            powerless_platform later{n == 0 ? state : loss.decide(choice)};
+            storage::event_count events{later};
+            failure why;
+            const auto log = open_on(later, events, why);
+            INFO(why.text);
+            REQUIRE(log);
+            CHECK(log->report().damages.empty());
+            REQUIRE(log->log_end_offset() >= durable);
+            const reading all = read_from(*log, log->log_start_offset());
+            CHECK(all.why.text == "");
+            CHECK(difference(all.records, numbered(log->log_start_offset(), log->log_end_offset())) == "");
+            later.unplug();
+        }
+    }
+}
+
 }  // namespace storage_retention_test

@@ -64,6 +64,8 @@ struct topic_meta {
     [[nodiscard]] static topic_meta make(std::string_view topic, const topic_options& options, format::topic_id id, schema key, schema value) {
         require_legal(topic, options);
         require_compaction_wanted(topic, options, options.cleanup_policy.value_or(brook::cleanup_policy::delete_));
+        require(topic, !options.reuse_segments.value_or(false) || options.retention || options.retention_bytes,
+                "reuse_segments goes with retention or retention_bytes: segments that are never let go are never used again");
         require_storable(topic, key);
         require_storable(topic, value);
         topic_meta meta;
@@ -78,6 +80,7 @@ struct topic_meta {
         meta.log.flush_interval = options.flush_interval.value_or(std::chrono::nanoseconds{0});
         meta.log.is_append_time = options.message_timestamp_type == timestamp_type::append_time;
         meta.log.retention = {options.retention, options.retention_bytes};
+        meta.log.reuses_segments = options.reuse_segments.value_or(false);
         meta.policy = options.cleanup_policy.value_or(meta.policy);
         storage::compaction_policy& compaction = meta.log.compaction;
         compaction.is_on = is_compacting(meta.policy);
@@ -100,6 +103,7 @@ struct topic_meta {
         agree(topic, "flush_interval (ns)", flush_interval.count(), log.flush_interval.count());
         agree(topic, "retention (ns; -1: for ever)", given.retention ? std::optional{given.retention->count()} : std::nullopt, stored(log.retention.age));
         agree(topic, "retention_bytes (-1: no limit)", given.retention_bytes, log.retention.bytes.value_or(-1));
+        agree(topic, "reuse_segments", given.reuse_segments ? std::optional{std::int64_t{*given.reuse_segments ? 1 : 0}} : std::nullopt, log.reuses_segments ? 1 : 0);
         if (given.cleanup_policy && given.cleanup_policy != policy) {
             refuse_agreement(topic, "cleanup_policy", std::string{to_string(policy)}, std::string{to_string(*given.cleanup_policy)});
         }
@@ -144,6 +148,9 @@ struct topic_meta {
         file.set("key_schema", key.name);
         file.set("value_fingerprint", static_cast<std::int64_t>(value.fingerprint));
         file.set("value_schema", value.name);
+        if (log.reuses_segments) {
+            file.set("reuse_segments", 1);
+        }
         if (policy != cleanup_policy::delete_) {
             file.set("cleanup_policy", to_string(policy));
             file.set("delete_retention_ns", log.compaction.delete_retention.count());
@@ -181,6 +188,7 @@ struct topic_meta {
         if (const std::int64_t bytes = file.find("retention_bytes") ? number("retention_bytes", -1, largest) : -1; bytes >= 0) {
             meta.log.retention.bytes = bytes;
         }
+        meta.log.reuses_segments = file.find("reuse_segments") && number("reuse_segments", 0, 1) == 1;
         meta.log.compaction.delete_retention = usual_delete_retention;
         if (const auto how = file.find("cleanup_policy")) {
             const auto known = policy_of(*how);

@@ -272,6 +272,20 @@ public:
         return {};
     }
 
+    /// Keeps a spare that was made elsewhere, whole; lets go of it where there is one by now.
+    void adopt_spare(segment_pin pin) {
+        static_cast<void>(pin->log().populate(0, pin->readable()));
+        auto made = begin(0, std::move(pin));
+        const position last = made->allocated - format::frame_header_size;
+        made->ready.store(last < made->limit ? last : made->limit, std::memory_order_relaxed);
+        const std::scoped_lock guard{roll_mutex_};
+        if (state_ != append_state::open || spare_ || unnamed_ != nullptr) {
+            files_.discard_spare();
+            return;
+        }
+        spare_ = std::move(made);
+    }
+
     /// Renames a spare that a roll has taken. Until then it is called spare.log, and there can be no other.
     [[nodiscard]] failure name_taken_spare() {
         const std::scoped_lock guard{roll_mutex_};

@@ -48,6 +48,7 @@ struct log_options {
     compaction_turn* turn = nullptr;           ///< goes with compaction: the memory for keys
     disk_budget* budget = nullptr;             ///< counts what all logs together take of the disk; null: nobody does
     bool heeds_budget = true;                  ///< and is refused by it when that is too much
+    bool reuses_segments = false;              ///< a deleted segment's file may become the next spare
     bool is_append_time = false;               ///< the log stamps its records itself, in the order of their offsets
     std::chrono::nanoseconds producer_id_expiration = std::chrono::hours{24};  ///< producers without a name are forgotten then
 
@@ -658,7 +659,7 @@ private:
         }
         if (!why) {
             const std::size_t before = finished_;
-            why = drop_deleted();
+            why = drop_deleted(options_.reuses_segments);
             has_more |= before - finished_ == most_dropped;
         }
         if (!why) {
@@ -692,7 +693,8 @@ private:
 
     /// Removes the files of segments that lie below the start, up to the one that tells of the partition's producers: until the
     /// next one tells of them, repetitions of what was deleted are known by it.
-    [[nodiscard]] failure drop_deleted() {
+    /// `may_reuse`: one of them may become the next spare.
+    [[nodiscard]] failure drop_deleted(bool may_reuse = false) {
         failure first = settle_compacted();
         if (first) {
             return first;  // a file that stands for others must not come back when they have gone
@@ -700,7 +702,15 @@ private:
         const std::vector<segment*> all = segments_.drop(finished_ < most_dropped ? finished_ : most_dropped, producers_.needed_from(durable_offset()));
         finished_ -= all.size();
         for (segment* const gone : all) {
+            const bool is_large = may_reuse && gone->used.load(std::memory_order_relaxed) > options_.segment_bytes / 2;
             let_go(*gone);
+            if (is_large && appends_.wants_spare() && source_.take_file(*gone)) {
+                may_reuse = false;
+                if (segment_pin spare = files_.recycle(options_.segment_bytes, first)) {
+                    appends_.adopt_spare(std::move(spare));
+                }
+                continue;
+            }
             if (failure why = files_.remove(gone->base); why && !first) {
                 first = std::move(why);  // the next opening tries again
             }

@@ -94,6 +94,12 @@ public:
         return pin;
     }
 
+    /// Takes a deleted segment's file away, if nobody has it in memory: who comes later does not find it by its name.
+    [[nodiscard]] bool take_file(const segment& gone) {
+        const std::scoped_lock guard{mutex_};
+        return !gone.pin() && files_.take_for_recycling(gone.base);
+    }
+
     void close() noexcept { is_closed_.store(true, std::memory_order_release); }
 
 private:

@@ -234,6 +234,49 @@ public:
         return sync_names();
     }
 
+    /// Takes a deleted segment's file away from its name, to be made into a spare by `recycle`. Until then an opening removes it.
+    /// False, and nothing has changed: that cannot be done.
+    [[nodiscard]] bool take_for_recycling(offset base) {
+        discard(recycled_path());
+        if (platform_->rename_to_new(log_path(base), recycled_path())) {
+            return false;
+        }
+        discard(index_path(base));
+        return true;
+    }
+
+    /// Makes the file that was taken into a spare of this capacity: as a new one would be, but for its pages, which are in memory, and
+    /// its space on the disk, which it has. Its bytes are of another life, so all of them become zero, and are on the disk as such,
+    /// before it has a name that counts; and it has a new seed.
+    /// Cost      writes it whole, and syncs it.
+    [[nodiscard]] segment_pin recycle(std::uint32_t capacity, failure& why) {
+        const std::string path = recycled_path();
+        if (const auto code = platform_->sync_directory(path_)) {  // zeros must not come back under the old name
+            return refuse(why, code, "cannot sync " + path_);
+        }
+        std::error_code code;
+        auto log = platform_->open(path, os::open_mode::read_write, code);
+        if (log) {
+            code = log->allocate(0, capacity);  // what was behind its end has been given back
+        }
+        static constexpr std::array<std::byte, 256 * 1024> zeros{};
+        for (std::uint64_t at = 0; !code && at < capacity;) {
+            const auto size = static_cast<std::size_t>(capacity - at < zeros.size() ? capacity - at : zeros.size());
+            code = log->write_at(at, bytes{zeros}.first(size));
+            at += size;
+        }
+        if (code) {
+            return refuse(why, code, "cannot clear " + path);
+        }
+        discard(path_ + "/spare.index");
+        segment_pin made = finish_new(path_ + "/spare", path, std::nullopt, capacity, capacity, std::move(log), why);
+        if (!made) {
+            discard(path);
+            discard(path_ + "/spare.index");
+        }
+        return made;
+    }
+
     void discard_spare() noexcept {
         discard(path_ + "/spare.log");
         discard(path_ + "/spare.index");
@@ -466,6 +509,15 @@ private:
         if (code = log->allocate(0, window); code) {
             return refuse(why, code, std::string{"cannot take "} + std::to_string(window) + " bytes of disk for " + temporary);
         }
+        return finish_new(stem, temporary, base, capacity, window, std::move(log), why);
+    }
+
+    [[nodiscard]] std::string recycled_path() const { return path_ + "/recycled.log.tmp"; }
+
+    /// Gives a file of zeros its header, its index, and its name.
+    [[nodiscard]] segment_pin finish_new(const std::string& stem, const std::string& temporary, std::optional<offset> base, std::uint32_t capacity,
+                                         std::uint32_t window, std::unique_ptr<os::file> log, failure& why) {
+        std::error_code code;
         const auto birth = format::make_birth(platform_->random(), capacity, name_->topic_id, name_->number);
         std::array<std::byte, format::segment_header_size> header{};
         store(header.data(), birth);
