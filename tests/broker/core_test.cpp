@@ -603,6 +603,405 @@ TEST_CASE("many threads that create one topic get one topic", "[broker][core]") 
     CHECK(std::count(made.begin(), made.end(), made.front()) == 4);
 }
 
+// ---- deleting topics ----
+
+TEST_CASE("a topic that was deleted has gone, and another one of its name can be made at once", "[broker][core][delete]") {
+    const temp_directory scratch;
+    core broker{scratch.path(), by_hand()};
+    const topic_handle gone = broker.create_topic("orders", {.partitions = 2, .segment_bytes = 4'096}, key, value);
+    for (int i = 0; i < 200; ++i) {
+        REQUIRE_FALSE(append(gone, i % 2));
+    }
+    static_cast<void>(broker.create_topic("others", {}, key, value));
+    broker.delete_topic("orders");
+    CHECK(broker.topic_names() == std::vector<std::string>{"others"});
+    CHECK_FALSE(std::filesystem::exists(scratch / "topics/orders"));
+    CHECK_FALSE(std::filesystem::exists(scratch / "topics/orders~"));
+    CHECK(gone->is_deleted());
+    CHECK(append(gone) == errc::unknown_topic_or_partition);
+    CHECK(code_of([&] { static_cast<void>(broker.topic("orders", key, value)); }) == errc::unknown_topic_or_partition);
+    CHECK(code_of([&] { broker.delete_topic("orders"); }) == errc::unknown_topic_or_partition);
+
+    const topic_handle made = broker.create_topic("orders", {.partitions = 3}, value, key);
+    CHECK(made->meta.id != gone->meta.id);
+    CHECK(made->partition(1).log_end_offset() == 0);
+    CHECK_FALSE(append(made, 2));
+    CHECK(append(gone) == errc::unknown_topic_or_partition);
+    CHECK(broker.groups().commit("group", 0, {{gone->meta.id, 0, 1}}).code == errc::unknown_topic_or_partition);
+    CHECK_FALSE(broker.groups().commit("group", 0, {{made->meta.id, 2, 1}}));
+    broker.maintain(std::nullopt);
+    CHECK(broker.health().is_ok());
+}
+
+TEST_CASE("what cannot be deleted is refused, and nothing is touched", "[broker][core][delete]") {
+    const temp_directory scratch;
+    core broker{scratch / "data", by_hand()};
+    const topic_handle topic = broker.create_topic("orders", {}, key, value);
+    CHECK(code_of([&] { broker.delete_topic("oders"); }) == errc::unknown_topic_or_partition);
+    for (const char* const name : {"", "..", "../data", "a/b", "orders~"}) {
+        CHECK(code_of([&] { broker.delete_topic(name); }) == errc::invalid_topic);
+    }
+    CHECK(code_of([&] { broker.delete_topic("__consumer_offsets"); }) == errc::invalid_topic);
+    CHECK(in_child([&] { return code_of([&] { broker.delete_topic("orders"); }) == errc::forked ? 0 : 1; }) == 0);
+    CHECK_FALSE(append(topic));
+    broker.close();
+    CHECK(code_of([&] { broker.delete_topic("orders"); }) == errc::closed);
+    core again{scratch / "data", by_hand()};
+    CHECK(again.topic("orders", key, value)->partition(0).log_end_offset() == 1);
+}
+
+TEST_CASE("a topic that could not be opened can be deleted, and so can one that was made in vain", "[broker][core][delete]") {
+    const temp_directory scratch;
+    {
+        core broker{scratch.path(), by_hand()};
+        REQUIRE_FALSE(append(broker.create_topic("bad", {}, key, value)));
+    }
+    write(scratch / "topics/bad/topic.meta", "");
+    faulty_platform platform;
+    core broker{scratch.path(), by_hand(&platform)};
+    REQUIRE(code_of([&] { static_cast<void>(broker.topic("bad", key, value)); }) == errc::corrupt_record);
+    broker.delete_topic("bad");
+    CHECK_FALSE(std::filesystem::exists(scratch / "topics/bad"));
+    CHECK_FALSE(std::filesystem::exists(scratch / "topics/bad~"));
+    CHECK_FALSE(append(broker.create_topic("bad", {}, key, value)));
+
+    platform.fail(operation::sync_directory, 2);  // behind the rename
+    REQUIRE(code_of([&] { static_cast<void>(broker.create_topic("vain", {}, key, value)); }) == std::errc::io_error);
+    REQUIRE(std::filesystem::exists(scratch / "topics/vain"));
+    broker.delete_topic("vain");
+    CHECK_FALSE(std::filesystem::exists(scratch / "topics/vain"));
+}
+
+TEST_CASE("a deletion takes the whole directory, and of a link the link alone", "[broker][core][delete]") {
+    const temp_directory scratch;
+    const temp_directory elsewhere;
+    write(elsewhere / "thesis.tex", "42");
+    core broker{scratch.path(), by_hand()};
+    static_cast<void>(broker.create_topic("orders", {}, key, value));
+    write(scratch / "topics/orders/0/00000000000000000007.log.quarantine", "what was cut");
+    write(scratch / "topics/orders/notes.txt", "a user's");
+    std::filesystem::create_directories(scratch / "topics/orders/0/a/b");
+    write(scratch / "topics/orders/0/a/b/c", "");
+    std::filesystem::create_directory_symlink(elsewhere.path(), scratch / "topics/orders/0/link");
+    std::filesystem::create_symlink(elsewhere / "thesis.tex", scratch / "topics/orders/link");
+    broker.delete_topic("orders");
+    CHECK(broker.health().is_ok());
+    CHECK_FALSE(std::filesystem::exists(scratch / "topics/orders~"));
+    CHECK(read(elsewhere / "thesis.tex") == "42");
+}
+
+TEST_CASE("deletion fails at whichever call the system refuses: the topic is there as before, or has gone", "[broker][core][delete]") {
+    const bool is_lasting = GENERATE(false, true);
+    bool has_stayed = false;
+    bool has_left_files = false;
+    for (std::uint64_t call = 1;; ++call) {
+        CAPTURE(is_lasting, call);
+        const temp_directory scratch;
+        faulty_platform platform;
+        std::optional<core> broker{std::in_place, scratch.path(), by_hand(&platform)};
+        topic_handle topic = broker->create_topic("orders", {.partitions = 2, .segment_bytes = 4'096}, key, value);
+        for (int i = 0; i < 200; ++i) {
+            REQUIRE_FALSE(append(topic, 1));
+        }
+        REQUIRE_FALSE(broker->groups().commit("group", 0, {{topic->meta.id, 1, 7}}));
+        platform.forget_calls();
+        platform.inject({.on = std::nullopt, .call = call, .number = EIO, .lasting = is_lasting, .path = ""});
+        const auto failed = outcome_of([&] { broker->delete_topic("orders"); });
+        const bool is_through = platform.calls() < call;
+        platform.heal();
+        if (failed.code) {
+            has_stayed = true;
+            REQUIRE(failed.code == std::errc::io_error);
+            REQUIRE(broker->topic("orders", key, value) == topic);
+            REQUIRE_FALSE(append(topic, 1));
+            REQUIRE(topic->partition(1).log_end_offset() == 201);
+            REQUIRE(broker->groups().describe("group", broker->topics()).partitions.size() == 1);
+            if (call % 2 == 0) {
+                broker.emplace(scratch / "", by_hand(&platform));
+                REQUIRE(broker->topic("orders", key, value)->partition(1).log_end_offset() == 201);
+            }
+            broker->delete_topic("orders");  // works afterwards
+        } else {
+            REQUIRE(append(topic, 1) == errc::unknown_topic_or_partition);
+            REQUIRE(broker->topic_names().empty());
+            const bool are_left = std::filesystem::exists(scratch / "topics/orders~");
+            REQUIRE(broker->health().is_ok() == !are_left);
+            has_left_files = has_left_files || are_left;
+            if (call % 2 == 0) {
+                broker.emplace(scratch / "", by_hand(&platform));  // tries again
+                REQUIRE(broker->health().is_ok());
+                REQUIRE(broker->topic_names().empty());
+                REQUIRE_FALSE(std::filesystem::exists(scratch / "topics/orders~"));
+            }
+        }
+        const topic_handle made = broker->create_topic("orders", {.partitions = 1}, key, value);
+        REQUIRE_FALSE(std::filesystem::exists(scratch / "topics/orders~"));
+        REQUIRE_FALSE(append(made));
+        REQUIRE(code_of([&] { static_cast<void>(broker->groups().describe("group", broker->topics())); }) == errc::group_id_not_found);
+        broker.emplace(scratch / "", by_hand(&platform));
+        REQUIRE(broker->health().is_ok());
+        REQUIRE(broker->topic("orders", key, value)->partition(0).log_end_offset() == 1);
+        REQUIRE(code_of([&] { static_cast<void>(broker->groups().describe("group", broker->topics())); }) == errc::group_id_not_found);
+        if (is_through) {
+            REQUIRE_FALSE(failed.code);
+            break;
+        }
+        REQUIRE(call < 1'000);
+    }
+    CHECK(has_stayed);
+    CHECK(has_left_files);
+}
+
+TEST_CASE("a process killed while it deletes a topic leaves it whole or gone", "[broker][core][delete]") {
+    int whole = 0;
+    int gone = 0;
+    bool has_left_files = false;
+    for (std::uint64_t call = 1;; ++call) {
+        CAPTURE(call);
+        const temp_directory scratch;
+        {
+            core broker{scratch.path(), by_hand()};
+            const topic_handle topic = broker.create_topic("orders", {.partitions = 2, .segment_bytes = 4'096}, key, value);
+            for (int i = 0; i < 200; ++i) {
+                REQUIRE_FALSE(append(topic, 1));
+            }
+            REQUIRE_FALSE(broker.groups().commit("group", 0, {{topic->meta.id, 1, 7}}));
+        }
+        constexpr int killed = 9;
+        const int status = in_child([&] {
+            faulty_platform platform;
+            core broker{scratch.path(), by_hand(&platform)};
+            std::uint64_t calls = 0;
+            platform.on_call([&](operation, const std::string&) {
+                if (++calls == call) {
+                    ::_exit(killed);
+                }
+            });
+            broker.delete_topic("orders");
+            platform.on_call(nullptr);
+            return 0;
+        });
+        has_left_files = has_left_files || std::filesystem::exists(scratch / "topics/orders~");
+        core broker{scratch.path(), by_hand()};
+        REQUIRE(broker.health().is_ok());
+        REQUIRE_FALSE(std::filesystem::exists(scratch / "topics/orders~"));
+        const auto group = [&] { return broker.groups().describe("group", broker.topics()); };
+        if (broker.topic_names().empty()) {
+            ++gone;
+            REQUIRE(code_of([&] { static_cast<void>(group()); }) == errc::group_id_not_found);
+        } else {
+            ++whole;
+            REQUIRE(broker.topic("orders", key, value)->partition(1).log_end_offset() == 200);
+            REQUIRE(group().partitions.front().committed == 7);
+        }
+        if (status == 0) {
+            break;
+        }
+        REQUIRE(status == killed);
+        REQUIRE(call < 1'000);
+    }
+    CHECK(whole > 0);
+    CHECK(gone > 1);
+    CHECK(has_left_files);
+}
+
+TEST_CASE("what a dead process has left half deleted goes at the next opening, and what is not ours stays", "[broker][core][delete]") {
+    const temp_directory scratch;
+    {
+        core broker{scratch.path(), by_hand()};
+        const topic_handle topic = broker.create_topic("orders", {}, key, value);
+        REQUIRE_FALSE(append(topic));
+        REQUIRE_FALSE(broker.groups().commit("group", 0, {{topic->meta.id, 0, 1}}));
+    }
+    const auto copy_as = [&](const std::string& name) {
+        std::filesystem::copy(scratch / "topics/orders", scratch / ("topics/" + name), std::filesystem::copy_options::recursive);
+    };
+    std::filesystem::create_directory(scratch / "topics/my notes~");
+    write(scratch / "topics/list~", "a user's");
+    SECTION("a copy of a topic that is there takes none of its offsets along") {
+        copy_as("copy~");
+        core broker{scratch.path(), by_hand()};
+        CHECK(broker.health().is_ok());
+        CHECK_FALSE(std::filesystem::exists(scratch / "topics/copy~"));
+        CHECK(broker.groups().describe("group", broker.topics()).partitions.front().committed == 1);
+    }
+    SECTION("where that fails the broker opens, and says so") {
+        std::filesystem::rename(scratch / "topics/orders", scratch / "topics/orders~");
+        std::filesystem::create_directories(scratch / "topics/orders~/0/deep/er");
+        faulty_platform platform;
+        platform.inject({.on = operation::remove, .lasting = true, .path = "orders~"});
+        core broker{scratch.path(), by_hand(&platform)};
+        REQUIRE(broker.health().errors.size() == 1);
+        CHECK(broker.health().errors.front().code == std::errc::io_error);
+        CHECK(broker.health().errors.front().text.find("orders~") != std::string::npos);
+        CHECK(code_of([&] { static_cast<void>(broker.create_topic("orders", {}, key, value)); }) == std::errc::io_error);
+        platform.heal();
+        CHECK_FALSE(append(broker.create_topic("orders", {}, key, value)));
+        CHECK_FALSE(std::filesystem::exists(scratch / "topics/orders~"));
+        CHECK(code_of([&] { static_cast<void>(broker.groups().describe("group", broker.topics())); }) == errc::group_id_not_found);
+    }
+    CHECK(std::filesystem::exists(scratch / "topics/my notes~"));
+    CHECK(read(scratch / "topics/list~") == "a user's");
+}
+
+TEST_CASE("the power that goes in a deletion leaves the topic whole or gone, and in the making of the next one, too", "[broker][core][delete][power]") {
+    using namespace brook::test;
+    powerless_platform machine{disk_state{}};
+    REQUIRE_FALSE(machine.make_directory("/d"));
+    REQUIRE_FALSE(machine.sync_directory("/"));
+    std::vector<disk_state> states;
+    std::size_t begun_anew = 0;
+    brook::format::topic_id first_id{};
+    {
+        core broker{"/d/data", by_hand(&machine)};
+        const topic_handle topic = broker.create_topic("orders", {.partitions = 2, .segment_bytes = 4'096}, key, value);
+        first_id = topic->meta.id;
+        for (int i = 0; i < 200; ++i) {
+            REQUIRE_FALSE(append(topic, 1));
+        }
+        REQUIRE_FALSE(topic->partition(1).sync());
+        REQUIRE_FALSE(broker.groups().commit("group", 0, {{first_id, 1, 7}}));
+        REQUIRE_FALSE(broker.offsets().topic()->partition(0).sync());
+        machine.on_call([&](auto& held, const char*) { states.push_back(held.state()); });
+        broker.delete_topic("orders");
+        begun_anew = states.size();
+        REQUIRE_FALSE(append(broker.create_topic("orders", {.partitions = 1}, key, value)));
+        machine.on_call(nullptr);
+        states.push_back(machine.look());
+    }
+    int whole = 0;
+    int gone = 0;
+    int another = 0;
+    std::size_t number = 0;
+    for (const auto& state : states) {
+        const loss_of_power loss{state};
+        for (std::size_t alone = 0; alone <= loss.things().size() + 1; ++alone) {  // of all that is undecided nothing arrives, one thing, or all
+            crash_choice choice{std::vector<std::uint16_t>(loss.things().size(), 0), {}, false};
+            if (alone < loss.things().size()) {
+                choice.options[alone] = static_cast<std::uint16_t>(loss.things()[alone].options() - 1);
+            }
+            powerless_platform after{alone > loss.things().size() ? loss.decide_everything() : loss.decide(choice)};
+            CAPTURE(number, alone);
+            core broker{"/d/data", by_hand(&after)};
+            REQUIRE(broker.health().errors.size() == 0);
+            const auto committed = [&] { return broker.offsets().find("group", first_id, 1); };
+            if (broker.topic_names().empty()) {
+                ++gone;
+                REQUIRE_FALSE(committed());
+            } else if (const topic_handle topic = broker.topic("orders", key, value); topic->meta.id == first_id) {
+                ++whole;
+                REQUIRE(topic->partition(1).log_end_offset() == 200);
+                REQUIRE(topic->partition(1).report().damages.empty());
+                REQUIRE(committed());
+                REQUIRE(number < begun_anew);
+            } else {
+                ++another;
+                REQUIRE_FALSE(committed());
+                REQUIRE_FALSE(append(topic));
+            }
+            std::vector<brook::os::directory_entry> entries;
+            REQUIRE_FALSE(after.list("/d/data/topics", entries));
+            for (const auto& entry : entries) {
+                REQUIRE_FALSE(entry.name.ends_with('~'));
+            }
+        }
+        ++number;
+    }
+    CHECK(whole > 0);
+    CHECK(gone > 0);
+    CHECK(another > 0);
+}
+
+TEST_CASE("a deletion that the disk does not confirm is undone, or leaves the files where they are", "[broker][core][delete]") {
+    const temp_directory scratch;
+    faulty_platform platform;
+    core broker{scratch.path(), by_hand(&platform)};
+    const topic_handle topic = broker.create_topic("orders", {}, key, value);
+    REQUIRE_FALSE(append(topic));
+    platform.fail(operation::sync_directory);
+    SECTION("undone") {
+        CHECK(code_of([&] { broker.delete_topic("orders"); }) == std::errc::io_error);
+        CHECK_FALSE(append(topic));
+        CHECK(broker.topic("orders", key, value) == topic);
+        CHECK(broker.health().is_ok());
+    }
+    SECTION("where that fails, too, it has gone, and no file was removed") {
+        platform.fail(operation::rename, 2);
+        broker.delete_topic("orders");
+        CHECK(append(topic) == errc::unknown_topic_or_partition);
+        CHECK(std::filesystem::exists(scratch / "topics/orders~/0/00000000000000000000.log"));
+        CHECK(broker.health().errors.size() == 1);
+        CHECK_FALSE(append(broker.create_topic("orders", {}, key, value)));
+        CHECK_FALSE(std::filesystem::exists(scratch / "topics/orders~"));
+    }
+}
+
+TEST_CASE("descriptors and mappings of a topic go with it", "[broker][core][delete]") {
+    const auto count = [](const std::string& scratch) {
+        std::ifstream maps{"/proc/self/maps"};
+        std::size_t found = 0;
+        for (std::string line; std::getline(maps, line);) {
+            found += line.find(scratch) != std::string::npos ? 1u : 0u;
+        }
+        const auto descriptors = static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator{"/proc/self/fd"}, {}));
+        return std::pair{found, descriptors};
+    };
+    const temp_directory scratch;
+    core broker{scratch.path(), by_hand()};
+    const auto before = count(scratch.path());
+    const topic_handle topic = broker.create_topic("orders", {.partitions = 3, .segment_bytes = 4'096}, key, value);
+    for (int i = 0; i < 300; ++i) {
+        REQUIRE_FALSE(append(topic, i % 3));
+    }
+    broker.maintain(std::nullopt);
+    std::vector<brook::storage::record_range> ranges;
+    brook::storage::segment_pin pin;
+    {
+        auto reader = topic->partition(0).reader();
+        REQUIRE_FALSE(reader.fetch(1, true, ranges));
+        REQUIRE(ranges.size() == 1);
+        pin = ranges.front().pin;
+        ranges.clear();
+    }
+    REQUIRE(count(scratch.path()) > before);
+    broker.delete_topic("orders");
+    CHECK(pin->is_gone.load());
+    const auto pinned = count(scratch.path());
+    CHECK(pinned.first == before.first + 2);  // a log and its index
+    CHECK(pinned.second == before.second + 2);
+    CHECK(pin->word(brook::format::segment_header_size).is_published());
+    pin.reset();
+    CHECK(count(scratch.path()) == before);
+}
+
+TEST_CASE("a deletion that is under way when its broker closes comes to its end first", "[broker][core][delete]") {
+    const temp_directory scratch;
+    faulty_platform platform;
+    core broker{scratch.path(), by_hand(&platform)};
+    const topic_handle topic = broker.create_topic("orders", {.partitions = 2}, key, value);
+    std::jthread closer;
+    std::atomic<bool> is_free{false};
+    platform.on_call([&](operation which, const std::string& path) {
+        if (which == operation::rename && !broker.is_closed()) {
+            closer = std::jthread{[&] {
+                broker.close();
+                is_free = true;
+            }};
+            while (!broker.is_closed()) {
+                std::this_thread::yield();
+            }
+        } else if (which == operation::remove_directory && path.ends_with("orders~")) {
+            CHECK_FALSE(is_free);  // else another broker might be at work there
+        }
+    });
+    broker.delete_topic("orders");
+    closer.join();
+    platform.on_call(nullptr);
+    CHECK_FALSE(std::filesystem::exists(scratch / "topics/orders~"));
+    core again{scratch.path(), by_hand()};
+    CHECK(again.topic_names().empty());
+}
+
 // ---- closing ----
 
 TEST_CASE("a topic that is being made when its broker closes is closed with it", "[broker][core]") {

@@ -944,10 +944,8 @@ brook_mutant(epoch_of_an_aborted_transaction_again
 
 brook_mutant(ends_without_offsets
   FILE broker/transaction_coordinator.hpp
-  FIND [=[                if (part.end >= 0) {
-                    told.ends]=]
-  REPLACE [=[                if (part.end >= 0 && !(BROOK_MUTANT(ends_without_offsets) && part.topic == offsets_.topic())) {
-                    told.ends]=]
+  FIND [=[                if (part.end >= 0 && !part.is_gone()) {]=]
+  REPLACE [=[                if (part.end >= 0 && !part.is_gone() && !(BROOK_MUTANT(ends_without_offsets) && part.topic == offsets_.topic())) {]=]
   CAUGHT_BY fault power_loss transactions)
 
 brook_mutant(ends_not_looked_at
@@ -1132,11 +1130,11 @@ brook_mutant(count_behind_the_loop
   FILE storage/log.hpp
   FIND [=[        finished_ -= all.size();
         for (segment* const gone : all) {
-            let_go(*gone);]=]
+            const bool is_large]=]
   REPLACE [=[        finished_ -= BROOK_MUTANT(count_behind_the_loop) ? 0 : all.size();
         for (segment* const gone : all) {
             finished_ -= BROOK_MUTANT(count_behind_the_loop) ? 1 : 0;
-            let_go(*gone);]=]
+            const bool is_large]=]
   CAUGHT_BY test storage/retention "memory that runs out in a deletion leaves a log that goes on")
 
 brook_mutant(scrub_of_what_was_deleted
@@ -1299,3 +1297,55 @@ brook_mutant(reused_uncleared
   FIND [=[        for (std::uint64_t at = 0; !code && at < capacity;) {]=]
   REPLACE [=[        for (std::uint64_t at = BROOK_MUTANT(reused_uncleared) ? capacity : 0; !code && at < capacity;) {]=]
   CAUGHT_BY test storage/retention "a segment that goes becomes the next one, cleared, unless somebody holds it")
+
+brook_mutant(deletion_not_synced
+  FILE broker/core.hpp
+  FIND [=[not_synced = not_renamed ? std::error_code{}]=]
+  REPLACE [=[not_synced = not_renamed || BROOK_MUTANT(deletion_not_synced) ? std::error_code{}]=]
+  CAUGHT_BY test broker/core "the power that goes in a deletion leaves the topic whole or gone, and in the making of the next one, too")
+
+brook_mutant(left_behind_for_ever
+  FILE broker/core.hpp
+  FIND [=[        for (const std::string& path : paths) {
+            finish_deletion(path, problems);]=]
+  REPLACE [=[        for (const std::string& path : paths) {
+            if (BROOK_MUTANT(left_behind_for_ever)) {
+                continue;
+            }
+            finish_deletion(path, problems);]=]
+  CAUGHT_BY test broker/core "a process killed while it deletes a topic leaves it whole or gone")
+
+brook_mutant(commits_outlive_their_topic
+  FILE broker/core.hpp
+  FIND [=[        return groups_.knows(meta.id) ?]=]
+  REPLACE [=[        return BROOK_MUTANT(commits_outlive_their_topic) || groups_.knows(meta.id) ?]=]
+  CAUGHT_BY test client/delete_topic "the members of a group settle without the topic, and what was committed for it goes")
+
+brook_mutant(committed_for_what_was_deleted
+  FILE broker/group_coordinator.hpp
+  FIND [=[            if (!is_known(position.topic)) {]=]
+  REPLACE [=[            if (!BROOK_MUTANT(committed_for_what_was_deleted) && !is_known(position.topic)) {]=]
+  CAUGHT_BY test broker/core "a topic that was deleted has gone, and another one of its name can be made at once")
+
+brook_mutant(deleted_files_stay_mapped
+  FILE storage/log.hpp
+  FIND [=[            for (segment* const gone : segments_.all()) {
+                let_go(*gone);]=]
+  REPLACE [=[            for (segment* const gone : segments_.all()) {
+                if (BROOK_MUTANT(deleted_files_stay_mapped)) {
+                    break;
+                }
+                let_go(*gone);]=]
+  CAUGHT_BY test broker/core "descriptors and mappings of a topic go with it")
+
+brook_mutant(deleted_part_aborts_the_rest
+  FILE engine/transaction.hpp
+  FIND [=[            if (why.code == errc::unknown_topic_or_partition) {]=]
+  REPLACE [=[            if (!BROOK_MUTANT(deleted_part_aborts_the_rest) && why.code == errc::unknown_topic_or_partition) {]=]
+  CAUGHT_BY test client/delete_topic "a transaction is committed for the topics that are left")
+
+brook_mutant(deleted_is_damaged
+  FILE broker/verify.hpp
+  FIND [=[            if (now == presence::same ||]=]
+  REPLACE [=[            if (BROOK_MUTANT(deleted_is_damaged) || now == presence::same ||]=]
+  CAUGHT_BY test client/delete_topic "verify finds nothing wrong with a topic that is deleted while it looks, nor with another that has come in its place")

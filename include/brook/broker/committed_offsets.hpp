@@ -160,6 +160,41 @@ public:
         return why;
     }
 
+    /// Forgets what all groups have committed for a topic that was deleted: tombstones, which are on the disk when this returns.
+    /// Errors    as `commit`, and what the disk said. Then some of it is there as yet, and may be forgotten by another call.
+    [[nodiscard]] failure forget_topic(const format::topic_id& topic) {
+        bool is_any = false;
+        failure first;
+        {
+            const std::scoped_lock guard{mutex_};
+            for (std::size_t i = groups_.size(); i-- > 0;) {
+                std::vector<committed_position> going;
+                std::vector<committed_position> kept;
+                for (const committed_position& one : groups_[i].positions) {
+                    (one.topic == topic ? going : kept).push_back(one);
+                }
+                if (going.empty()) {
+                    continue;
+                }
+                if (kept.empty() && groups_[i].is_noted) {
+                    going.push_back({{}, no_partition});
+                }
+                if (failure why = append_tombstones(groups_[i].group, going)) {
+                    if (!first) {
+                        first = std::move(why);
+                    }
+                    continue;
+                }
+                is_any = true;
+                groups_[i].positions = std::move(kept);
+                if (groups_[i].positions.empty()) {
+                    erase_at(groups_, i);
+                }
+            }
+        }
+        return is_any && !first ? log().sync() : first;
+    }
+
     /// Errors    what appending says: closed, no space, partition_failed. Then nothing is committed.
     [[nodiscard]] failure commit(std::string_view group, const std::vector<committed_position>& positions) {
         if (positions.empty()) {
@@ -262,6 +297,21 @@ private:
         if (part != nullptr) {
             part->end = taken.first + count;
             part->checksum = published;
+        }
+        return {};
+    }
+
+    /// As many at once as a segment holds: here nobody minds if a crash leaves some.
+    [[nodiscard]] failure append_tombstones(std::string_view group, const std::vector<committed_position>& positions) {
+        const format::record_sizes sizes{static_cast<std::uint32_t>(fixed_key_size + group.size()), format::null_size, 0};
+        const std::uint64_t room = (log().largest_frame() - format::frame_header_size) / format::entry_bytes(sizes);
+        const auto most = static_cast<std::size_t>(room > 0 ? room : 1);
+        for (std::size_t i = 0; i < positions.size(); i += most) {
+            const std::size_t end = positions.size() - i < most ? positions.size() : i + most;
+            const std::vector<committed_position> some(positions.begin() + static_cast<std::ptrdiff_t>(i), positions.begin() + static_cast<std::ptrdiff_t>(end));
+            if (failure why = append(group, some, true)) {
+                return why;
+            }
         }
         return {};
     }

@@ -32,6 +32,7 @@
 #include <brook/os/posix.hpp>
 #include <brook/os/thread.hpp>
 #include <brook/storage/log.hpp>
+#include <brook/storage/log_life.hpp>
 #include <brook/storage/retention.hpp>
 
 namespace brook::inline BROOK_ABI {
@@ -63,7 +64,8 @@ public:
 ///     <dir>/topics/<topic>/topic.meta
 ///     <dir>/topics/<topic>/<partition>/...
 ///
-/// A topic is made under a name that no topic can have ("orders~") and renamed when it is whole.
+/// A topic is made under a name that no topic can have ("orders~") and renamed when it is whole. It is deleted by the same way back:
+/// what its renaming leaves is removed, by this process or by the next one that opens the directory.
 ///
 /// Threads   shared.
 class core {
@@ -81,10 +83,11 @@ public:
         refuse_illegal(options);
         enter_directory(options);
         clock_.start(platform_);
-        open_topics();
+        const std::vector<std::string> left_behind = open_topics();
         open_transactions();
         open_offsets();
-        disk_.start(open_logs());
+        remove_left_behind(left_behind);
+        disk_.start(open_logs().all);
         if (options.maintenance == maintenance::thread) {
             upkeep_thread_.start([](void* self) { static_cast<core*>(self)->keep_up(); }, this);
         }
@@ -109,7 +112,7 @@ public:
             upkeep_thread_.join();
         }
         transactions_.close();
-        { const std::scoped_lock guard{topics_mutex_}; }  // who was making a topic is through; from here on nobody begins one
+        { const std::scoped_lock guard{making_mutex_, topics_mutex_}; }  // who was making or deleting a topic is through; from here on nobody begins
         for (const auto& topic : topics_) {
             topic->close();
         }
@@ -138,19 +141,17 @@ public:
     // ---- topics ----
 
     [[nodiscard]] topic_handle create_topic(std::string_view name, const topic_options& options, const schema& key, const schema& value) {
-        require_valid_topic_name(name);
-        if (is_internal_topic(name)) {
-            throw_error(errc::invalid_topic, std::string{"topic '"} + std::string{name} + "': names that begin with __ are the broker's own");
-        }
+        require_users_topic(name);
         require_open();
+        if (topic_handle topic = find_agreeing(name, options, key, value)) {
+            return topic;  // while another one is made, or deleted
+        }
+        const std::scoped_lock one_at_a_time{making_mutex_};
+        if (topic_handle topic = find_agreeing(name, options, key, value)) {
+            return topic;  // another thread has made it
+        }
         const std::scoped_lock guard{topics_mutex_};
         require_open();
-        if (const topic_handle topic = find_topic(name)) {
-            require_whole(*topic);
-            topic->meta.require_types(name, key, value);
-            topic->meta.require_agreement(name, options);
-            return topic;
-        }
         const topic_meta meta = topic_meta::make(name, options, new_id(), key, value);
         if (topic_meta left; find_left_behind(name, left)) {
             left.require_types(name, key, value);
@@ -159,6 +160,35 @@ public:
         }
         make_directories(name, meta);
         return enter_topic(name, meta);
+    }
+
+    /// Deletes a topic: all of it or, where this throws, nothing of it. The whole directory goes, whatever is in it: what a recovery
+    /// has put aside, and files of others; of a link the link alone. So do the offsets that groups have committed for it, and who
+    /// was sharing it settles without it. Handles that remain say that it was deleted; records that were read stay.
+    ///
+    /// What happened once the topic was gone, and files that could not be removed, are told to the broker's health; the next opening
+    /// removes them, and so does whoever makes a topic of this name.
+    ///
+    /// Errors    unknown_topic_or_partition; invalid_topic; closed; forked; what the disk said: then it is there as before.
+    /// Cost      two or three syncs, and a system call a file. May wait for a topic that is being made or deleted.
+    /// Source    Kafka's DeleteTopics.
+    void delete_topic(std::string_view name) {
+        require_users_topic(name);
+        require_open();
+        std::vector<failure> problems;
+        {
+            const std::scoped_lock one_at_a_time{making_mutex_};
+            require_open();
+            const bool is_safe = rename_away(name, problems);
+            end_topic(name, problems);
+            if (is_safe) {
+                finish_deletion(unfinished_path(name), problems);
+            }
+        }
+        recount();
+        for (const failure& why : problems) {  // not under the lock: what is told may make topics
+            shared_->report(why);
+        }
     }
 
     [[nodiscard]] topic_handle topic(std::string_view name, const schema& key, const schema& value) const {
@@ -283,7 +313,8 @@ private:
         const auto begin = platform_.monotonic();
         static_cast<void>(run_timed_work());  // first what lingers, so that it is there to be synced
         std::optional<std::chrono::nanoseconds> next;
-        const std::vector<storage::log*> logs = open_logs();
+        const kept_logs kept = open_logs();
+        const std::vector<storage::log*>& logs = kept.all;
         release_transactions(logs);
         for (const std::size_t first = next_log_; next_log_ < logs.size(); ++next_log_) {
             if (const auto now = platform_.monotonic(); budget && next_log_ > first && now - begin > *budget) {
@@ -415,10 +446,21 @@ private:
     }
 
     [[nodiscard]] std::string topics_path() const { return directory_ + "/topics"; }
+    [[nodiscard]] std::string topic_path(std::string_view name) const { return topics_path() + '/' + std::string{name}; }
+    [[nodiscard]] std::string unfinished_path(std::string_view name) const { return topic_path(name) + '~'; }
+
+    /// Errors    invalid_topic.
+    static void require_users_topic(std::string_view name) {
+        require_valid_topic_name(name);
+        if (is_internal_topic(name)) {
+            throw_error(errc::invalid_topic, std::string{"topic '"} + std::string{name} + "': names that begin with __ are the broker's own");
+        }
+    }
 
     // ---- opening and making topics ----
 
-    void open_topics() {
+    /// Returns   what a process has left behind that made topics, or deleted them.
+    [[nodiscard]] std::vector<std::string> open_topics() {
         if (const auto code = platform_.make_directory(topics_path()); code && code != std::errc::file_exists) {
             throw_error(code, "cannot create " + topics_path());
         }
@@ -427,9 +469,16 @@ private:
         check(platform_.sync_directory(topics_path()), "cannot sync " + topics_path());
         std::vector<os::directory_entry> entries;
         check(platform_.list(topics_path(), entries), "cannot list " + topics_path());
+        std::vector<std::string> left_behind;
         for (const auto& entry : entries) {
-            if (entry.kind != os::entry_kind::directory || entry.name.ends_with('~')) {
-                continue;  // a topic in the making, from a process that died: made anew when it is asked for
+            if (entry.kind != os::entry_kind::directory) {
+                continue;
+            }
+            if (entry.name.ends_with('~')) {
+                if (is_valid_topic_name(std::string_view{entry.name}.substr(0, entry.name.size() - 1))) {
+                    left_behind.push_back(topics_path() + '/' + entry.name);
+                }
+                continue;
             }
             topic_handle topic;
             topic_meta meta;
@@ -447,6 +496,20 @@ private:
             }
             insert(topic);
         }
+        return left_behind;
+    }
+
+    /// Null: there is none. Errors    as create_topic.
+    [[nodiscard]] topic_handle find_agreeing(std::string_view name, const topic_options& options, const schema& key, const schema& value) const {
+        const std::scoped_lock guard{topics_mutex_};
+        require_open();
+        topic_handle topic = find_topic(name);
+        if (topic) {
+            require_whole(*topic);
+            topic->meta.require_types(name, key, value);
+            topic->meta.require_agreement(name, options);
+        }
+        return topic;
     }
 
     /// What an error said, without the code's own words, which raising it adds again.
@@ -545,8 +608,8 @@ private:
     }
 
     void make_directories(std::string_view name, const topic_meta& meta) {
-        const std::string path = topics_path() + '/' + std::string{name};
-        const std::string unfinished = path + '~';
+        const std::string path = topic_path(name);
+        const std::string unfinished = unfinished_path(name);
         remove_unfinished(unfinished);
         check(platform_.make_directory(unfinished), "cannot create " + unfinished);
         write_small_file(platform_, unfinished + "/topic.meta", meta.encode());
@@ -558,24 +621,177 @@ private:
         check(platform_.rename_to_new(unfinished, path), "cannot rename " + unfinished + " to " + path);
     }
 
-    /// What a process left that died while it made a topic: empty directories and a topic.meta, never a record.
+    /// In front of a use of that name: what was left of a topic in the making, or of one that was deleted.
     void remove_unfinished(const std::string& path) {
         std::vector<os::directory_entry> entries;
-        if (platform_.list(path, entries)) {
-            return;  // nothing there
+        const std::error_code code = platform_.list(path, entries);
+        if (code == std::errc::no_such_file_or_directory) {
+            return;
         }
+        check(code, "cannot list " + path);
+        check(platform_.sync_directory(topics_path()), "cannot sync " + topics_path());  // no power brings back under its name what is half removed
+        std::vector<failure> problems;
+        finish_deletion(path, problems);
+        if (!problems.empty()) {
+            problems.front().raise();
+        }
+    }
+
+    // ---- deleting topics ----
+
+    /// Its directory gets the name from which no topic comes back, and has it on the disk.
+    ///
+    /// Errors    thrown: it is as it was.
+    /// Returns   false: it is gone, and whether for good the disk did not say; its files stay.
+    [[nodiscard]] bool rename_away(std::string_view name, std::vector<failure>& problems) {
+        const std::string path = topic_path(name);
+        const std::string away = unfinished_path(name);
+        topic_handle topic;
+        {
+            const std::scoped_lock guard{topics_mutex_};
+            topic = find_topic(name);
+        }
+        if (std::vector<os::directory_entry> entries; !topic && platform_.list(path, entries)) {  // else making it has failed at the last moment
+            throw_error(errc::unknown_topic_or_partition, std::string{"there is no topic '"} + std::string{name} + "' in " + directory_);
+        }
+        remove_unfinished(away);
+        const std::string topics = topics_path();
+        if (topic) {
+            topic->expect_deletion(true);  // who asks for its files from here on may not find them
+        }
+        const std::error_code not_renamed = platform_.rename_to_new(path, away);
+        const std::error_code not_synced = not_renamed ? std::error_code{} : platform_.sync_directory(topics);
+        if (!not_renamed && !not_synced) {
+            return true;
+        }
+        if (not_synced && platform_.rename_to_new(away, path)) {
+            problems.push_back({not_synced, "topic '" + std::string{name} + "' is deleted, and its files are in " + away + " as yet: cannot sync " + topics});
+            return false;
+        }
+        if (topic) {
+            topic->expect_deletion(false);
+        }
+        throw_error(not_renamed ? not_renamed : not_synced, "topic '" + std::string{name} + "' is not deleted: " +
+                                                                (not_renamed ? "cannot rename " + path + " to " + away : "cannot sync " + topics));
+    }
+
+    /// In this order: nobody finds it; who finds its logs ended knows why; its partitions are nobody's.
+    void end_topic(std::string_view name, std::vector<failure>& problems) {
+        topic_handle gone;
+        {
+            const std::scoped_lock guard{topics_mutex_};
+            if (const std::size_t i = place_of(name); i < topics_.size() && topics_[i]->name == name) {
+                gone = topics_[i];
+                erase_at(topics_, i);
+            }
+        }
+        if (!gone) {
+            return;
+        }
+        gone->was_deleted.store(true, std::memory_order_release);
+        shared_->topics.fetch_add(1, std::memory_order_seq_cst);
+        shared_->readers.notify();
+        gone->end_deleted();
+        shared_->readers.notify();
+        if (!gone->why) {
+            for (failure& why : groups_.remove_topic(gone->meta.id)) {
+                problems.push_back(std::move(why));
+            }
+        }
+        transactions_.forget_deleted();
+    }
+
+    /// Removes a directory that has its last name, and what was committed for the topic: topic.meta goes last, which tells whose that
+    /// is. Begun by one process it is finished by the next.
+    void finish_deletion(const std::string& path, std::vector<failure>& problems) {
+        const std::string meta_path = path + "/topic.meta";
+        failure why = remove_inside(path, "topic.meta");
+        if (!why) {
+            why = forget_offsets(meta_path);
+        }
+        if (!why) {
+            why = remove_if_there(meta_path, false);
+        }
+        if (!why) {
+            why = remove_if_there(path, true);
+        }
+        if (why) {
+            why.text += "; the next opening of the broker tries again";
+            problems.push_back(std::move(why));
+        }
+    }
+
+    /// All but what has this name. What cannot be removed does not keep the rest.
+    [[nodiscard]] failure remove_inside(const std::string& path, std::string_view but = {}) {
+        std::vector<os::directory_entry> entries;
+        if (const auto code = platform_.list(path, entries)) {
+            return code == std::errc::no_such_file_or_directory ? failure{} : failure{code, "cannot list " + path};
+        }
+        failure first;
         for (const auto& entry : entries) {
+            if (entry.name == but) {
+                continue;
+            }
             const std::string inside = path + '/' + entry.name;
-            check(entry.kind == os::entry_kind::directory ? platform_.remove_directory(inside) : platform_.remove(inside), "cannot remove " + inside);
+            const bool is_directory = entry.kind == os::entry_kind::directory;
+            failure why = is_directory ? remove_inside(inside) : failure{};  // ends: a path can only be so long
+            if (!why) {
+                why = remove_if_there(inside, is_directory);
+            }
+            if (why && !first) {
+                first = std::move(why);
+            }
         }
-        check(platform_.remove_directory(path), "cannot remove " + path);
+        return first;
+    }
+
+    [[nodiscard]] failure remove_if_there(const std::string& path, bool is_directory) {
+        const auto code = is_directory ? platform_.remove_directory(path) : platform_.remove(path);
+        return !code || code == std::errc::no_such_file_or_directory ? failure{} : failure{code, "cannot remove " + path};
+    }
+
+    /// What was committed for the topic of which this is all that is left; of one in the making there is nothing.
+    [[nodiscard]] failure forget_offsets(const std::string& meta_path) {
+        if (offsets_failure_) {
+            return {};  // nobody can use them
+        }
+        topic_meta meta;
+        try {
+            meta = topic_meta::decode(read_small_file(platform_, meta_path), meta_path);
+        } catch (const error& why) {
+            const bool is_for_good = why.code() == errc::corrupt_record || why.code() == errc::unsupported_version ||
+                                     why.code() == std::errc::no_such_file_or_directory;
+            return is_for_good ? failure{} : failure_of(why);  // else another look may tell
+        }
+        return groups_.knows(meta.id) ? failure{} : offsets_.forget_topic(meta.id);  // a copy that somebody has made is not the topic
+    }
+
+    void remove_left_behind(const std::vector<std::string>& paths) {
+        std::vector<failure> problems;
+        for (const std::string& path : paths) {
+            finish_deletion(path, problems);
+        }
+        for (const failure& why : problems) {
+            shared_->report(why);
+        }
+    }
+
+    /// There is room now for who was refused.
+    void recount() {
+        if (is_closed()) {
+            return;
+        }
+        if (const std::unique_lock guard{upkeep_mutex_, std::try_to_lock}) {  // else it is looking after them, and looks again
+            disk_.start(open_logs().all);
+        }
+        shared_->upkeep.notify();
     }
 
     /// Before the offsets, some of which are parts of them. Who has never begun one has no topic for them.
     void open_transactions() {
         if (!find_topic(transaction_topic)) {
             shared_->transactions.set_readable(false);  // a part of one that turns up all the same is nothing to pass over
-            for (const storage::log* const log : open_logs()) {
+            for (const storage::log* const log : open_logs().all) {
                 if (log->has_transactions()) {
                     transactions_failure_ = {errc::corrupt_record, log->name().text() + " has parts of transactions, and topics/" + std::string{transaction_topic} +
                                                                        ", which says how they ended, is missing; restore it from a copy"};
@@ -633,7 +849,12 @@ private:
         return i < topics_.size() && topics_[i]->name == name ? topics_[i] : nullptr;
     }
 
-    void insert(const topic_handle& topic) { insert_at(topics_, place_of(topic->name), topic); }
+    void insert(const topic_handle& topic) {
+        if (!topic->why) {
+            groups_.add_topic(topic->meta.id);
+        }
+        insert_at(topics_, place_of(topic->name), topic);
+    }
 
     static void require_whole(const topic_state& topic) {
         if (topic.why) {
@@ -684,7 +905,7 @@ private:
             now = platform_.monotonic();
             result = log.upkeep(now, end);
         }
-        if (result.why && result.why.code != errc::closed && result.why.text != known.told) {
+        if (result.why && !storage::says_ended(result.why) && result.why.text != known.told) {
             shared_->report(result.why);
         }
         known.told = result.why.text;
@@ -732,13 +953,17 @@ private:
         return one && other ? std::optional{*one < *other ? *one : *other} : one ? one : other;
     }
 
-    /// Topics come and none goes while the broker is open, so that the pointers stay.
-    [[nodiscard]] std::vector<storage::log*> open_logs() const {
+    /// Logs, and what keeps them: a topic that is deleted meanwhile has ended ones.
+    struct kept_logs {
+        std::vector<topic_handle> topics;
+        std::vector<storage::log*> all;
+    };
+    [[nodiscard]] kept_logs open_logs() const {
         const std::scoped_lock guard{topics_mutex_};
-        std::vector<storage::log*> open;
+        kept_logs open{topics_, {}};
         for (const auto& topic : topics_) {
             for (const auto& log : topic->partitions) {
-                open.push_back(log.get());
+                open.all.push_back(log.get());
             }
         }
         return open;
@@ -750,7 +975,8 @@ private:
         const std::scoped_lock one_at_a_time{upkeep_mutex_};
         shared_->rest();
         shared_->upkeep.fence();  // the flag stands before the look, to those, too, who publish without a barrier
-        for (storage::log* const log : open_logs()) {
+        const kept_logs kept = open_logs();
+        for (storage::log* const log : kept.all) {
             if (log->options().promises_durability() && log->log_end_offset() != log->notes().end) {
                 return false;
             }
@@ -806,6 +1032,7 @@ private:
     std::unique_ptr<os::lock> lock_;
     std::atomic<bool> is_closing_{false};
 
+    std::mutex making_mutex_;          // one topic of users is made or deleted at a time; taken before the next
     mutable std::mutex topics_mutex_;  // guards the topics
     std::vector<topic_handle> topics_;  // by name
     committed_offsets offsets_;

@@ -17,6 +17,7 @@
 #include <brook/os/platform.hpp>
 #include <brook/storage/disk_budget.hpp>
 #include <brook/storage/log.hpp>
+#include <brook/storage/log_life.hpp>
 
 namespace brook::inline BROOK_ABI::broker_room {
 
@@ -31,6 +32,7 @@ public:
     /// Null: there is no limit.
     [[nodiscard]] storage::disk_budget* budget() noexcept { return is_limited_ ? &budget_ : nullptr; }
 
+    /// Where there is a limit: when the directory is opened, and when files have gone that no log has any more.
     void start(const std::vector<storage::log*>& logs) {
         if (is_limited_) {
             count(logs);
@@ -113,7 +115,7 @@ private:
     }
 
     void report(const failure& why) {
-        if (why && why.code != errc::closed) {
+        if (why && !storage::says_ended(why)) {
             shared_.report(why);
         }
     }

@@ -136,6 +136,29 @@ public:
         }
     }
 
+    /// A topic has been deleted: nobody reads it any more, and nobody has any of it. Its members need give nothing up for that.
+    void forget_topic(const format::topic_id& topic) {
+        bool is_known = false;
+        for (const auto& one : members_) {
+            for (std::size_t i = one->topics.size(); i-- > 0;) {
+                if (one->topics[i].id == topic) {
+                    erase_at(one->topics, i);
+                    is_known = true;
+                    signal(*one);
+                }
+            }
+        }
+        for (std::size_t i = topics_.size(); i-- > 0;) {
+            if (topics_[i].of.id == topic) {
+                erase_at(topics_, i);
+                is_known = true;
+            }
+        }
+        if (is_known) {
+            share_out();
+        }
+    }
+
     /// A static member keeps what it has for its session timeout.
     void leave(member_id id, instant now) {
         const std::size_t place = place_of(id);

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -21,6 +22,7 @@
 #include <brook/core/error.hpp>
 #include <brook/core/ordered.hpp>
 #include <brook/core/types.hpp>
+#include <brook/format/segment_header.hpp>
 
 namespace brook::inline BROOK_ABI {
 
@@ -92,6 +94,43 @@ class group_coordinator {
 public:
     group_coordinator(shared_state& shared, committed_offsets& offsets) noexcept : shared_{shared}, offsets_{offsets} {}
 
+    // ---- topics ----
+
+    /// A topic has come. Of one that is not known nothing is shared out, and nothing can be committed.
+    void add_topic(const format::topic_id& id) {
+        const std::scoped_lock guard{mutex_};
+        if (const std::size_t i = place_of(id); i == known_.size() || known_[i] != id) {
+            insert_at(known_, i, id);
+        }
+    }
+
+    [[nodiscard]] bool knows(const format::topic_id& id) {
+        const std::scoped_lock guard{mutex_};
+        return is_known(id);
+    }
+
+    /// It has been deleted: what members read is shared out anew without it. What was committed for it stays with the offsets.
+    /// Returns   problems with users' assignors, to be told when no lock is held.
+    [[nodiscard]] std::vector<failure> remove_topic(const format::topic_id& id) {
+        std::vector<failure> problems;
+        {
+            const std::scoped_lock guard{mutex_};
+            if (!is_known(id)) {
+                return problems;
+            }
+            erase_at(known_, place_of(id));
+            for (const auto& in : groups_) {
+                const std::int32_t before = in->generation();
+                in->forget_topic(id);
+                if (in->generation() != before && !in->problem().empty()) {
+                    problems.push_back({errc::invalid_config, in->problem()});
+                }
+            }
+        }
+        shared_.readers.notify();
+        return problems;
+    }
+
     // ---- members ----
 
     /// Errors    inconsistent_group_protocol: its members share out by another assignor.
@@ -104,6 +143,7 @@ public:
                                                                    std::string{options.assignor->name()});
             }
             static_cast<void>(offsets_.note_members(name));  // where it cannot be noted upkeep tries again
+            leave_out_unknown(topics);
             seat.id = ++last_member_;
             seat.shared = in.join(seat.id, options, std::move(topics), now());
         });
@@ -111,7 +151,10 @@ public:
     }
 
     void subscribe(std::string_view name, group::member_id member, std::vector<group_topic> topics) {
-        change(name, [&](group& in) { in.subscribe(member, std::move(topics)); });
+        change(name, [&](group& in) {
+            leave_out_unknown(topics);
+            in.subscribe(member, std::move(topics));
+        });
     }
 
     void leave(std::string_view name, group::member_id member) {
@@ -159,7 +202,8 @@ public:
     // ---- commits ----
 
     /// Errors    illegal_generation: who commits has been put out of the group, or the partition is not its own; a consumer
-    ///           that is no member, where there are members; what appending says.
+    ///           that is no member, where there are members; unknown_topic_or_partition for a topic that was deleted; what
+    ///           appending says.
     [[nodiscard]] failure commit(std::string_view name, group::member_id member, const std::vector<committed_position>& positions) {
         const std::scoped_lock guard{mutex_};
         failure why = refusal(name, member, positions);
@@ -170,17 +214,23 @@ public:
         return why;
     }
 
-    /// Commits of several groups by `act`, while none of them can change.
+    /// Commits of several groups by `act`, which is given them, while none of them can change. What is of topics that were
+    /// deleted is left out.
     /// Errors    as `commit`; then `act` is not called. What `act` says.
     template <class Act>
-    [[nodiscard]] failure commit_with(const std::vector<group_commit>& commits, const Act& act) {
+    [[nodiscard]] failure commit_with(std::vector<group_commit> commits, const Act& act) {
         const std::scoped_lock guard{mutex_};
-        for (const group_commit& one : commits) {
+        for (group_commit& one : commits) {
+            for (std::size_t i = one.positions.size(); i-- > 0;) {
+                if (!is_known(one.positions[i].topic)) {
+                    erase_at(one.positions, i);
+                }
+            }
             if (failure why = refusal(one.group, one.member, one.positions)) {
                 return why;
             }
         }
-        failure why = act();
+        failure why = act(std::as_const(commits));
         for (const group_commit& one : commits) {
             look_at_ages(one.member);
         }
@@ -245,10 +295,13 @@ public:
     }
 
     /// Commits for a group without members.
-    /// Errors    non_empty_group, what appending says.
+    /// Errors    non_empty_group, unknown_topic_or_partition for a topic that was deleted, what appending says.
     [[nodiscard]] failure reset(std::string_view name, const std::vector<committed_position>& positions) {
         const std::scoped_lock guard{mutex_};
         failure why = refuse_members(name);
+        if (!why) {
+            why = refuse_unknown(positions);
+        }
         if (!why) {
             why = offsets_.commit(name, positions);
             look_at_ages(0);
@@ -345,6 +398,9 @@ private:
                                                                : "this consumer has been put out, since it did not poll for its max_poll_interval; what it has not "
                                                                  "committed others read again. Poll, and it joins anew")};
         }
+        if (failure why = refuse_unknown(positions)) {
+            return why;
+        }
         for (const auto& position : positions) {
             if (member != 0 && !in->owns(member, {position.topic, position.partition})) {
                 return {errc::illegal_generation, "group '" + std::string{name} + "': topic '" + std::string{in->topic_name(position.topic)} +
@@ -353,6 +409,32 @@ private:
             }
         }
         return {};
+    }
+
+    [[nodiscard]] failure refuse_unknown(const std::vector<committed_position>& positions) const {
+        for (const auto& position : positions) {
+            if (!is_known(position.topic)) {
+                return {errc::unknown_topic_or_partition, "a commit for partition " + std::to_string(position.partition) +
+                                                              " of a topic that was deleted; nothing of it is committed"};
+            }
+        }
+        return {};
+    }
+
+    void leave_out_unknown(std::vector<group_topic>& topics) const {
+        for (std::size_t i = topics.size(); i-- > 0;) {
+            if (!is_known(topics[i].id)) {
+                erase_at(topics, i);
+            }
+        }
+    }
+
+    [[nodiscard]] std::size_t place_of(const format::topic_id& id) const noexcept {
+        return count_before(known_.size(), [&](std::size_t i) { return std::memcmp(known_[i].data(), id.data(), id.size()) < 0; });
+    }
+    [[nodiscard]] bool is_known(const format::topic_id& id) const noexcept {
+        const std::size_t i = place_of(id);
+        return i < known_.size() && known_[i] == id;
     }
 
     [[nodiscard]] failure refuse_members(std::string_view name) const {
@@ -465,6 +547,7 @@ private:
     committed_offsets& offsets_;
     std::mutex mutex_;  // guards the groups, and what is committed for their members
     std::vector<std::unique_ptr<group>> groups_;  // by name; those with members
+    std::vector<format::topic_id> known_;         // topics that are there, by id
     group::member_id last_member_ = 0;
     bool is_age_due_ = true;                             // some group may have lost its members since
     std::optional<std::chrono::nanoseconds> next_age_;  // when to look next at how old commits are

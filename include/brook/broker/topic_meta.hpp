@@ -28,14 +28,19 @@ struct schema {
     bool operator==(const schema&) const = default;
 };
 
-/// Kafka's rule, checked wherever a name comes in, and before any path is made of it.
-/// Errors    invalid_topic.
-inline void require_valid_topic_name(std::string_view name) {
+/// Kafka's rule.
+[[nodiscard]] inline bool is_valid_topic_name(std::string_view name) noexcept {
     bool is_valid = !name.empty() && name.size() <= 249 && name != "." && name != "..";
     for (const char c : name) {
         is_valid = is_valid && ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-');
     }
-    if (!is_valid) {
+    return is_valid;
+}
+
+/// Checked wherever a name comes in, and before any path is made of it.
+/// Errors    invalid_topic.
+inline void require_valid_topic_name(std::string_view name) {
+    if (!is_valid_topic_name(name)) {
         throw_error(errc::invalid_topic, std::string{"topic '"} + std::string{name.substr(0, 249)} +
                                              "': a name has 1 to 249 characters of a-z A-Z 0-9 . _ - and is neither . nor ..");
     }

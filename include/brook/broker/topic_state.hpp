@@ -20,6 +20,7 @@
 #include <brook/os/platform.hpp>
 #include <brook/storage/event_count.hpp>
 #include <brook/storage/log.hpp>
+#include <brook/storage/log_life.hpp>
 #include <brook/storage/transaction_table.hpp>
 
 namespace brook::inline BROOK_ABI::broker_room {
@@ -38,7 +39,7 @@ public:
     storage::event_count upkeep;   ///< woken when there is work ahead
     storage::transaction_table transactions;  ///< how each of them ended
 
-    /// Grows from 1 when a topic has come. Readers are woken, too: some of them may read it.
+    /// Grows from 1 when a topic has come, or has gone. Readers are woken, too: some of them may read it.
     std::atomic<std::uint64_t> topics{1};
 
     /// Upkeep goes to sleep without an alarm.
@@ -80,7 +81,7 @@ private:
     callback<void(const failure&)> on_error_;
 };
 
-/// Threads   shared; nothing in it changes once it is open.
+/// Threads   shared; nothing in it changes once it is open, but that it may be deleted.
 struct topic_state {
     std::shared_ptr<shared_state> shared;
     std::string name;
@@ -88,6 +89,16 @@ struct topic_state {
     std::vector<std::unique_ptr<storage::log>> partitions;  ///< as many as the topic has, none null
     mutable std::mutex producers_mutex;                     ///< held while a producer's numbers begin
     failure why;                                            ///< it could not be opened, and has no partitions: this is why
+    std::atomic<bool> was_deleted{false};                   ///< before its logs end: who finds them ended by that finds this
+
+    [[nodiscard]] bool is_deleted() const noexcept { return was_deleted.load(std::memory_order_acquire); }
+
+    /// Errors    unknown_topic_or_partition, once it has been deleted.
+    void require_there() const {
+        if (is_deleted()) {
+            storage::deleted_topic(name).raise();
+        }
+    }
 
     [[nodiscard]] std::int32_t partition_count() const noexcept { return static_cast<std::int32_t>(partitions.size()); }
 
@@ -103,6 +114,19 @@ struct topic_state {
     void close() const noexcept {
         for (const auto& log : partitions) {
             log->close();
+        }
+    }
+
+    /// See storage::log_life.
+    void expect_deletion(bool is_expected) const noexcept {
+        for (const auto& log : partitions) {
+            log->expect_deletion(is_expected);
+        }
+    }
+
+    void end_deleted() const noexcept {
+        for (const auto& log : partitions) {
+            log->end_deleted();
         }
     }
 };

@@ -71,6 +71,10 @@ using transaction_handle = std::shared_ptr<coordinated_transaction>;
 /// Readers ask the table of fates (storage::transaction_table), which is the sum of those records. Producer ids are made
 /// anew by each broker object: what a dead process left open has an id that nobody will ever commit.
 ///
+/// A topic that is deleted takes the parts along that transactions have in it, as if they had been committed just before: they are
+/// named by no record and waited for by nobody, and the rest is committed as if they had never been. The same goes for offsets
+/// that were read in it.
+///
 /// Threads   shared.
 /// Cost      a commit is one append more than its parts.
 class transaction_coordinator {
@@ -147,7 +151,8 @@ public:
                                  const std::optional<std::string>& state_bytes) {
         failure why;
         try {
-            why = commits.empty() ? decide(*in, commits, state_bytes) : groups.commit_with(commits, [&] { return decide(*in, commits, state_bytes); });
+            why = commits.empty() ? decide(*in, commits, state_bytes)
+                                  : groups.commit_with(commits, [&](const std::vector<group_commit>& known) { return decide(*in, known, state_bytes); });
         } catch (...) {
             abort(*in);
             throw;
@@ -215,7 +220,7 @@ public:
             // All that these transactions and those before them have, whatever its topic promises: a part of one that is lost
             // takes the rest along. Upkeep waits for nobody's claim.
             for (const transaction_part& part : to_sync) {
-                if (failure failed = part.log().sync()) {
+                if (failure failed = part.log().sync(); failed && failed.code != errc::unknown_topic_or_partition) {  // deleted
                     why = std::move(failed);
                 }
             }
@@ -224,6 +229,14 @@ public:
             }
         }
         return next;
+    }
+
+    /// A topic has been deleted: what is kept to be synced later lets go of it.
+    void forget_deleted() noexcept {
+        const std::scoped_lock guard{mutex_};
+        for (holder& of : holders_) {
+            of.unsynced.forget_durable();
+        }
     }
 
     /// In front of the logs' closing: what a flush_interval has promised is not left to the power.
@@ -348,7 +361,7 @@ private:
         if (in.has_appended_ || state_bytes) {
             transaction_record told{in.producer_id_, in.epoch_, of.aborted, {}, state_bytes.value_or(of.state), false};
             for (const transaction_part& part : in.parts_) {
-                if (part.end >= 0) {
+                if (part.end >= 0 && !part.is_gone()) {
                     told.ends.push_back({part.topic->meta.id, part.partition, part.leader_epoch, part.end, part.checksum});
                 }
             }
@@ -367,6 +380,9 @@ private:
         }
         of.unsynced.forget_durable();
         for (const transaction_part& part : in.parts_) {
+            if (part.is_gone()) {
+                continue;
+            }
             of.unsynced.note(part);
             note_interval(part.log().options().flush_interval);
         }
@@ -449,7 +465,7 @@ private:
             return {};
         }
         for (const transaction_part& part : in.parts_) {
-            if (part.log().holds_claim_before(part.end)) {
+            if (!part.is_gone() && part.log().holds_claim_before(part.end)) {
                 return {errc::claim_open, part.log().name().text() + ": this thread holds a slot in front of what the transaction has sent, and its commit "
                                                                      "would wait for it; commit the slot, or let it go, first"};
             }
@@ -459,7 +475,7 @@ private:
 
     [[nodiscard]] static bool is_durability_promised(const coordinated_transaction& in) {
         for (const transaction_part& part : in.parts_) {
-            if (part.log().options().flush_messages > 0) {
+            if (part.log().options().flush_messages > 0 && !part.is_gone()) {
                 return true;
             }
         }
@@ -475,7 +491,7 @@ private:
             parts = holder_of(transactional_id).unsynced.all();
         }
         for (const transaction_part& part : parts) {
-            if (failure why = part.log().wait_durable(part.end)) {
+            if (failure why = part.log().wait_durable(part.end); why && why.code != errc::unknown_topic_or_partition) {  // deleted
                 return why;
             }
         }

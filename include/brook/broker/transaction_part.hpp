@@ -25,6 +25,9 @@ struct transaction_part {
     std::uint64_t checksum = 0;
 
     [[nodiscard]] storage::log& log() const { return topic->partition(partition); }
+
+    /// Its topic was deleted: then it is asked for nothing.
+    [[nodiscard]] bool is_gone() const noexcept { return topic->is_deleted(); }
 };
 
 /// Where the transactions of one id end, a part for each partition, as far as that may not be on the disk.
@@ -51,7 +54,7 @@ public:
 
     void forget_durable() noexcept {
         for (std::size_t i = parts_.size(); i-- > 0;) {
-            if (parts_[i].end <= parts_[i].log().durable_offset()) {
+            if (parts_[i].is_gone() || parts_[i].end <= parts_[i].log().durable_offset()) {
                 erase_at(parts_, i);
             }
         }

@@ -210,8 +210,8 @@ private:
         }
         for (auto& topic : sorted(std::move(entries))) {
             if (topic.name.ends_with('~')) {
-                tell(severity::note, path + '/' + topic.name, "is a topic in the making, or its maker died; it is made anew when somebody asks for it");
-            } else if (is_topic_name(topic.name)) {
+                tell(severity::note, path + '/' + topic.name, "is a topic that is being made or deleted, or who did that died; the next opening of a broker removes it");
+            } else if (is_valid_topic_name(topic.name)) {
                 topic_entries_.push_back(std::move(topic));
             } else {
                 tell(severity::note, path + '/' + topic.name, "has a name that no topic has, and is left alone");
@@ -219,16 +219,50 @@ private:
         }
     }
 
-    [[nodiscard]] static bool is_topic_name(std::string_view name) {
-        try {
-            require_valid_topic_name(name);
-            return true;
-        } catch (const error&) {
-            return false;
+    /// One that is deleted meanwhile is none that anything is wrong with, and another of its name is looked at in its place.
+    void look_at_topic(const os::directory_entry& entry) {
+        constexpr int most_looks = 3;  // at the last of them what is found is told, whoever makes and deletes topics all the time
+        for (int look = 1; look <= most_looks; ++look) {
+            const std::size_t topics_before = report_.topics.size();
+            const finding_list findings_before = report_.findings;
+            look_once(entry);
+            if (report_.findings.count(severity::damage) == findings_before.count(severity::damage)) {
+                return;
+            }
+            const std::optional<std::string> id = report_.topics.size() > topics_before && report_.topics.back().has_meta
+                                                      ? std::optional{report_.topics.back().id} : std::nullopt;
+            const presence now = presence_of(report_.directory + "/topics/" + entry.name, id);
+            if (now == presence::same || (now == presence::another && look == most_looks)) {
+                return;
+            }
+            report_.findings = findings_before;
+            while (report_.topics.size() > topics_before) {
+                report_.topics.pop_back();
+            }
+            if (now == presence::gone || !report_.is_complete) {
+                return;
+            }
         }
     }
 
-    void look_at_topic(const os::directory_entry& entry) {
+    enum class presence { same, another, gone };
+
+    /// Whether the topic that was looked at, by this id if it could be read, is there as yet.
+    [[nodiscard]] presence presence_of(const std::string& path, const std::optional<std::string>& id) const {
+        std::vector<os::directory_entry> entries;
+        if (platform_.list(path, entries) == std::errc::no_such_file_or_directory) {
+            return presence::gone;
+        }
+        try {
+            const std::string meta_path = path + "/topic.meta";
+            const topic_meta meta = topic_meta::decode(read_small_file(platform_, meta_path, os::open_mode::read_only), meta_path);
+            return id && hex_of(meta.id) == *id ? presence::same : presence::another;
+        } catch (const error&) {
+            return presence::same;  // and damaged
+        }
+    }
+
+    void look_once(const os::directory_entry& entry) {
         const std::string path = report_.directory + "/topics/" + entry.name;
         std::vector<os::directory_entry> entries;
         if (entry.kind == os::entry_kind::file) {

@@ -75,6 +75,21 @@ public:
         return brook::topic<Key, Value, broker>{{open_core(), open_core()->topic(name, detail::schema_of<Key>(), detail::schema_of<Value>())}};
     }
 
+    /// Deletes a topic, whatever is in it, at once: its files, and what groups have committed for it. One of the same name can be
+    /// made then, with other types and options, and is another topic.
+    ///
+    /// Handles to it, and producers, throw unknown_topic_or_partition from then on, deliveries and slots that are open fail with it,
+    /// and who waits is woken. Records that were read stay readable. Consumers of several topics, or of a pattern, go on with the
+    /// others; a transaction that has sent to it is committed for the others.
+    ///
+    /// A topic that could not be opened, since it is damaged, can be deleted. The directory goes with all that is in it, also what a
+    /// recovery has put aside there.
+    ///
+    /// Errors    unknown_topic_or_partition, invalid_topic, closed, forked; what the disk said: then the topic is there as before.
+    ///           Files that cannot be removed are told to `health`, and removed by the next opening.
+    /// Cost      some syncs, and a system call a file. Waits for appends that are under way.
+    void delete_topic(std::string_view name) { open_core()->delete_topic(name); }
+
     /// The names of all topics, sorted.
     [[nodiscard]] std::vector<std::string> topics() const { return open_core()->topic_names(); }
 

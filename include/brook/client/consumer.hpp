@@ -45,7 +45,8 @@ namespace brook::inline BROOK_ABI {
 ///
 /// Topics that are made later and match its pattern join in at its next poll, from their first record on where nothing was
 /// committed (unless auto_offset_reset is none). One that matches and has other types is left out, and `broker.health()`
-/// says so.
+/// says so. One that is deleted is left out by then, and nothing of it is committed; so it is where it was named, and one that is made
+/// under its name is taken for it. When all that were named are gone, polls say so.
 ///
 /// A group settles while its members poll: who has to give up a partition does so at its next poll, and only then
 /// another one has it.
@@ -85,7 +86,7 @@ public:
             core_ = std::move(other.core_);
             shared_ = std::move(other.shared_);
             subscription_ = std::move(other.subscription_);
-            told_topics_ = other.told_topics_;
+            told_changes_ = other.told_changes_;
             partitions_ = std::move(other.partitions_);
             next_partition_ = other.next_partition_;
             sought_ = std::move(other.sought_);
@@ -106,7 +107,7 @@ public:
     // ---- what to read ----
 
     /// Reads all partitions of these topics of one broker, from the next poll on, in place of what it read before.
-    /// Errors    closed; invalid_config for none, or for topics of two brokers.
+    /// Errors    closed; invalid_config for none, or for topics of two brokers; unknown_topic_or_partition for one that was deleted.
     void subscribe(const topic_type& from) { subscribe(std::span{&from, 1}); }
     void subscribe(std::initializer_list<topic_type> from) { subscribe(std::span{from.begin(), from.size()}); }
     void subscribe(std::span<const topic_type> from) {
@@ -114,6 +115,7 @@ public:
             throw_error(errc::invalid_config, "a consumer reads one topic or more; name them, or give a pattern");
         }
         std::vector<engine_topic> named;
+        const std::uint64_t seen = detail::access::engine(from.front()).shared().topics.load(std::memory_order_acquire);  // before it is looked which are there
         for (const auto& one : from) {
             named.push_back(detail::access::engine(one));
             named.back().open_core()->require_open();
@@ -121,7 +123,7 @@ public:
                 throw_error(errc::invalid_config, "consumer of " + detail::subscription{named}.text() + ": they are of two brokers");
             }
         }
-        turn_to(named.front().core(), named.front().state()->shared, detail::subscription{named});
+        turn_to(named.front().core(), named.front().state()->shared, detail::subscription{named, seen});
     }
 
     /// Reads all topics of its broker that match, now and later; there may be none as yet.
@@ -174,6 +176,7 @@ public:
     ///
     /// Errors    thrown, once everything before it has been given: corrupt_record names file and position, and stays
     ///           until the consumer seeks past it; offset_out_of_range with auto_offset_reset none; closed;
+    ///           unknown_topic_or_partition when all topics that it has named were deleted, or one whose partition it was assigned;
     ///           fenced_instance_id; inconsistent_group_protocol; what its rebalance_listener throws.
     /// Cost      none of it allocates while records come from one segment of one partition, as most do.
     [[nodiscard]] records<Key, Value, Broker> poll() { return poll_until(std::nullopt); }
@@ -333,7 +336,7 @@ public:
         }
         broker_room::group_commit read{options_.group_id, seat_.id, {}};
         for (const auto& one : partitions_) {
-            if (one.has_position) {
+            if (one.has_position && !is_deleted(one)) {
                 read.positions.push_back(position_of(one, one.reader.position_offset(), {}));
             }
         }
@@ -381,7 +384,25 @@ private:
 
     void look_for_topics(const std::shared_ptr<broker_room::core>& core) {
         subscription_.look(core, types(), [this](const engine_topic& found) { take_all(found); });
+        for (std::size_t i = came_.size(); i-- > 0;) {
+            if (subscription_.find(id_of(came_[i])) == nullptr) {
+                erase_at(came_, i);
+            }
+        }
+        std::vector<brook::partition> lost;
+        for (std::size_t i = partitions_.size(); i-- > 0;) {
+            if (subscription_.find(id_of(partitions_[i].of)) == nullptr) {
+                insert_at(lost, 0, partitions_[i].of);
+                erase_at(partitions_, i);
+                next_partition_ = 0;
+            }
+        }
+        if (is_of_a_group()) {
+            tell(options_.rebalance_listener.on_partitions_lost, lost);
+        }
     }
+
+    [[nodiscard]] static bool is_deleted(const assigned& one) noexcept { return state_of(one.of)->is_deleted(); }
 
     [[nodiscard]] static detail::schemas types() { return {detail::schema_of<Key>(), detail::schema_of<Value>()}; }
 
@@ -425,15 +446,18 @@ private:
     template <class Where>
     void seek_each(const Where& where) {
         for (auto& one : partitions_) {
-            go(one, where(one.of));
+            if (!subscription_.is_there() || !is_deleted(one)) {
+                go(one, where(one.of));
+            }
         }
         if (!is_of_a_group() || has_settled_) {
             return;
         }
         for (const auto& topic : subscription_.topics()) {
             for (std::int32_t number = 0; number < topic.of.partition_count(); ++number) {
-                const brook::partition one{topic.of, number};
-                note_sought(one, where(one));
+                if (const brook::partition one{topic.of, number}; !topic.of.state()->is_deleted()) {
+                    note_sought(one, where(one));
+                }
             }
         }
     }
@@ -455,13 +479,18 @@ private:
     void settle() {
         const auto core = open_core();
         core->require_open();
-        if (has_new_topics()) {
+        const bool had_news = has_new_topics();
+        has_settled_ = has_settled_ && !had_news;  // until the look has come to its end, which a listener's error may prevent
+        if (had_news) {
             look_for_topics(core);
         }
         if (is_of_a_group()) {
             settle_with(core->groups());
         }
         has_settled_ = false;  // should one of them have no position
+        if (subscription_.has_lost_all()) {
+            throw_error(errc::unknown_topic_or_partition, what() + (subscription_.has_several_names() ? " were deleted" : " was deleted"));
+        }
         for (auto& one : partitions_) {
             if (!options_.group_id.empty() && one.committed < 0) {
                 adopt_commit(*core, one);
@@ -486,10 +515,10 @@ private:
                                 {options_.group_instance_id, options_.max_poll_interval, options_.session_timeout, options_.partition_assignment_strategy},
                                 subscription_.for_group());
             seat_.shared->polls.store(1, std::memory_order_release);  // it is in one
-        } else if (told_topics_ != subscription_.topics().size()) {
+        } else if (told_changes_ != subscription_.changes()) {
             groups.subscribe(options_.group_id, seat_.id, subscription_.for_group());
         }
-        told_topics_ = subscription_.topics().size();
+        told_changes_ = subscription_.changes();
         seen_changes_ = seat_.shared->changes.load(std::memory_order_acquire);  // before it is looked at: what changes from here on is seen next time
         if (const auto going = groups.to_release(options_.group_id, seat_.id); !going.empty()) {
             give_up(groups, going);
@@ -515,8 +544,12 @@ private:
     /// The listener may commit; whatever it throws, the group goes on without these.
     void give_up(broker_room::group_coordinator& groups, const std::vector<broker_room::group_place>& going) {
         std::vector<brook::partition> told;
-        for (const auto& place : going) {
-            told.push_back(partition_at(place));
+        for (const auto& one : partitions_) {
+            for (const auto& place : going) {
+                if (id_of(one.of) == place.topic && one.of.number() == place.partition) {
+                    told.push_back(one.of);
+                }
+            }
         }
         std::exception_ptr thrown;
         try {
@@ -694,8 +727,11 @@ private:
         for (std::size_t i = 0, at = next_partition_; i < partitions_.size() && left > 0 && decoded_left > 0;
              ++i, at = at + 1 < partitions_.size() ? at + 1 : 0) {
             assigned& one = partitions_[at];
-            if (one.log->is_closed()) {
-                throw_error(errc::closed, place(one.of) + ": its broker is closed");
+            if (one.log->is_closed()) [[unlikely]] {
+                if (is_deleted(one) && (subscription_.is_there() || !found.empty())) {
+                    continue;  // what is left of its topics goes on; what was found first is given first
+                }
+                one.log->refusal().raise();
             }
             if (one.is_paused || one.reader.sees_nothing()) {
                 continue;
@@ -708,6 +744,9 @@ private:
             if (why.code == errc::offset_out_of_range) {
                 reset(one, "there is no offset " + std::to_string(one.reader.position_offset()));
                 why = one.reader.fetch(left, options_.check_crcs, ranges_, decoded_left);
+            }
+            if (why.code == errc::unknown_topic_or_partition && subscription_.is_there()) {
+                continue;  // it is being deleted: settled as soon as that is done
             }
             if (why && why.code != errc::offset_out_of_range) {  // else the start has moved again: the next poll looks
                 why.raise();
@@ -757,14 +796,27 @@ private:
         return {id_of(one.of), one.of.number(), next, epoch ? static_cast<std::int32_t>(*epoch) : -1, std::move(metadata)};
     }
 
+    /// Nothing is committed for a topic that was deleted, also while that is done, and of partitions assigned by hand.
     [[nodiscard]] failure commit_all() {
-        std::vector<broker_room::committed_position> positions;
-        for (auto& one : partitions_) {
-            if (one.has_position && one.reader.position_offset() != one.committed) {
-                positions.push_back(position_of(one, one.reader.position_offset(), {}));
+        for (;;) {
+            std::vector<broker_room::committed_position> positions;
+            std::size_t deleted = 0;
+            for (auto& one : partitions_) {
+                if (is_deleted(one)) {
+                    ++deleted;
+                } else if (one.has_position && one.reader.position_offset() != one.committed) {
+                    positions.push_back(position_of(one, one.reader.position_offset(), {}));
+                }
+            }
+            failure why = commit(positions);
+            std::size_t deleted_now = 0;
+            for (const auto& one : partitions_) {
+                deleted_now += is_deleted(one) ? 1u : 0u;
+            }
+            if (!why || deleted_now == deleted) {
+                return why;
             }
         }
-        return commit(positions);
     }
 
     [[nodiscard]] failure commit(const std::vector<broker_room::committed_position>& positions) {
@@ -817,6 +869,7 @@ private:
         if (state_of(which)->shared != shared_) {
             throw_error(errc::unknown_topic_or_partition, place(which) + ": that is a partition of another broker than this consumer's");
         }
+        state_of(which)->require_there();
     }
 
     void require_group() const {
@@ -859,7 +912,7 @@ private:
     std::weak_ptr<broker_room::core> core_;
     std::shared_ptr<broker_room::shared_state> shared_;
     detail::subscription subscription_;
-    std::size_t told_topics_ = 0;               // how many the group knows that it reads
+    std::uint64_t told_changes_ = 0;            // of what it reads, that the group knows of
     std::vector<assigned> partitions_;
     std::vector<typename engine_type::range> ranges_;  // reused by each fetch
     std::size_t next_partition_ = 0;

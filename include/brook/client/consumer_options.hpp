@@ -39,7 +39,7 @@ struct rebalance_listener {
     /// These go to another member as soon as this returns. They can still be committed.
     callback<void(const partitions&)> on_partitions_revoked{};
 
-    /// These have gone: the group put this member out. Others read them, and they cannot be committed any more.
+    /// These have gone: the group put this member out, and others read them; or their topic was deleted. They cannot be committed any more.
     callback<void(const partitions&)> on_partitions_lost{};
 };
 

@@ -1,5 +1,5 @@
 /// \file brook/client/subscription.hpp
-/// Which topics a consumer reads: those that it has named, or those that match a pattern, as they come.
+/// Which topics a consumer reads: those that it has named, or those that match a pattern, as they come and go.
 /// Floor 6, client.
 #pragma once
 
@@ -41,9 +41,13 @@ public:
     /// To nothing: the consumer is assigned its partitions.
     subscription() noexcept = default;
 
-    explicit subscription(const std::vector<engine::embedded_topic>& named) : is_there_{true} {
+    /// `seen`: shared_state::topics before anybody looked whether these are there.
+    explicit subscription(const std::vector<engine::embedded_topic>& named, std::uint64_t seen = 0) : is_there_{true}, seen_{seen} {
         for (const auto& one : named) {
             add({one, false});
+            if (const std::size_t at = place_of(one.name()); at == names_.size() || names_[at] != one.name()) {
+                insert_at(names_, at, one.name());
+            }
         }
     }
 
@@ -54,6 +58,14 @@ public:
 
     /// By name, each once.
     [[nodiscard]] const std::vector<entry>& topics() const noexcept { return topics_; }
+
+    /// Grows when they become others.
+    [[nodiscard]] std::uint64_t changes() const noexcept { return changes_; }
+
+    [[nodiscard]] bool has_several_names() const noexcept { return names_.size() > 1; }
+
+    /// All that were named have been deleted, and no others of their names have come.
+    [[nodiscard]] bool has_lost_all() const noexcept { return !names_.empty() && topics_.empty(); }
 
     /// Null: it is none of them.
     [[nodiscard]] const entry* find(const format::topic_id& id) const noexcept {
@@ -70,20 +82,30 @@ public:
         return pattern_ ? pattern_->matches(topic.name) && !types.refuse(topic) : find(topic.meta.id) != nullptr;
     }
 
-    /// Topics have come since the last look.
+    /// Topics have come or gone since the last look.
     [[nodiscard]] bool has_news(const broker_room::shared_state& shared) const noexcept {
-        return pattern_ && shared.topics.load(std::memory_order_acquire) != seen_;
+        return is_there_ && shared.topics.load(std::memory_order_acquire) != seen_;
     }
 
-    /// Takes in what matches the pattern and has come, and gives each of them to `use`. What matches and has other types is told
-    /// to the broker's health, once.
+    /// Leaves out what was deleted, takes in what has come and matches the pattern, or has the name of one that was named and
+    /// deleted, and gives each of those to `use`. What has other types is told to the broker's health, once.
     template <class Use>
     void look(const std::shared_ptr<broker_room::core>& core, const schemas& types, const Use& use) {
         const bool is_late = seen_ != 0;
         broker_room::shared_state& shared = *core->shared();
         const std::uint64_t count = shared.topics.load(std::memory_order_acquire);  // before the look: what comes from here on is seen next time
+        for (std::size_t i = topics_.size(); i-- > 0;) {
+            if (topics_[i].of.state()->is_deleted()) {
+                erase_at(topics_, i);
+                ++changes_;
+            }
+        }
+        if (!pattern_ && topics_.size() == names_.size()) {
+            seen_ = count;
+            return;
+        }
         for (auto& state : core->topics()) {
-            if (state->why || !pattern_->matches(state->name) || find(state->meta.id) != nullptr) {
+            if (state->why || !matches(state->name) || state->is_deleted() || find(state->meta.id) != nullptr) {
                 continue;
             }
             if (failure why = types.refuse(*state)) {
@@ -114,9 +136,9 @@ public:
         if (!is_there_) {
             return "assigned partitions";
         }
-        std::string names = topics_.size() == 1 ? "topic " : "topics ";
-        for (const auto& one : topics_) {
-            names += (&one == topics_.data() ? "'" : ", '") + one.of.name() + '\'';
+        std::string names = names_.size() == 1 ? "topic " : "topics ";
+        for (const auto& one : names_) {
+            names += (&one == names_.data() ? "'" : ", '") + one + '\'';
         }
         return names;
     }
@@ -126,7 +148,20 @@ private:
         const std::size_t at = count_before(topics_.size(), [&](std::size_t i) { return topics_[i].of.name() < one.of.name(); });
         if (at == topics_.size() || topics_[at].of.state() != one.of.state()) {
             insert_at(topics_, at, std::move(one));
+            ++changes_;
         }
+    }
+
+    [[nodiscard]] std::size_t place_of(const std::string& name) const noexcept {
+        return count_before(names_.size(), [&](std::size_t i) { return names_[i] < name; });
+    }
+
+    [[nodiscard]] bool matches(const std::string& name) const {
+        if (pattern_) {
+            return pattern_->matches(name);
+        }
+        const std::size_t at = place_of(name);
+        return at < names_.size() && names_[at] == name;
     }
 
     void leave_out(broker_room::shared_state& shared, const broker_room::topic_state& topic, failure why) {
@@ -142,9 +177,11 @@ private:
 
     bool is_there_ = false;
     std::vector<entry> topics_;
-    std::optional<topic_pattern> pattern_;    // that they match
+    std::uint64_t changes_ = 0;
+    std::vector<std::string> names_;          // that they have, or had; sorted
+    std::optional<topic_pattern> pattern_;    // that they match, instead
     std::vector<format::topic_id> left_out_;  // they match, and have other types
-    std::uint64_t seen_ = 0;                  // how many had come to the broker at the last look; 0: there was none
+    std::uint64_t seen_ = 0;                  // shared_state::topics at the last look; 0: there was none
 };
 
 }  // namespace brook::inline BROOK_ABI::detail

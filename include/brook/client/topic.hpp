@@ -50,8 +50,9 @@ template <class T>
 /// One partition of a topic: an ordered, immutable, append-only log.
 ///
 /// Threads   shared. A handle: copies mean the same partition.
-/// Lifetime  may outlive its broker; then every call but `number` and `topic` throws closed.
-/// Errors    closed, and what each function names.
+/// Lifetime  may outlive its broker; then every call but `number` and `topic` throws closed. When its topic is deleted they throw
+///           unknown_topic_or_partition, also where there is another topic of that name.
+/// Errors    closed, unknown_topic_or_partition, and what each function names.
 class partition {
 public:
     /// 0 to the topic's number of partitions, less one.
@@ -131,7 +132,7 @@ private:
     [[nodiscard]] storage::log& log() const {
         storage::log& log = topic_.log(number_);
         if (log.is_closed()) {
-            throw_error(errc::closed, log.name().text() + ": its broker is closed");
+            log.refusal().raise();
         }
         return log;
     }
@@ -149,7 +150,7 @@ private:
 /// A topic of typed records: what producers and consumers are made from.
 ///
 /// Threads   shared. A handle: copies mean the same topic.
-/// Lifetime  may outlive its broker; then what is made from it throws closed.
+/// Lifetime  may outlive its broker; then what is made from it throws closed; and unknown_topic_or_partition when it is deleted.
 template <class Key, class Value, class Broker = broker>
 class topic {
     static_assert(detail::check_key<Key>() && detail::check_readable<Value>());

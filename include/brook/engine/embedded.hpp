@@ -63,12 +63,13 @@ public:
     /// The broker, while it lives.
     [[nodiscard]] std::shared_ptr<broker_room::core> core() const noexcept { return core_.lock(); }
 
-    /// Errors    closed, when the broker is closed or has gone.
+    /// Errors    closed, when the broker is closed or has gone; unknown_topic_or_partition, when the topic was deleted.
     [[nodiscard]] std::shared_ptr<broker_room::core> open_core() const {
         auto core = core_.lock();
         if (!core || core->is_closed()) {
             throw_error(errc::closed, "topic '" + name() + "': its broker is closed");
         }
+        state_->require_there();
         return core;
     }
 

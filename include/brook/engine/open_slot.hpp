@@ -40,7 +40,7 @@ public:
         }
         if (log.options().flush_messages > 0 || log.options().is_append_time || sender_->is_idempotent()) {
             if (log.is_closed()) {
-                throw_error(errc::closed, log.name().text() + ": its broker is closed");
+                log.refusal().raise();
             }
             buffer_.resize(std::size_t{size} + sizes_.key_bytes());
             value_ = mutable_bytes{buffer_}.first(size);
@@ -91,7 +91,9 @@ private:
             log().publish(taken, header);
         });
         if (!is_done) {
-            return sender_->fail(partition_, {errc::closed, log().name().text() + ": closed while the slot was open; nothing was written"});
+            const errc code = sender_->topic().state()->is_deleted() ? errc::unknown_topic_or_partition : errc::closed;
+            return sender_->fail(partition_, {code, log().name().text() + (code == errc::closed ? ": closed" : ": its topic was deleted") +
+                                                        " while the slot was open; nothing was written"});
         }
         return sender_->acknowledge(partition_, {at, header.base_timestamp}, 1);
     }

@@ -48,10 +48,13 @@ public:
 
     [[nodiscard]] const std::string& transactional_id() const noexcept { return handle_->transactional_id(); }
 
+    /// Errors    unknown_topic_or_partition, also for a topic that was deleted: the transaction is open as before. What was sent to it
+    ///           before its deletion has gone with it.
     template <class WriteKey, class WriteValue>
     void send(const embedded_topic& topic, std::int32_t partition, const format::record_sizes& sizes, const std::optional<std::int64_t>& given,
               const WriteKey& write_key, const WriteValue& write_value, bytes headers) {
         require_open();
+        topic.state()->require_there();
         topic_lanes& there = lanes_of(topic);
         lane& to = lane_of(there, partition);
         const std::uint64_t size = format::entry_bytes(sizes);
@@ -201,6 +204,10 @@ private:
 
     void append_or_abort(const topic_lanes& topic, lane& from) {
         if (const failure why = append(topic, from)) {
+            if (why.code == errc::unknown_topic_or_partition) {  // deleted: as if it had been appended before
+                static_cast<void>(from.body.clear());
+                return;
+            }
             abort();
             why.raise();
         }

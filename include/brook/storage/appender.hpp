@@ -212,6 +212,15 @@ public:
     /// True in a child of the process that opened the log.
     [[nodiscard]] bool is_forked() const noexcept { return hot_->lives_here.load(std::memory_order_relaxed) == 0; }
 
+    /// Why there are no appends; success while there are.
+    [[nodiscard]] failure refusal() const {
+        if (is_forked()) {  // without the lock, which some other thread of the parent may have held
+            return {errc::forked, files_.name().text() + ": its broker belongs to the parent of this process; open a broker of your own after fork()"};
+        }
+        const std::scoped_lock guard{roll_mutex_};
+        return reason_;
+    }
+
     [[nodiscard]] append_state state() const {
         const std::scoped_lock guard{roll_mutex_};
         return state_;
@@ -320,14 +329,6 @@ private:
     }
 
     static void seal_tail(segment& home) noexcept { home.tail.fetch_or(tail_word::sealed_bit, std::memory_order_acq_rel); }
-
-    [[nodiscard]] failure refusal() const {
-        if (is_forked()) {  // without the lock, which some other thread of the parent may have held
-            return {errc::forked, files_.name().text() + ": its broker belongs to the parent of this process; open a broker of your own after fork()"};
-        }
-        const std::scoped_lock guard{roll_mutex_};
-        return reason_;
-    }
 
     [[gnu::noinline]] bool take_slowly(std::uint32_t length, std::uint32_t offsets, claim& taken, failure& why) {
         if (length > largest_frame()) {

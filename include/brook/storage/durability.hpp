@@ -258,7 +258,9 @@ private:
     }
 
     [[nodiscard]] failure closed() const {
-        return {errc::closed, files_.name().text() + ": closed before this record was on the disk; whether it is shows at the next open"};
+        failure why = appends_.refusal();
+        return why.code == errc::closed ? failure{errc::closed, files_.name().text() + ": closed before this record was on the disk; whether it is shows at the next open"}
+                                        : std::move(why);
     }
 
     segment_directory& files_;

@@ -24,6 +24,7 @@
 #include <brook/storage/compaction.hpp>
 #include <brook/storage/durability.hpp>
 #include <brook/storage/event_count.hpp>
+#include <brook/storage/log_life.hpp>
 #include <brook/storage/log_reader.hpp>
 #include <brook/storage/open_claims.hpp>
 #include <brook/storage/producer_memory.hpp>
@@ -59,7 +60,7 @@ struct log_options {
 /// brings it to the disk, readers read it in place, and upkeep works ahead of the writers and behind them.
 ///
 /// Threads   shared.
-/// Lifetime  after `close` every call says closed; memory that readers pinned stays.
+/// Lifetime  after `close` every call says closed, after `end_deleted` that the topic was deleted; memory that readers pinned stays.
 class log {
 public:
     /// Opens the partition in `files`, or begins it, after whatever happened to it.
@@ -88,7 +89,11 @@ public:
         return appends_.try_take(length, offsets, taken);
     }
     [[nodiscard]] bool take(std::uint32_t length, std::uint32_t offsets, claim& taken, failure& why) {
-        return appends_.take(length, offsets, taken, why);
+        if (!appends_.take(length, offsets, taken, why)) [[unlikely]] {
+            why = life_.judged(std::move(why), name().topic);
+            return false;
+        }
+        return true;
     }
     [[gnu::always_inline]] std::uint64_t publish(const claim& taken, format::frame_word word, std::int64_t base_timestamp, std::uint32_t count) noexcept {
         return appends_.publish(taken, word, base_timestamp, leader_epoch_, count);
@@ -118,8 +123,12 @@ public:
     /// Errors    nullptr, and `why`: closed, forked, or what the disk said.
     /// Cost      the first one of a partition writes the checkpoint: a partition without any is not searched for them.
     [[nodiscard]] std::shared_ptr<producer_state> producer(std::int64_t id, failure& why) {
-        if (appends_.is_forked() || is_closed()) {
-            why = {is_closed() ? errc::closed : errc::forked, name().text() + ": its broker is closed, or belongs to the parent of this process"};
+        if (is_closed()) {
+            why = refusal();
+            return nullptr;
+        }
+        if (appends_.is_forked()) {
+            why = {errc::forked, name().text() + ": its broker belongs to the parent of this process"};
             return nullptr;
         }
         why = flag(format::checkpoint_flag::producers);
@@ -194,7 +203,7 @@ public:
         const auto added = claims_.add(taken, pin, platform().monotonic());
         if (!added) {
             abandon(taken, 1);
-            why = {errc::closed, name().text() + ": its broker is closed"};
+            why = refusal();
             return false;
         }
         id = *added;
@@ -207,7 +216,7 @@ public:
     [[nodiscard]] std::optional<open_claims::info> oldest_claim() const { return claims_.oldest(); }
 
     /// Seals the active segment and goes on in a new one.
-    [[nodiscard]] failure roll() { return appends_.roll(); }
+    [[nodiscard]] failure roll() { return life_.judged(appends_.roll(), name().topic); }
 
     // ---- how far ----
 
@@ -239,7 +248,7 @@ public:
             return {errc::claim_open, name().text() + ": this thread holds a claim in front of offset " + std::to_string(end) +
                                           "; commit it or let it go before you wait"};
         }
-        return durability_.wait(end, deadline);
+        return life_.judged(durability_.wait(end, deadline), name().topic);
     }
 
     [[nodiscard]] failure sync() { return wait_durable(log_end_offset()); }
@@ -279,7 +288,11 @@ public:
     /// True in a child of the process that opened it: nothing there may wait for a lock, which a thread of the parent may have held.
     [[nodiscard]] bool is_forked() const noexcept { return appends_.is_forked(); }
 
-    [[nodiscard]] bool is_closed() const noexcept { return is_closed_.load(std::memory_order_acquire); }
+    [[nodiscard]] bool is_closed() const noexcept { return life_.is_over(); }
+
+    /// Why it is closed: its broker is, or its topic was deleted.
+    [[nodiscard]] failure refusal() const { return life_.refusal(name().topic, name().text()); }
+
     void expect_reader() noexcept { appends_.expect_waiter(); }
 
     /// Offset of the first record whose timestamp is at or after `time`; nullopt when there is none.
@@ -322,7 +335,9 @@ public:
             return 0;
         }
         const std::scoped_lock guard{upkeep_mutex_};
-        return is_closed() ? 0 : static_cast<std::uint64_t>(retention_.bytes_of(segments_.all(), finished_, why));
+        const std::uint64_t found = is_closed() ? 0 : static_cast<std::uint64_t>(retention_.bytes_of(segments_.all(), finished_, why));
+        why = life_.judged(std::move(why), name().topic);
+        return found;
     }
 
     /// The oldest segment that could go: when it was sealed, and its bytes. nullopt: there is none that is sealed and on the disk.
@@ -336,7 +351,7 @@ public:
             return std::nullopt;
         }
         segment& first = *segments_.first();
-        why = retention_.look_up(first);
+        why = life_.judged(retention_.look_up(first), name().topic);
         return why ? std::nullopt
                    : std::optional{oldest_segment{first.sealed_at.load(std::memory_order_relaxed), std::int64_t{first.used.load(std::memory_order_relaxed)}}};
     }
@@ -348,7 +363,7 @@ public:
             return {};
         }
         failure why = move_start(segments_.at(1)->base);
-        return why ? why : drop_deleted();
+        return life_.judged(why ? std::move(why) : drop_deleted(), name().topic);
     }
 
     /// What its files take of the disk: also what is taken ahead, a spare, and what is deleted and has not gone yet.
@@ -358,14 +373,14 @@ public:
         std::uint64_t all = 0;
         std::vector<os::directory_entry> entries;
         if (const auto code = platform().list(files_.path(), entries)) {
-            why = {code, name().text() + ": cannot list " + files_.path()};
+            why = life_.judged({code, name().text() + ": cannot list " + files_.path()}, name().topic);
             return 0;
         }
         for (const auto& entry : entries) {
             std::uint64_t bytes = 0;
             const std::string path = files_.path() + '/' + entry.name;
             if (const auto code = platform().disk_bytes(path, bytes); code && code != std::errc::no_such_file_or_directory) {
-                why = {code, name().text() + ": cannot look at " + path};
+                why = life_.judged({code, name().text() + ": cannot look at " + path}, name().topic);
             }
             all += bytes;
         }
@@ -394,10 +409,10 @@ public:
         }
         const std::scoped_lock guard{upkeep_mutex_};
         if (is_closed()) {
-            return {errc::closed, name().text() + ": its broker is closed"};
+            return refusal();
         }
         failure why = move_start(before);
-        return why ? why : drop_deleted();
+        return life_.judged(why ? std::move(why) : drop_deleted(), name().topic);
     }
 
     // ---- upkeep: one thread at a time ----
@@ -478,32 +493,54 @@ public:
         if (!result.why) {
             result.why = std::move(ahead);
         }
+        result.why = life_.judged(std::move(result.why), name().topic);
         return result;
     }
 
     /// Stops appends, lets those that are under way finish, and lets go of the files. Waits for no user: a slot that is
     /// still open becomes a filler, and is cut off from the file.
-    void close() noexcept {
+    void close() noexcept { end(false); }
+
+    // ---- the topic's deletion ----
+
+    /// The files are about to be renamed away, or, with false, have not been after all. What cannot be done for that reason says
+    /// that the topic was deleted.
+    void expect_deletion(bool is_expected) noexcept { life_.expect_deletion(is_expected); }
+
+    /// The same as `close` once the topic is deleted: nothing is written any more, and every call says so from then on.
+    void end_deleted() noexcept { end(true); }
+
+private:
+    void end(bool is_deleted) noexcept {
         if (appends_.is_forked()) {
             compaction_.forget();
         }
-        if (is_closed_.exchange(true) || appends_.is_forked()) {
+        if (!life_.end(is_deleted) || appends_.is_forked()) {
             return;  // a child lets go of nothing: the files are its parent's
         }
         if (segments_.count() == 0) {
             return;  // it did not open
         }
-        write_producers();
-        appends_.stop(append_state::closed, {errc::closed, name().text() + ": closed"});
+        if (!is_deleted) {
+            write_producers();
+        }
+        appends_.stop(append_state::closed, is_deleted ? refusal() : failure{errc::closed, name().text() + ": closed"});
         const std::scoped_lock guard{upkeep_mutex_};
         claims_.close([this](const claim& taken) { appends_.abandon(taken, 1); });
         drain();
-        if (options_.promises_durability()) {
+        if (options_.promises_durability() && !is_deleted) {
             static_cast<void>(durability_.wait(prefix_.advance().next));  // who waits is told; nobody else was promised
         }
         claims_.detach();
         compaction_.stop();
         appends_.discard_spare();
+        if (is_deleted) {
+            source_.close();
+            for (segment* const gone : segments_.all()) {
+                let_go(*gone);
+            }
+            return;
+        }
         static_cast<void>(appends_.name_taken_spare());  // else recovery does it
         give_space_back();
         static_cast<void>(save_checkpoint());  // else recovery reads more
@@ -513,13 +550,12 @@ public:
         }
     }
 
-private:
     log(segment_directory files, log_options options, event_count& events, event_count& upkeep, const transaction_table* transactions)
         : files_{std::move(files)},
           options_{options},
           appends_{files_, segments_, events, upkeep, options.segment_bytes, options.promises_durability()},
           durability_{files_, appends_, prefix_, events},
-          source_{files_, segments_, transactions} {}
+          source_{files_, segments_, life_, transactions} {}
 
     [[nodiscard]] failure recover() {
         files_.count_in(options_.budget);
@@ -564,11 +600,11 @@ private:
         }
         const std::scoped_lock guard{upkeep_mutex_};
         if (is_closed()) {
-            return {errc::closed, name().text() + ": its broker is closed"};  // and its files may be another's
+            return refusal();  // and its files may be another's
         }
         failure why = rewrite_checkpoint([&](format::checkpoint& changed) { changed.flags |= which; });
         flags_.store(checkpoint_.flags, std::memory_order_release);
-        return why;
+        return life_.judged(std::move(why), name().topic);
     }
 
     /// Writes the checkpoint with a change to it. Where that fails it counts as it was.
@@ -873,6 +909,7 @@ private:
         }
     }
 
+    log_life life_;
     segment_directory files_;
     log_options options_;
     recovery_report report_;
@@ -882,7 +919,6 @@ private:
     durability durability_;
     segment_source source_;
     open_claims claims_;
-    std::atomic<bool> is_closed_{false};
     std::uint32_t leader_epoch_ = 0;
 
     std::mutex order_mutex_;  // guards last_append_time_, and the order of appends that need one

@@ -20,6 +20,7 @@
 #include <brook/format/record.hpp>
 #include <brook/storage/decoded_batch.hpp>
 #include <brook/storage/frame_walk.hpp>
+#include <brook/storage/log_life.hpp>
 #include <brook/storage/segment.hpp>
 #include <brook/storage/segment_chain.hpp>
 #include <brook/storage/segment_directory.hpp>
@@ -46,9 +47,9 @@ struct record_range {
 /// Gives a segment's memory to readers, mapping it when nobody has it.
 class segment_source {
 public:
-    /// `transactions`: where readers find out how transactions ended; null: there are none.
-    segment_source(segment_directory& files, segment_chain& segments, const transaction_table* transactions) noexcept
-        : files_{files}, segments_{segments}, transactions_{transactions} {}
+    /// `life`: the log's. `transactions`: where readers find out how transactions ended; null: there are none.
+    segment_source(segment_directory& files, segment_chain& segments, const log_life& life, const transaction_table* transactions) noexcept
+        : files_{files}, segments_{segments}, life_{life}, transactions_{transactions} {}
 
     [[nodiscard]] segment_chain& segments() const noexcept { return segments_; }
     [[nodiscard]] const partition_name& name() const noexcept { return files_.name(); }
@@ -68,16 +69,43 @@ public:
     /// Errors    nullptr, and `why`: closed, corrupt_record, or what the disk said.
     [[nodiscard]] segment_pin pin(segment& home, failure& why) {
         if (is_closed_.load(std::memory_order_acquire)) {
-            why = {errc::closed, name().text() + ": closed"};
+            why = refusal();
             return nullptr;
         }
         if (segment_pin pin = home.pin()) {
             return pin;
         }
         const std::scoped_lock guard{mutex_};
+        if (is_closed_.load(std::memory_order_acquire)) {  // meanwhile: the files of that name may be another's
+            why = refusal();
+            return nullptr;
+        }
         if (segment_pin pin = home.pin()) {
             return pin;
         }
+        segment_pin pin = map(home, why);
+        why = life_.judged(std::move(why), name().topic);
+        return pin;
+    }
+
+    /// Takes a deleted segment's file away, if nobody has it in memory: who comes later does not find it by its name.
+    [[nodiscard]] bool take_file(const segment& gone) {
+        const std::scoped_lock guard{mutex_};
+        return !gone.pin() && files_.take_for_recycling(gone.base);
+    }
+
+    /// No file is opened any more when this returns.
+    void close() noexcept {
+        const std::scoped_lock guard{mutex_};
+        is_closed_.store(true, std::memory_order_release);
+    }
+
+private:
+    [[nodiscard]] failure refusal() const {
+        return life_.is_deleted() ? deleted_topic(name().topic) : failure{errc::closed, name().text() + ": closed"};
+    }
+
+    [[nodiscard]] segment_pin map(segment& home, failure& why) {
         segment_summary summary;
         const std::string path = files_.log_path(home.base);
         if (!files_.open_summary(path, summary, why)) {
@@ -94,17 +122,9 @@ public:
         return pin;
     }
 
-    /// Takes a deleted segment's file away, if nobody has it in memory: who comes later does not find it by its name.
-    [[nodiscard]] bool take_file(const segment& gone) {
-        const std::scoped_lock guard{mutex_};
-        return !gone.pin() && files_.take_for_recycling(gone.base);
-    }
-
-    void close() noexcept { is_closed_.store(true, std::memory_order_release); }
-
-private:
     segment_directory& files_;
     segment_chain& segments_;
+    const log_life& life_;
     const transaction_table* transactions_;
     std::mutex mutex_;  // guards that a segment is mapped once
     std::atomic<bool> is_closed_{false};
