@@ -18,6 +18,7 @@
 #include <brook/client/records.hpp>
 #include <brook/client/serde.hpp>
 #include <brook/client/slot.hpp>
+#include <brook/client/table.hpp>
 #include <brook/client/topic.hpp>
 #include <brook/client/topic_pattern.hpp>
 #include <brook/core/config.hpp>

@@ -366,6 +366,78 @@ TEST_CASE("beside compaction and appends readers of all speeds come to the same 
     CHECK(topic.size_bytes() < 600'000);  // of some 3 MB
 }
 
+TEST_CASE("a table follows a topic through its compaction, and lets go of what was replaced", "[client][compaction][table]") {
+    const auto deleted_files_held = [](const std::string& directory) {
+        int count = 0;
+        for (const auto& entry : std::filesystem::directory_iterator{"/proc/self/fd"}) {
+            std::error_code gone;
+            const std::string to = std::filesystem::read_symlink(entry.path(), gone).string();
+            count += to.starts_with(directory) && to.ends_with("(deleted)") ? 1 : 0;
+        }
+        return count;
+    };
+    for (std::uint64_t seed = 1; seed <= 6; ++seed) {
+        CAPTURE(seed);
+        seeded chance{seed};
+        world here;
+        const bool is_compressed = seed % 2 == 0;  // then a table that is not looked at while a tombstone comes and goes may miss it
+        auto topic = here.broker->create_topic<std::string, std::string>("state", {.partitions = 2,
+                                                                                   .segment_bytes = 8 << 10,
+                                                                                   .cleanup_policy = cleanup_policy::compact,
+                                                                                   .delete_retention = is_compressed ? 24h : 0h,
+                                                                                   .min_cleanable_dirty_ratio = 0.3});
+        state wanted;
+        std::optional<brook::table<std::string, std::string>> table;
+        table.emplace(topic);
+        for (int step = 0; step < 40; ++step) {
+            {
+                brook::producer producer{topic, {.linger = chance.one_in(3) ? 1min : 0min, .compression_type = is_compressed && chance.one_in(2) ? compression::lz4 : compression::none}};
+                for (std::uint64_t n = 1 + chance.below(120); n > 0; --n) {
+                    const std::string key = "key " + std::to_string(chance.below(150));
+                    if (chance.one_in(8)) {
+                        producer.send(key, tombstone);
+                        wanted.erase(key);
+                    } else {
+                        producer.send(key, wanted[key] = std::string(chance.below(80), 'x') + std::to_string(step));
+                    }
+                }
+            }
+            if (chance.one_in(2)) {
+                here.broker->maintain();
+            }
+            if (chance.one_in(3)) {
+                REQUIRE(table->size() == wanted.size());
+                for (const auto& [key, value] : wanted) {
+                    const auto found = table->find(key);
+                    REQUIRE(found);
+                    REQUIRE(found->value() == value);
+                }
+                REQUIRE_FALSE(table->find("no such key"));
+                table->refresh();
+                if (step % 4 == 0) {
+                    std::size_t count = 0;
+                    for (const auto& record : *table) {
+                        count += wanted.at(std::string{record.key()}) == record.value() ? 1 : 1'000;
+                    }
+                    REQUIRE(count == wanted.size());
+                }
+            }
+            if (chance.one_in(10)) {
+                table.reset();
+                here.open();
+                topic = here.broker->topic<std::string, std::string>("state");
+                table.emplace(topic);  // by its file, which is older than what was compacted since
+            }
+        }
+        here.broker->maintain();
+        table->refresh();
+        table->refresh();
+        REQUIRE(table->size() == wanted.size());
+        CHECK(deleted_files_held(here.directory.path()) == 0);
+        CHECK(errors_of(*here.broker) == "");
+    }
+}
+
 TEST_CASE("what was committed before is compacted away, and the last commits are known again", "[client][compaction]") {
     world here;
     auto numbers = here.broker->create_topic<no_key, std::uint64_t>("numbers");

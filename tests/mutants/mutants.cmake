@@ -1349,3 +1349,83 @@ brook_mutant(deleted_is_damaged
   FIND [=[            if (now == presence::same ||]=]
   REPLACE [=[            if (BROOK_MUTANT(deleted_is_damaged) || now == presence::same ||]=]
   CAUGHT_BY test client/delete_topic "verify finds nothing wrong with a topic that is deleted while it looks, nor with another that has come in its place")
+
+# ---- client: tables ----
+
+brook_mutant(table_of_aborted_records
+  FILE client/table.hpp
+  FIND [=[        settings.reads_committed = options.isolation_level == isolation_level::read_committed;]=]
+  REPLACE [=[        settings.reads_committed = !BROOK_MUTANT(table_of_aborted_records) && options.isolation_level == isolation_level::read_committed;]=]
+  CAUGHT_BY test client/table "what a transaction sends is in a table when it is committed, and never when it is aborted")
+
+brook_mutant(table_keeps_deleted_keys
+  FILE engine/table_partition.hpp
+  FIND [=[            if (table_entry* const entry = find_entry(key, hash)) {]=]
+  REPLACE [=[            if (table_entry* const entry = find_entry(key, hash); entry != nullptr && !BROOK_MUTANT(table_keeps_deleted_keys)) {]=]
+  CAUGHT_BY test client/table "a table has the latest value of each key, and what was sent just now")
+
+brook_mutant(table_finds_by_hash_alone
+  FILE engine/table_partition.hpp
+  FIND [=[                return load<std::uint32_t>(frame + key_size_at) == key.size()]=]
+  REPLACE [=[                return BROOK_MUTANT(table_finds_by_hash_alone) ? true : load<std::uint32_t>(frame + key_size_at) == key.size()]=]
+  CAUGHT_BY test client/table "keys of one hash are told apart by their bytes")
+
+brook_mutant(table_loses_what_memory_fails_for
+  FILE engine/table_partition.hpp
+  FIND [=[                reader_.seek(before);  // the next time takes them]=]
+  REPLACE [=[                reader_.seek(BROOK_MUTANT(table_loses_what_memory_fails_for) ? reader_.position_offset() : before);  // the next time takes them]=]
+  CAUGHT_BY test client/table "memory that runs out while a table reads loses nothing")
+
+brook_mutant(table_below_the_start
+  FILE engine/table_partition.hpp
+  FIND [=[        if (start == start_) {]=]
+  REPLACE [=[        if (start == start_ || BROOK_MUTANT(table_below_the_start)) {]=]
+  CAUGHT_BY test client/table "what retention has deleted leaves the table")
+
+brook_mutant(table_holds_replaced_files
+  FILE engine/table_partition.hpp
+  FIND [=[            if (one.is_stale || (one.pin && one.pin->is_gone.load(std::memory_order_acquire))) {]=]
+  REPLACE [=[            if (one.is_stale || (!BROOK_MUTANT(table_holds_replaced_files) && one.pin && one.pin->is_gone.load(std::memory_order_acquire))) {]=]
+  CAUGHT_BY test client/table "records of a file that compaction has replaced are looked up in the new one, and the old one is let go of")
+
+brook_mutant(table_as_of_then_loses_what_goes
+  FILE engine/table_partition.hpp
+  FIND [=[            copy_out();  // what compaction]=]
+  REPLACE [=[            if (!BROOK_MUTANT(table_as_of_then_loses_what_goes)) copy_out();  // what compaction]=]
+  CAUGHT_BY test client/table "a table as of a snapshot keeps what compaction takes afterwards")
+
+brook_mutant(table_as_of_then_takes_more
+  FILE engine/table_partition.hpp
+  FIND [=[        if (settings_.until >= 0 && one.record.offset() >= settings_.until) {]=]
+  REPLACE [=[        if (!BROOK_MUTANT(table_as_of_then_takes_more) && settings_.until >= 0 && one.record.offset() >= settings_.until) {]=]
+  CAUGHT_BY test client/table "a table as of a snapshot is what it was then, and stays")
+
+brook_mutant(table_reads_all_when_it_opens
+  FILE engine/table_partition.hpp
+  FIND [=[        if (!settings_.has_file || !load_file()) {]=]
+  REPLACE [=[        if (!settings_.has_file || !load_file() || BROOK_MUTANT(table_reads_all_when_it_opens)) {]=]
+  CAUGHT_BY test client/table "opening a table does not read again what its file covers")
+
+brook_mutant(table_file_without_checksum
+  FILE engine/table_file.hpp
+  FIND [=[found == hash_.value()]=]
+  REPLACE [=[(found == hash_.value() || BROOK_MUTANT(table_file_without_checksum))]=]
+  CAUGHT_BY test client/table "a table's file that is damaged at any byte is not believed")
+
+brook_mutant(table_file_of_another_history
+  FILE engine/table_partition.hpp
+  FIND [=[            log_->epoch_before(header.covered) != header.leader_epoch || ]=]
+  REPLACE [=[            (!BROOK_MUTANT(table_file_of_another_history) && log_->epoch_before(header.covered) != header.leader_epoch) || ]=]
+  CAUGHT_BY test client/table "a table's file of something else is not believed, however whole it is")
+
+brook_mutant(table_file_believed_about_rewritten_segments
+  FILE engine/table_partition.hpp
+  FIND [=[found.front().pin->seed() == one.seed]=]
+  REPLACE [=[(found.front().pin->seed() == one.seed || BROOK_MUTANT(table_file_believed_about_rewritten_segments))]=]
+  CAUGHT_BY test client/table "what compaction has taken since a file was written is not in the table")
+
+brook_mutant(table_file_that_lies_is_kept
+  FILE engine/table_partition.hpp
+  FIND [=[        is_lying_ |= is_there;]=]
+  REPLACE [=[        is_lying_ |= is_there && !BROOK_MUTANT(table_file_that_lies_is_kept);]=]
+  CAUGHT_BY test client/table "a table's file that lies about a key is found out when the key is looked for")

@@ -90,6 +90,32 @@ std::vector<read_record> from_offset(const std::vector<read_record>& all, offset
 
 }  // namespace
 
+TEST_CASE("the word that a reader would look at is published with the next record, or the next segment", "[storage][log_reader]") {
+    partition orders{{.segment_bytes = 4 * kib}};
+    orders.open();
+    storage::log& log = *orders.log;
+    storage::log_reader reader = log.reader();
+    const auto is_published = [](std::byte* word) { return format::frame_word{atomic_at<std::uint64_t>(word).load()}.is_published(); };
+    CHECK(reader.next_word() == nullptr);  // it is nowhere yet
+    std::vector<storage::record_range> ranges;
+    for (std::int64_t n = 0; n < 300; ++n) {
+        ranges.clear();
+        REQUIRE_FALSE(reader.fetch(1'000, true, ranges));
+        std::byte* const word = reader.next_word();
+        REQUIRE(word != nullptr);
+        REQUIRE_FALSE(is_published(word));
+        REQUIRE(reader.sees_nothing());
+        if (n % 50 == 49) {
+            REQUIRE_FALSE(log.roll());
+        } else {
+            append_nth(log, log.log_end_offset());
+        }
+        REQUIRE(is_published(word));
+    }
+    reader.seek(0);
+    CHECK(reader.next_word() == nullptr);
+}
+
 TEST_CASE("a reader gives every record from any offset on, however few it takes at once", "[storage][log_reader]") {
     partition orders{{.segment_bytes = 4 * kib}};
     orders.open();

@@ -9,6 +9,7 @@
 #include <iterator>
 #include <optional>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -35,13 +36,14 @@ namespace brook::inline BROOK_ABI {
 template <class Key, class Value, class Broker = broker>
 class record_view {
     using segment = typename decltype(detail::engine_t<Broker>::range::pin)::element_type;
+    using partition_name = std::remove_cvref_t<decltype(std::declval<const segment&>().of())>;
 
 public:
     /// Errors    no_value, when it has none (Kafka's null key) and the key type is not no_key; what its serde throws.
     [[nodiscard]] typename detail::codec<Key>::view_type key() const {
         if constexpr (!std::is_same_v<Key, no_key>) {
             if (!slice_.has_key()) [[unlikely]] {
-                refuse(slice_, *segment_, "has no key; look at has_key() first");
+                refuse(slice_, *of_, "has no key; look at has_key() first");
             }
         }
         return detail::codec<Key>::read(slice_.key());
@@ -50,7 +52,7 @@ public:
     /// Errors    no_value for a tombstone; schema_read, or what its serde throws, where the bytes are not a Value.
     [[nodiscard]] typename detail::codec<Value>::view_type value() const {
         if (!slice_.has_value()) [[unlikely]] {
-            refuse(slice_, *segment_, "is a tombstone; look at is_tombstone() first");
+            refuse(slice_, *of_, "is a tombstone; look at is_tombstone() first");
         }
         return detail::codec<Value>::read(slice_.value());
     }
@@ -61,8 +63,8 @@ public:
     [[nodiscard]] bytes value_bytes() const noexcept { return slice_.value(); }
 
     [[nodiscard]] brook::offset offset() const noexcept { return slice_.offset(); }
-    [[nodiscard]] std::string_view topic() const noexcept { return segment_->of().topic; }
-    [[nodiscard]] std::int32_t partition() const noexcept { return static_cast<std::int32_t>(segment_->of().number); }
+    [[nodiscard]] std::string_view topic() const noexcept { return of_->topic; }
+    [[nodiscard]] std::int32_t partition() const noexcept { return static_cast<std::int32_t>(of_->number); }
     [[nodiscard]] brook::timestamp timestamp() const noexcept { return brook::timestamp{std::chrono::nanoseconds{slice_.timestamp()}}; }
     [[nodiscard]] brook::timestamp_type timestamp_type() const noexcept {
         return slice_.is_append_time() ? brook::timestamp_type::append_time : brook::timestamp_type::create_time;
@@ -91,16 +93,19 @@ public:
         return all;
     }
 
-    record_view(format::record_slice slice, const segment* where) noexcept : slice_{slice}, segment_{where} {}
+    record_view(format::record_slice slice, const partition_name* of) noexcept : slice_{slice}, of_{of} {}
 
 private:
+    template <class, class, class>
+    friend class table;
+
     /// By value, so that a view which nobody refuses can stay in registers.
-    [[noreturn]] static void refuse(format::record_slice slice, const segment& where, const char* what) {
-        throw_error(errc::no_value, where.of().text() + ": the record at offset " + std::to_string(slice.offset()) + ' ' + what);
+    [[noreturn]] static void refuse(format::record_slice slice, const partition_name& of, const char* what) {
+        throw_error(errc::no_value, of.text() + ": the record at offset " + std::to_string(slice.offset()) + ' ' + what);
     }
 
     format::record_slice slice_;
-    const segment* segment_;  // which it lies in, and whose that is
+    const partition_name* of_;  // whose it is; lives as long as the memory that it lies in
 };
 
 /// Records from one poll, partition by partition, in the order of their offsets. Holds the memory they lie in, so that
@@ -113,6 +118,7 @@ template <class Key, class Value, class Broker = broker>
 class records {
     using range = typename detail::engine_t<Broker>::range;
     using segment = typename decltype(range::pin)::element_type;
+    using partition_name = std::remove_cvref_t<decltype(std::declval<const segment&>().of())>;
 
 public:
     using value_type = record_view<Key, Value, Broker>;
@@ -136,7 +142,7 @@ public:
             } else if (here_.entry != nullptr) {
                 slice.look_at_entry(here_.frame, here_.entry, here_.index);
             }
-            return {slice, here_.segment};
+            return {slice, here_.of};
         }
 
         iterator& operator++() noexcept {
@@ -165,7 +171,7 @@ public:
             std::uint32_t entries_left = 0;       ///< in a batch without details, of which all records are meant: those behind it
             std::uint32_t left = 0;               ///< this record and those behind it
             std::uint32_t part = 0;
-            const records::segment* segment = nullptr;
+            const partition_name* of = nullptr;
         };
 
         explicit iterator(const records& batch) noexcept : batch_{&batch} {
@@ -245,7 +251,7 @@ public:
             here.bare_end = entered.is_bare ? entered.data + entered.end : nullptr;
             here.left = left;
             here.part = index;
-            here.segment = entered.pin.get();
+            here.of = &entered.pin->of();
             return here;
         }
 

@@ -590,12 +590,15 @@ private:
     std::vector<unanswered> unanswered_;
 };
 
+class table_partition;
+
 /// Everything that the client room asks of the embedded engine.
 struct embedded {
     using topic = embedded_topic;
     using sender = embedded_sender;
     using reader = storage::log_reader;
     using range = storage::record_range;
+    using table_partition = engine::table_partition;  // brook/engine/table_partition.hpp
     static constexpr bool claims_in_place = true;
 };
 

@@ -31,6 +31,19 @@ struct wide_hash {
     return {made.high64, made.low64};
 }
 
+/// The same hash, of bytes that come in pieces.
+///
+/// Threads   confined.
+class running_hash {
+public:
+    running_hash() noexcept { static_cast<void>(XXH3_64bits_reset(&state_)); }
+    void add(bytes data) noexcept { static_cast<void>(XXH3_64bits_update(&state_, data.data(), data.size())); }
+    [[nodiscard]] std::uint64_t value() const noexcept { return XXH3_64bits_digest(&state_); }
+
+private:
+    XXH3_state_t state_;
+};
+
 namespace detail {
 
 /// Both halves of a 128-bit product, folded. Not linear in XOR: two flipped bits do not cancel.

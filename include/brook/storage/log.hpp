@@ -78,6 +78,8 @@ public:
     ~log() { close(); }
 
     [[nodiscard]] const partition_name& name() const noexcept { return files_.name(); }
+    /// Its directory.
+    [[nodiscard]] const std::string& path() const noexcept { return files_.path(); }
     [[nodiscard]] const log_options& options() const noexcept { return options_; }
     [[nodiscard]] os::platform& platform() const noexcept { return files_.platform(); }
     [[nodiscard]] const recovery_report& report() const noexcept { return report_; }

@@ -199,6 +199,17 @@ public:
         return !pin_->word(at_).is_published();
     }
 
+    /// The word that sees_nothing would look at, for who looks often; nullptr: only a fetch can tell.
+    ///
+    /// Lifetime  until the next call that may move the reader.
+    [[nodiscard]] std::byte* next_word() const noexcept {
+        if (!pin_ || at_ < pin_->written_from.load(std::memory_order_acquire)) {
+            return nullptr;
+        }
+        const position end = pin_->readable();
+        return end < format::frame_header_size || at_ > end - format::frame_header_size ? nullptr : pin_->frame(at_);
+    }
+
     /// Takes up to `most` records from here on, and moves behind them. What is not published, or not intact, ends it, and so do
     /// compressed batches that take `most_decoded` bytes or more once they are decoded.
     ///

@@ -22,6 +22,7 @@
 #include <brook/format/checkpoint.hpp>
 #include <brook/format/codec.hpp>
 #include <brook/format/segment_header.hpp>
+#include <brook/format/table_file.hpp>
 #include <brook/os/platform.hpp>
 #include <brook/storage/segment_directory.hpp>
 #include <brook/storage/segment_scrub.hpp>
@@ -120,7 +121,8 @@ private:
                 // Goes with the other, or is nobody's; derived in any case.
             } else if (name.ends_with(".tmp")) {
                 tell(severity::note, path_of(name), "is being made, or its maker died; the next open removes it");
-            } else if (parse_segment_name(name, ".index") || name == "spare.index" || name == "checkpoint" || name == "spare.log") {
+            } else if (parse_segment_name(name, ".index") || name == "spare.index" || name == "checkpoint" || name == "spare.log" ||
+                       name == format::table_file_name) {
                 if (!is_file && !name.ends_with(".log")) {
                     tell(name == "checkpoint" ? severity::damage : severity::note, path_of(name), "is no regular file, and was not followed; remove it");
                 }
