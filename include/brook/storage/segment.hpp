@@ -151,7 +151,6 @@ public:
     std::atomic<position> verified_to{format::segment_header_size};
     /// Frames from here on were written by this process and are still only in memory: nothing to verify.
     std::atomic<position> written_from{std::numeric_limits<position>::max()};
-    std::atomic<bool> is_gone{false};  // its file was replaced or deleted
 
 private:
     [[nodiscard]] std::atomic_ref<std::uint64_t> slot_word(std::uint32_t number) const noexcept {
