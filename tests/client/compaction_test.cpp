@@ -20,6 +20,8 @@
 #include "client/reading.hpp"
 #include "client/world.hpp"
 #include "support/catch.hpp"
+#include "support/powerless_platform.hpp"
+#include "support/rebooting_platform.hpp"
 #include "support/simulated_disk.hpp"
 #include "support/text_file.hpp"
 
@@ -303,6 +305,93 @@ TEST_CASE("what is not decided supersedes nothing, and what was aborted goes", "
     here.open();
     topic = here.broker->topic<std::string, std::string>("state");
     CHECK(state_of(read_committed(topic)) == (is_committed ? state{{"a", large}, {"b", "newer"}, {"c", large}} : state{{"a", "old"}, {"b", "newer"}}));
+}
+
+TEST_CASE("a transaction is all or nothing with the power, also where compaction is quicker than what decides it", "[client][compaction]") {
+    using namespace brook::test;
+    disk_state disk;
+    {
+        powerless_platform machine{disk_state{}};
+        REQUIRE_FALSE(machine.make_directory("/d"));
+        REQUIRE_FALSE(machine.sync_directory("/"));
+        brook::broker broker{"/d", {.maintenance = maintenance::manual, .platform = &machine}};
+        const auto topic = broker.create_topic<std::string, std::string>("state", {.segment_bytes = 4 << 10, .cleanup_policy = cleanup_policy::compact, .min_cleanable_dirty_ratio = 0});
+        const auto events = broker.create_topic<std::string, std::string>("events", {.segment_bytes = 4 << 10});
+        broker.maintain();
+        brook::transaction changes = broker.begin_transaction({.transactional_id = "job"});
+        changes.send(topic, "k", "1");
+        changes.send(events, "k", "1");
+        changes.commit();
+        topic.partition(0).roll();
+        broker.maintain();
+        events.partition(0).sync();
+        disk = machine.look();
+        machine.unplug();
+    }
+    powerless_platform machine{loss_of_power{disk}.decide_nothing()};
+    brook::broker broker{"/d", {.maintenance = maintenance::manual, .platform = &machine}};
+    CHECK(read_committed(broker.topic<std::string, std::string>("state")).size() == read_committed(broker.topic<std::string, std::string>("events")).size());
+    broker.close();
+}
+
+TEST_CASE("a transaction stays committed when what it said has been compacted away, and the machine is booted again", "[client][compaction]") {
+    const brook::test::temp_directory directory;
+    brook::test::rebooting_platform machine;
+    std::optional<brook::broker> broker;
+    const auto open = [&] {
+        broker.reset();
+        broker.emplace(directory.path(), broker_options{.maintenance = maintenance::manual, .platform = &machine});
+    };
+    const auto make = [&](const char* name, std::optional<cleanup_policy> policy) {
+        return broker->create_topic<std::string, std::string>(name, {.segment_bytes = 4 << 10, .cleanup_policy = policy});
+    };
+    open();
+    {
+        brook::producer producer{make("state", cleanup_policy::compact)};
+        producer.send("a", "0");
+        producer.send("b", "0");
+        static_cast<void>(make("events", {}));
+    }
+    if (GENERATE(false, true)) {
+        broker.reset();
+        machine.reboot();
+        open();
+    }
+    {
+        const auto topic = make("state", cleanup_policy::compact);
+        const auto events = make("events", {});
+        brook::transaction changes = broker->begin_transaction({.transactional_id = "job"});
+        changes.send(topic, "k", "1");
+        changes.send(events, "k", "what happened");
+        changes.commit();
+        for (int round = 0; round < 3; ++round) {
+            brook::producer producer{topic};
+            producer.send("k", "later " + std::to_string(round));
+            topic.partition(0).roll();
+            broker->maintain();
+        }
+        CHECK(read_committed(events).size() == 1);
+    }
+    broker.reset();
+    machine.reboot();
+    open();
+    CHECK(read_committed(broker->topic<std::string, std::string>("events")).size() == 1);
+    CHECK(errors_of(*broker) == "");
+}
+
+TEST_CASE("a topic with a producer that numbers its records is compacted, too", "[client][compaction]") {
+    world here;
+    auto topic = here.broker->create_topic<std::string, std::string>("state", {.cleanup_policy = cleanup_policy::compact});
+    brook::producer producer{topic, {.name = "keeper"}};
+    for (int n = 0; n < 20'000; ++n) {
+        producer.send("key " + std::to_string(n % 10), std::to_string(n));
+        if (n % 1'000 == 0) {
+            here.broker->maintain();
+        }
+    }
+    here.broker->maintain();
+    CHECK(topic.size_bytes() < 300'000);  // of more than a MiB
+    CHECK(state_of(read_committed(topic)).size() == 10);
 }
 
 TEST_CASE("beside compaction and appends readers of all speeds come to the same state", "[client][compaction]") {

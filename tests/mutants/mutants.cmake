@@ -1222,8 +1222,8 @@ brook_mutant(undecided_compacted
 
 brook_mutant(epochs_compacted_together
   FILE storage/compaction_output.hpp
-  FIND [=[        if (epoch && epoch != epoch_) {]=]
-  REPLACE [=[        if (epoch && epoch != epoch_ && !BROOK_MUTANT(epochs_compacted_together)) {]=]
+  FIND [=[        if (epoch != epoch_) {]=]
+  REPLACE [=[        if (epoch != epoch_ && !BROOK_MUTANT(epochs_compacted_together)) {]=]
   CAUGHT_BY test storage/compaction "positions keep their leader epoch, and times are found, in what has been compacted")
 
 brook_mutant(compacted_before_the_sync
@@ -1250,8 +1250,8 @@ brook_mutant(renamed_before_removals
 
 brook_mutant(given_up_swap_counts
   FILE storage/recovery.hpp
-  FIND [=[stands = stands && !(of_it.has_footer && of_it.footer.end_offset > range.end);]=]
-  REPLACE [=[stands = stands && (BROOK_MUTANT(given_up_swap_counts) || !(of_it.has_footer && of_it.footer.end_offset > range.end));]=]
+  FIND [=[stands = stands && !(of_it.has_footer && of_it.footer.end_offset > (is_within ? range.end : range.base));]=]
+  REPLACE [=[stands = stands && (BROOK_MUTANT(given_up_swap_counts) || !(of_it.has_footer && of_it.footer.end_offset > (is_within ? range.end : range.base)));]=]
   CAUGHT_BY test storage/compaction "a result that was given up does not take the place of a later one")
 
 brook_mutant(replaced_segment_followed
@@ -1276,8 +1276,8 @@ brook_mutant(two_compactions_at_once
 
 brook_mutant(transactions_compacted_unsynced
   FILE broker/core.hpp
-  FIND [=[                if (log->sync() || log->durable_offset() < claimed) {]=]
-  REPLACE [=[                if (!BROOK_MUTANT(transactions_compacted_unsynced) && (log->sync() || log->durable_offset() < claimed)) {]=]
+  FIND [=[            if (log->has_transactions() && !is_synced(*log)) {]=]
+  REPLACE [=[            if (log->has_transactions() && !BROOK_MUTANT(transactions_compacted_unsynced) && !is_synced(*log)) {]=]
   CAUGHT_BY test client/compaction "what was told of earlier transactions is compacted away once those that came later are on the disk")
 
 brook_mutant(file_limit_stays
@@ -1429,3 +1429,9 @@ brook_mutant(table_file_that_lies_is_kept
   FIND [=[        is_lying_ |= is_there;]=]
   REPLACE [=[        is_lying_ |= is_there && !BROOK_MUTANT(table_file_that_lies_is_kept);]=]
   CAUGHT_BY test client/table "a table's file that lies about a key is found out when the key is looked for")
+
+brook_mutant(parts_compacted_before_the_decision
+  FILE broker/core.hpp
+  FIND [=[        if (told != nullptr && is_synced(*told)) {]=]
+  REPLACE [=[        if (told != nullptr && (BROOK_MUTANT(parts_compacted_before_the_decision) || is_synced(*told))) {]=]
+  CAUGHT_BY test client/compaction "a transaction is all or nothing with the power, also where compaction is quicker than what decides it")

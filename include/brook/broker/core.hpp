@@ -315,7 +315,7 @@ private:
         std::optional<std::chrono::nanoseconds> next;
         const kept_logs kept = open_logs();
         const std::vector<storage::log*>& logs = kept.all;
-        release_transactions(logs);
+        release_transactions();
         for (const std::size_t first = next_log_; next_log_ < logs.size(); ++next_log_) {
             if (const auto now = platform_.monotonic(); budget && next_log_ > first && now - begin > *budget) {
                 return now;
@@ -549,34 +549,55 @@ private:
         return topic;
     }
 
-    /// What is told of a transaction may go when a later one of its id has been told of, and all that was committed is on the
-    /// disk: a loss of power would take the later one back, else, and nothing would be known of both.
-    void release_transactions(const std::vector<storage::log*>& logs) {
+    /// The log that tells of transactions; null while nobody has begun one, or what it tells cannot be held against all topics.
+    [[nodiscard]] storage::log* log_of_transactions() const {
         if (!transactions_.is_open()) {
-            return;
+            return nullptr;
         }
-        const topic_handle topic = [this] {
-            const std::scoped_lock guard{topics_mutex_};
-            bool are_all_open = true;
-            for (const auto& one : topics_) {
-                are_all_open = are_all_open && !one->why;
+        const std::scoped_lock guard{topics_mutex_};
+        for (const auto& one : topics_) {
+            if (one->why) {
+                return nullptr;
             }
-            return are_all_open ? find_topic(transaction_topic) : nullptr;
-        }();
-        storage::log* const told = topic ? topic->partitions.front().get() : nullptr;
+        }
+        return find_topic(transaction_topic)->partitions.front().get();  // it stays: nobody deletes it
+    }
+
+    /// Everything that was claimed by now is on the disk when this is true. Else its own upkeep tells why, or somebody is about to
+    /// publish, and the next pass asks again.
+    [[nodiscard]] static bool is_synced(storage::log& log) {
+        const offset claimed = log.claimed_end_offset();
+        return !log.sync() && log.durable_offset() >= claimed;
+    }
+
+    /// What is told of a transaction may be compacted when a later one of its id has been told of, and all that was committed is on
+    /// the disk: a loss of power would take the later one back, else, and nothing would be known of both.
+    void release_transactions() {
+        storage::log* const told = log_of_transactions();
         if (told == nullptr || told->compaction_limit() >= told->active_base()) {
             return;
         }
         const offset end = told->log_end_offset();
-        for (storage::log* const log : logs) {
-            if (log->has_transactions()) {
-                const offset claimed = log->claimed_end_offset();
-                if (log->sync() || log->durable_offset() < claimed) {
-                    return;  // its own upkeep tells why, or somebody is about to publish: the next pass tries again
-                }
+        const kept_logs logs = open_logs();  // behind that: all are here that it tells of
+        for (storage::log* const log : logs.all) {
+            if (log->has_transactions() && !is_synced(*log)) {
+                return;
             }
         }
         told->limit_compaction(end);
+    }
+
+    /// And what a transaction has in a log when that is on the disk which decides it: compaction makes plain records of it, and a loss
+    /// of power would leave them committed, else, and take the other parts back.
+    void release_parts(storage::log& log) {
+        if (!log.options().compaction.is_on || !log.has_transactions()) {
+            return;
+        }
+        const offset stable = log.last_stable_offset();
+        storage::log* const told = stable > log.compaction_limit() && log.compaction_limit() < log.active_base() ? log_of_transactions() : nullptr;
+        if (told != nullptr && is_synced(*told)) {
+            log.limit_compaction(stable);
+        }
     }
 
     void report_losses(const storage::log& log) {
@@ -899,6 +920,7 @@ private:
     [[nodiscard]] std::optional<std::chrono::nanoseconds> look_after(storage::log& log, const IsOver& is_over) {
         storage::log::upkeep_notes& known = log.notes();
         auto now = platform_.monotonic();
+        release_parts(log);
         const offset end = log.options().compaction.is_on ? log.log_end_offset() : 0;  // what comes behind it meanwhile is not due as yet
         auto result = log.upkeep(now, end);
         while (result.has_more && !is_over(platform_.monotonic())) {

@@ -228,7 +228,7 @@ static_assert(sizeof(batch_detail) == extension::bytes_each);
         return header.base_timestamp;
     }
     const auto delta = static_cast<std::uint64_t>(load<batch_detail>(frame + detail_at(header.extension)).largest_time_delta);
-    return static_cast<std::int64_t>(static_cast<std::uint64_t>(header.base_timestamp) + delta);  // an enemy's need not add up  // an enemy's need not add up
+    return static_cast<std::int64_t>(static_cast<std::uint64_t>(header.base_timestamp) + delta);  // an enemy's need not add up
 }
 
 /// How many offsets the frame takes. {base 100, count 3} takes 100, 101, 102: the next frame's base offset is 103.

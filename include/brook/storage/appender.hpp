@@ -139,8 +139,9 @@ public:
     }
 
     /// Gives a claim up: its bytes and offsets become a filler, which nobody is shown.
-    void abandon(const claim& taken, std::uint32_t offsets) noexcept {
+    void abandon(const claim& taken, std::uint32_t offsets, std::uint32_t leader_epoch) noexcept {
         format::frame_header header{};
+        header.leader_epoch = leader_epoch;
         header.size = static_cast<std::int32_t>(taken.length);
         header.attributes = format::attributes_of(format::frame_kind::filler);
         header.count = offsets;

@@ -84,6 +84,7 @@ public:
         std::size_t finished = 0;  ///< so many segments are sealed and on the disk
         offset limit = 0;          ///< records below it are decided, and on the disk
         offset needed_from = 0;    ///< segments that begin here or behind are needed as they are
+        std::optional<std::chrono::nanoseconds> joined_within;  ///< only what was sealed within such a time becomes one
         offset until = 0;          ///< what comes behind it is not wanted yet
         std::chrono::nanoseconds now{};
     };
@@ -125,16 +126,15 @@ public:
         const bool is_wanted = considered_ < at.until;
         if ((found.has_dead && frontier != futile_) || (is_wanted && found.dirty > 0 && (found.is_late || found.is_dirty(policy, 0) || considered_ < goal_))) {
             if (!turn.take(this)) {
-                judged_ = -1;  // soon
-                return verdict::nothing;
+                return verdict::nothing;  // asked again in a second
             }
             turn_ = &turn;
             const bool goes_on = considered_ < goal_;
             goal_ = all[found.count]->base;
-            begin(goes_on ? considered_ : compacted_, {all.begin(), all.begin() + static_cast<std::ptrdiff_t>(found.count) + 1}, policy, segment_bytes);
+            begin(at, goes_on ? considered_ : compacted_, {all.begin(), all.begin() + static_cast<std::ptrdiff_t>(found.count) + 1}, policy, segment_bytes);
             return verdict::begun;
         }
-        if (!is_wanted || found.count + 1 != all.size() || tail.records() == 0 || active.base >= at.needed_from) {
+        if (!is_wanted || found.is_blocked || tail.records() == 0) {
             return verdict::nothing;
         }
         const bool is_worth_it = tail.end() >= worth && found.is_dirty(policy, tail.end());
@@ -198,6 +198,7 @@ private:
         std::int64_t dirty = 0;
         std::optional<std::chrono::nanoseconds> awaited;
         bool is_late = false;
+        bool is_blocked = false;  ///< some that are sealed may not be compacted yet: sealing more is no use
         bool has_dead = false;   ///< tombstones whose time is over
 
         [[nodiscard]] bool is_dirty(const compaction_policy& policy, std::int64_t more) const noexcept {
@@ -211,8 +212,15 @@ private:
     }
 
     [[nodiscard]] failure weigh(const std::vector<segment*>& all, const compaction_policy& policy, const situation& at, load& found) {
-        for (std::size_t i = 0; i < at.finished && all[i + 1]->base <= at.limit && all[i]->base < at.needed_from; ++i) {
+        for (std::size_t i = 0; i < at.finished; ++i) {
             segment& one = *all[i];
+            if (all[i + 1]->base > at.limit) {
+                found.is_blocked = true;
+                break;
+            }
+            if (one.base >= at.needed_from) {
+                break;  // until a newer one tells of the producers
+            }
             if (failure why = ages_.look_up(one)) {
                 return why;
             }
@@ -223,12 +231,13 @@ private:
                 if (since != 0) {
                     note_sooner(found.awaited, policy.delete_retention);
                 }
-                found.has_dead |= since != 0 && (policy.delete_retention.count() == 0 || ages_.has_passed(since, policy.delete_retention));
+                found.has_dead |= since != 0 && all[i + 1]->base <= compacted_ && (policy.delete_retention.count() == 0 || ages_.has_passed(since, policy.delete_retention));
             } else {
                 const std::int64_t sealed = one.sealed_at.load(std::memory_order_relaxed);
                 const std::int64_t born = one.born_at.load(std::memory_order_relaxed);
                 if (policy.min_lag.count() > 0 && !ages_.has_passed(sealed, policy.min_lag)) {
                     note_sooner(found.awaited, policy.min_lag);
+                    found.is_blocked = true;
                     break;
                 }
                 found.dirty += used;
@@ -241,13 +250,13 @@ private:
 
     /// `from`: where the dirty part begins. Of several passes that become due together the first begins where something could not be
     /// read at the last time, perhaps, and each goes on where the one before it came to.
-    void begin(offset from, std::vector<segment*> sources, const compaction_policy& policy, std::uint32_t segment_bytes) {
+    void begin(const situation& at, offset from, std::vector<segment*> sources, const compaction_policy& policy, std::uint32_t segment_bytes) {
         const offset start = segments_.start();
         from_ = from;
         try {
             pass_ = std::make_unique<compaction_pass>(
                 files_, segments_, source_, ages_,
-                compaction_pass::plan{std::move(sources), from > start ? from : start, compacted_, turn_->memory(), segment_bytes, policy.delete_retention});
+                compaction_pass::plan{std::move(sources), from > start ? from : start, compacted_, turn_->memory(), segment_bytes, policy.delete_retention, at.joined_within});
         } catch (...) {
             turn_->give(this);
             throw;

@@ -58,7 +58,8 @@ public:
     /// Where a record comes from.
     struct origin {
         bool is_append_time = false;
-        unsigned codec = format::codec_none;  ///< what was compressed is compressed again
+        unsigned codec = format::codec_none;  ///< what was compressed is compressed again,
+        std::size_t batch_bytes = 0;          ///< with as much beside it as it was
     };
 
     /// Errors    what the disk said.
@@ -78,14 +79,14 @@ public:
 
     // ---- frame by frame: begin_frame, what is kept of it, end_frame ----
 
-    /// What comes is of the frame at this offset. `epoch`: none for a filler, which has none of its own.
-    [[nodiscard]] failure begin_frame(offset at, std::optional<std::uint32_t> epoch) {
+    /// What comes is of the frame at this offset, of this leader epoch.
+    [[nodiscard]] failure begin_frame(offset at, std::uint32_t epoch) {
         BROOK_ASSERT(at == reached_);
-        if (epoch && epoch != epoch_) {
+        if (epoch != epoch_) {
             if (failure why = close_batch(at)) {
                 return why;
             }
-            epoch_ = *epoch;
+            epoch_ = epoch;
         }
         return {};
     }
@@ -100,7 +101,7 @@ public:
         const bool is_other = !details_.empty() && (from.is_append_time != origin_.is_append_time || from.codec != origin_.codec ||
                                                     __builtin_sub_overflow(record.timestamp(), base_timestamp_, &delta) ||
                                                     (is_tombstone && has_tombstone_ && compacted_at_ != compacted_at));
-        const std::size_t most = from.codec == format::codec_none ? batch_size : compressed_batch_size;
+        const std::size_t most = from.codec == format::codec_none ? batch_size : from.batch_bytes > compressed_batch_size ? from.batch_bytes : compressed_batch_size;
         if (is_other || (!details_.empty() && entries_.size() + entry > most)) {
             if (failure why = close_batch(record.offset())) {
                 return why;
@@ -223,11 +224,11 @@ public:
             return nullptr;
         }
         file_.reset();
-        if (const auto code = platform.sync_directory(files_.path())) {
-            why = refuse(code, "cannot sync " + files_.path());
-        }
         segment_pin pin;
         try {
+            if (const auto code = platform.sync_directory(files_.path())) {
+                why = refuse(code, "cannot sync " + files_.path());
+            }
             pin = why ? nullptr : files_.open(path, path_of_index, why);
         } catch (...) {
             is_unsure = !take_back(path, path_of_index);

@@ -55,6 +55,7 @@ public:
         std::size_t memory = 0;         ///< bytes for keys
         std::uint32_t segment_bytes = 0;
         std::chrono::nanoseconds delete_retention{};
+        std::optional<std::chrono::nanoseconds> joined_within{};  ///< only what was sealed within such a time becomes one
     };
 
     /// Errors    std::bad_alloc.
@@ -63,7 +64,8 @@ public:
           segments_{segments},
           source_{source},
           ages_{ages},
-          plan_{std::move(to_do)},
+          held_from_{to_do.dirty_from},
+          plan_{behind_damage(std::move(to_do))},
           count_{plan_.sources.size() - 1},
           start_{segments.start()},
           span_{span_of(plan_)},
@@ -72,6 +74,7 @@ public:
           keys_{most_keys(plan_, span_), files.platform().random()},
           superseded_((static_cast<std::size_t>(span_) + 63) / 64),
           is_left_out_(count_) {
+        compacted_to_ = held_from_ < plan_.dirty_from ? held_from_ : compacted_to_;
         while (i_ < count_ && end_of(i_) <= plan_.dirty_from) {
             ++i_;
         }
@@ -133,6 +136,20 @@ private:
     static constexpr std::uint32_t least_whole_lone = 16 * kib;
     static constexpr offset most_span = (std::int64_t{1} << 31) - 1;  // offsets in a segment
 
+    /// The dirty part begins behind what is known not to be readable: that may be offsets without end.
+    [[nodiscard]] static plan behind_damage(plan&& of) noexcept {
+        for (std::size_t i = 0; i + 1 < of.sources.size(); ++i) {
+            const offset end = of.sources[i + 1]->base;
+            if (end > of.dirty_from) {
+                if (!of.sources[i]->ends_in_damage.load(std::memory_order_relaxed)) {
+                    break;
+                }
+                of.dirty_from = end;
+            }
+        }
+        return std::move(of);
+    }
+
     [[nodiscard]] static offset span_of(const plan& of) noexcept {
         const offset whole = of.sources.back()->base - of.dirty_from;
         const auto bits = static_cast<offset>(of.memory < (std::size_t{1} << 31) ? of.memory : std::size_t{1} << 31);  // an eighth of the memory
@@ -190,7 +207,9 @@ private:
         if (found.kind() == format::frame_kind::seal) {
             return left == 0 ? seen::end : seen::broken;
         }
-        return found.offsets_taken() <= left ? seen::frame : seen::broken;
+        const std::uint32_t taken = found.offsets_taken();
+        const bool is_nothing = taken == 0 && (found.kind() == format::frame_kind::data || found.kind() == format::frame_kind::control);
+        return taken <= left && !is_nothing ? seen::frame : seen::broken;
     }
 
     void pass_over(const frame_view& found) noexcept {
@@ -250,6 +269,7 @@ private:
         }
         if (!decoded_.is_of(found)) {
             decoded_ = decoded_batch::make(*pin_, found, why);
+            spent_ += decoded_.length();
         }
         if (decoded_) {
             readable = decoded_.frame();
@@ -391,6 +411,9 @@ private:
             part_ = output_ ? part::close : part::ended;
             return {};
         }
+        if (is_left_out_[i_] == 0 && end_of(i_) - plan_.sources[i_]->base > most_span) {
+            leave_out({errc::corrupt_record, files_.name().text() + ": " + files_.log_path(plan_.sources[i_]->base) + " takes more offsets than a segment has"});
+        }
         if (is_left_out_[i_] != 0) {
             tombstones_may_go_ = false;
             stay();
@@ -402,7 +425,7 @@ private:
         }
         const bool is_unchanged = is_clean(i_) && !is_changed_;
         const std::uint64_t bytes = used_of(i_);
-        if (output_ && (end_of(i_) - group_.front()->base > most_span || (is_unchanged && output_->size() + bytes > plan_.segment_bytes))) {
+        if (output_ && (end_of(i_) - group_.front()->base > most_span || is_much_younger(i_) || (is_unchanged && output_->size() + bytes > plan_.segment_bytes))) {
             part_ = part::close;
             return {};
         }
@@ -423,6 +446,12 @@ private:
         return output_->set_mark(mark_);
     }
 
+    /// Where segments age, and together would be as young as the youngest.
+    [[nodiscard]] bool is_much_younger(std::size_t i) const noexcept {
+        return plan_.joined_within && plan_.sources[i]->sealed_at.load(std::memory_order_relaxed) - group_.front()->sealed_at.load(std::memory_order_relaxed) >
+                                          plan_.joined_within->count();
+    }
+
     /// The source stays as it is; what is being written ends in front of it.
     void stay() noexcept {
         if (output_) {
@@ -436,6 +465,7 @@ private:
         leave();
         ++i_;
         keeps_.clear();
+        seconds_now_ = 0;
         is_judged_ = false;
         is_changed_ = false;
         part_ = part::choose;
@@ -456,7 +486,7 @@ private:
                 return;
             }
             frame_view found;
-            switch (look(trust::written_here, found)) {
+            switch (look(trust::verify, found)) {  // rot may be another's key
                 case seen::frame:
                     if (judge_frame(found, why)) {
                         pass_over(found);
@@ -576,6 +606,11 @@ private:
             take_back();
             return;
         }
+        if (why.code == std::errc::file_too_large) {  // what is left of it takes more than it did
+            leave_out(std::exchange(why, {}));
+            take_back();
+            return;
+        }
         if (why) {
             return;
         }
@@ -589,7 +624,7 @@ private:
     /// Lone records of which nothing stays, in a loop of its own. Their checksums are nobody's business any more.
     void pass_superseded() noexcept {
         const lone_frames here{*pin_};
-        for (format::frame_word word; next_ >= plan_.dirty_from && next_ < dirty_end_ && is_superseded(next_) && here.see(at_, next_, word) && word.is_plain_lone() &&
+        for (format::frame_word word; spent_ < slice_ && next_ >= plan_.dirty_from && next_ < dirty_end_ && is_superseded(next_) && here.see(at_, next_, word) && word.is_plain_lone() &&
                                       format::load_header(pin_->frame(at_)).leader_epoch == output_->epoch();) {
             step_over(word);
         }
@@ -617,7 +652,10 @@ private:
     [[nodiscard]] failure copy_frame(const frame_view& found, bool& is_broken) {
         const bool is_data = found.kind() == format::frame_kind::data;
         const bool is_control = found.kind() == format::frame_kind::control;
-        if (failure why = output_->begin_frame(next_, is_data || is_control ? std::optional{found.header.leader_epoch} : std::nullopt); why || !(is_data || is_control)) {
+        if (found.offsets_taken() == 0) {
+            return {};  // one of the log's own marks
+        }
+        if (failure why = output_->begin_frame(next_, found.header.leader_epoch); why || !(is_data || is_control)) {
             return why;
         }
         const transaction_fate fate = is_data ? source_.fate_of(found) : transaction_fate::unknown;
@@ -632,6 +670,10 @@ private:
         if (!open_frame(found, readable, why)) {
             is_broken = true;
             return why;
+        }
+        if (!is_judged_ && next_ < plan_.dirty_from && !is_intact(found)) {  // the rest was looked at when keys were noted
+            is_broken = true;
+            return {};
         }
         const std::uint32_t stamp = stamp_of(found);
         const bool is_part = (found.header.attributes & format::attribute::transactional) != 0;
@@ -684,12 +726,12 @@ private:
         if (is_large && !is_part && (record.has_value() || record.offset() >= dirty_end_)) {
             return output_->keep_whole(found, format::word_of(found.header).size());
         }
-        const compaction_output::origin from{record.is_append_time(), format::codec_none};
+        const compaction_output::origin from{record.is_append_time(), format::codec_none, 0};
         return output_->keep(record, from, record.offset() >= dirty_end_ || record.has_value() ? 0 : seconds_now());
     }
 
     [[nodiscard]] failure copy_records(const frame_view& readable, unsigned codec, std::uint32_t stamp) {
-        const compaction_output::origin from{(readable.header.attributes & format::attribute::append_time) != 0, codec};
+        const compaction_output::origin from{(readable.header.attributes & format::attribute::append_time) != 0, codec, format::word_of(readable.header).size()};
         format::record_walk records{readable.header, readable.data};
         std::size_t k = 0;
         for (format::record_slice record; records.next(record); ++k) {
@@ -749,6 +791,7 @@ private:
     segment_chain& segments_;
     segment_source& source_;
     retention& ages_;
+    offset held_from_;   // where the dirty part was to begin
     plan plan_;
     std::size_t count_;  // of sources
     offset start_;       // of the log

@@ -103,7 +103,7 @@ public:
     void publish(const claim& taken, const format::frame_header& header) noexcept {
         publish(taken, format::word_of(header), header.base_timestamp, header.count);
     }
-    void abandon(const claim& taken, std::uint32_t offsets) noexcept { appends_.abandon(taken, offsets); }
+    void abandon(const claim& taken, std::uint32_t offsets) noexcept { appends_.abandon(taken, offsets, leader_epoch_); }
     [[nodiscard]] std::uint32_t largest_frame() const noexcept { return appends_.largest_frame(); }
 
     /// Held around claim and publication where records must be in the order of something else: append time.
@@ -439,9 +439,15 @@ public:
         return !awaited || (age && *age < *awaited) ? age : awaited;
     }
 
-    /// From here on what stands at or behind `limit` is not compacted, whatever else allows it.
-    void limit_compaction(offset limit) noexcept { compaction_limit_.store(limit, std::memory_order_release); }
-    [[nodiscard]] offset compaction_limit() const noexcept { return compaction_limit_.load(std::memory_order_acquire); }
+    /// From here on what stands at or behind `limit` is not compacted, whatever else allows it. Where there are parts of transactions
+    /// nothing is, until a limit is given.
+    void limit_compaction(offset limit) noexcept {
+        compaction_limit_.store(limit, std::memory_order_release);
+        is_compaction_limited_.store(true, std::memory_order_release);
+    }
+    [[nodiscard]] offset compaction_limit() const noexcept {
+        return is_compaction_limited_.load(std::memory_order_acquire) || has_transactions() ? compaction_limit_.load(std::memory_order_acquire) : largest_offset;
+    }
 
     /// Offset after the last one that was claimed; records may not have been published yet in front of it.
     [[nodiscard]] offset claimed_end_offset() const {
@@ -485,7 +491,9 @@ public:
         if (!result.why) {
             result.why = retain(now, result.has_more);
         }
-        if (!result.why && options_.compaction.is_on) {
+        if (result.why) {
+            compaction_.stop();  // another log's may be of use
+        } else if (options_.compaction.is_on) {
             result.why = compact(now, until, result.has_more);
         }
         result.has_more = result.has_more && !result.why;
@@ -528,7 +536,7 @@ private:
         }
         appends_.stop(append_state::closed, is_deleted ? refusal() : failure{errc::closed, name().text() + ": closed"});
         const std::scoped_lock guard{upkeep_mutex_};
-        claims_.close([this](const claim& taken) { appends_.abandon(taken, 1); });
+        claims_.close([this](const claim& taken) { abandon(taken, 1); });
         drain();
         if (options_.promises_durability() && !is_deleted) {
             static_cast<void>(durability_.wait(prefix_.advance().next));  // who waits is told; nobody else was promised
@@ -771,15 +779,16 @@ private:
 
     /// Begins or goes on to compact the log, for a slice.
     [[nodiscard]] failure compact(std::chrono::nanoseconds now, offset until, bool& has_more) {
-        if (failure why = settle_compacted()) {
+        failure why = settle_compacted();
+        if (why) {
+            compaction_.stop();
             return why;
         }
-        failure why;
         if (!compaction_.is_running()) {
             const offset stable = last_stable_offset();
             const offset durable = durable_offset();
             const offset decided = stable < compaction_limit() ? stable : compaction_limit();
-            const compaction::situation at{finished_, decided < durable ? decided : durable, producers_.needed_from(durable), until, now};
+            const compaction::situation at{finished_, decided < durable ? decided : durable, producers_.needed_from(durable), joined_within(), until, now};
             switch (compaction_.consider(options_.compaction, options_.segment_bytes, *options_.turn, at, why)) {
                 case compaction::verdict::nothing: return why;
                 case compaction::verdict::roll: why = appends_.roll(true); has_more |= !why; return why;
@@ -799,6 +808,10 @@ private:
         return why;
     }
     static constexpr std::uint64_t compaction_slice = mib;
+
+    [[nodiscard]] std::optional<std::chrono::nanoseconds> joined_within() const noexcept {
+        return options_.retention.age ? std::optional{*options_.retention.age / 8} : std::nullopt;
+    }
 
     /// Readers go on in what is left of these segments.
     void replace(const std::vector<segment*>& old, std::unique_ptr<segment> made) noexcept {
@@ -930,7 +943,8 @@ private:
     producer_memory producers_{files_.platform()};
 
     std::atomic<std::uint32_t> flags_{0};      // the checkpoint's
-    std::atomic<offset> compaction_limit_{largest_offset};
+    std::atomic<offset> compaction_limit_{0};
+    std::atomic<bool> is_compaction_limited_{false};
     std::mutex open_transactions_mutex_;       // guards them
     std::vector<offset> open_transactions_;    // where the log ended when each began to append
 

@@ -284,7 +284,7 @@ public:
                 break;
             }
             next_ = next->base;
-            if (!enter_next(why)) {
+            if (!enter_next(why, false)) {
                 break;
             }
         }
@@ -546,7 +546,7 @@ private:
         at_ = found.end();
     }
 
-    [[nodiscard]] bool enter_next(failure& why) {
+    [[nodiscard]] bool enter_next(failure& why, bool must_be_there = true) {
         segment* const next = home_->next.load(std::memory_order_acquire);
         if (next == nullptr) {
             return false;
@@ -559,7 +559,7 @@ private:
         segment_pin pin = source_->pin(*next, why);
         if (next->is_replaced.load(std::memory_order_acquire)) {  // behind the look: its name may be another's by now
             why = {};
-            return enter_replaced(why);
+            return enter_replaced(why, must_be_there);
         }
         if (!pin) {
             if (next_ < source_->segments().start()) {
@@ -574,9 +574,9 @@ private:
     }
 
     /// What came next has been compacted, with more perhaps: a frame may hold the next offset in its middle.
-    [[nodiscard]] bool enter_replaced(failure& why) {
+    [[nodiscard]] bool enter_replaced(failure& why, bool must_be_there) {
         wanted_ = next_ > wanted_ ? next_ : wanted_;
-        why = locate(true, false);
+        why = locate(true, must_be_there);
         return !why;
     }
 

@@ -217,7 +217,8 @@ private:
             for (const auto& link : chain_) {
                 segment_summary summary;
                 failure why;
-                stands = stands && !(is_within(link) && open_segment(link.path, summary, why) && summary.has_footer && summary.footer.end_offset > range.end);
+                const offset most = is_within(link) ? range.end : range.base;
+                stands = stands && !(link.base < range.end && open_segment(link.path, summary, why) && summary.has_footer && summary.footer.end_offset > most);
             }
             if (!stands) {
                 tell(severity::note, path, "was made by a compaction that was given up, and counts for nothing; the next open renames it to *.quarantine");

@@ -3,6 +3,7 @@
 /// Floor 2, storage. Source: Kafka's producer snapshots, which are files beside the log.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -45,7 +46,7 @@ public:
                     const bytes body{found.data + format::frame_header_size, found.end() - found.at - format::frame_header_size};
                     newest.assign(body.begin(), body.end());
                     home_ = segments.at(i);
-                    written_base_ = home_->base;
+                    written_ = home_;
                     written_at_ = found.header.base_offset;
                     complete_to_ = complete_to;
                     from = complete_to > from ? complete_to : from;
@@ -71,7 +72,7 @@ public:
         if (table_.empty()) {
             return largest_offset;
         }
-        return durable > written_at_ ? written_base_ : needed_before_;
+        return is_durable(durable) ? written_->base : needed_before_;
     }
 
     /// Forgets who has not been heard of, and writes the table once a segment.
@@ -104,10 +105,8 @@ public:
         if (all.empty() || size > appends.largest_frame() / 4 || !appends.take_for_mark(format::frame_length(static_cast<std::uint32_t>(size)), taken)) {
             return;
         }
-        if (durable > written_at_) {
-            needed_before_ = written_base_;
-        }
-        written_base_ = home->base;
+        needed_before_ = is_durable(durable) ? written_->base : needed_before_;
+        written_ = home;
         written_at_ = taken.first;
         copy_bytes(taken.data + format::frame_header_size, all.data(), all.size());
         format::frame_header header{};
@@ -120,6 +119,11 @@ public:
     }
 
 private:
+    /// What was written last is on the disk with the first record behind it, or with the whole segment.
+    [[nodiscard]] bool is_durable(offset durable) const noexcept {
+        return written_ != nullptr && (durable > written_at_ || written_->is_synced.load(std::memory_order_acquire));
+    }
+
     [[nodiscard]] static bool is_serious(const failure& why) {
         return why && why.code != errc::corrupt_record && why.code != errc::offset_out_of_range;
     }
@@ -127,8 +131,8 @@ private:
     producer_table table_;
     const segment* home_ = nullptr;     // in which it was to be written last,
     offset complete_to_ = -1;           // complete for what is below
-    offset written_base_ = 0;           // where the segment begins in which it was written last,
-    offset written_at_ = largest_offset;  // behind this offset: on the disk with the next one
+    const segment* written_ = nullptr;  // in which it was written last,
+    offset written_at_ = 0;             // in front of this offset
     offset needed_before_ = 0;          // where that one begins in which it was before, and is on the disk
     std::chrono::nanoseconds seen_{};   // when those were looked for that have gone
 };

@@ -174,14 +174,21 @@ private:
             }
             bool stands = file && summary.is_compacted() && summary.base == range.base && summary.has_footer && summary.footer.end_offset == range.end;
             std::vector<offset> replaced;
-            for (const offset base : bases_) {
-                if (base < range.base || base >= range.end) {
+            for (std::size_t i = 0; i < bases_.size() && bases_[i] < range.end; ++i) {
+                const bool is_within = bases_[i] >= range.base;
+                if (!is_within && i + 1 < bases_.size() && bases_[i + 1] <= range.base) {
                     continue;
                 }
-                replaced.push_back(base);
                 segment_summary of_it;
-                static_cast<void>(files_.open_summary(files_.log_path(base), of_it, unreadable));
-                stands = stands && !(of_it.has_footer && of_it.footer.end_offset > range.end);  // then it is of a later compaction, and this one was given up
+                static_cast<void>(files_.open_summary(files_.log_path(bases_[i]), of_it, unreadable));
+                if (unreadable && unreadable.code != errc::corrupt_record) {
+                    return unreadable;
+                }
+                // One that reaches in from in front, or out behind, is of a later compaction, and this one was given up.
+                stands = stands && !(of_it.has_footer && of_it.footer.end_offset > (is_within ? range.end : range.base));
+                if (is_within) {
+                    replaced.push_back(bases_[i]);
+                }
             }
             if (!stands) {
                 if (failure why = quarantine(path)) {

@@ -16,7 +16,7 @@
 
 namespace brook::inline BROOK_ABI::storage {
 
-/// Keeps every segment object until the partition goes, also of what was deleted: a writer that slept may still look at an
+/// Keeps every segment object until the partition goes, also of what was deleted or compacted: a writer that slept may still look at an
 /// old one's tail, and a reader at what comes next. That is some 400 bytes a segment.
 ///
 /// Threads   shared.

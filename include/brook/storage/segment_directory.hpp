@@ -114,7 +114,7 @@ struct segment_summary {
     summary.has_footer = format::verifies(summary.footer, birth.seed);
     const auto since = load<std::int64_t>(raw.data() + format::tombstones_at);
     const bool is_told = summary.is_compacted() && load<std::uint64_t>(raw.data() + format::tombstones_check_at) == format::tombstones_check(birth.seed, since);
-    summary.tombstones_since = is_told ? since : 0;
+    summary.tombstones_since = is_told && since > 0 ? since : 0;
     return {};
 }
 
@@ -216,7 +216,11 @@ public:
     /// `bases`: of those files. May be called again after a failure, or a death.
     [[nodiscard]] failure put_in_place(const swap_range& range, const std::vector<offset>& bases) {
         std::uint64_t bytes = 0;
-        const bool is_in_place = platform_->disk_bytes(swap_path(range), bytes) == std::errc::no_such_file_or_directory;  // its name would be removed
+        const auto looked = platform_->disk_bytes(swap_path(range), bytes);
+        const bool is_in_place = looked == std::errc::no_such_file_or_directory;  // then what has its name must stay
+        if (looked && !is_in_place) {
+            return {looked, name_->text() + ": cannot look at " + swap_path(range)};
+        }
         for (const offset base : bases) {
             if (failure why = is_in_place ? failure{} : remove(base)) {
                 return why;
@@ -227,7 +231,10 @@ public:
         }
         const std::string from = swap_path(range);
         const std::string to = log_path(range.base);
-        static_cast<void>(platform_->rename_to_new(from + ".index", index_path(range.base)));  // derived: without it look-ups walk
+        if (platform_->rename_to_new(from + ".index", index_path(range.base)) == std::errc::file_exists) {  // made by who came just before
+            discard(index_path(range.base));
+            static_cast<void>(platform_->rename_to_new(from + ".index", index_path(range.base)));  // derived: without it look-ups walk
+        }
         if (const auto code = platform_->rename_to_new(from, to); code && code != std::errc::no_such_file_or_directory) {
             return {code, name_->text() + ": cannot rename " + from + " to " + to};
         }
