@@ -785,9 +785,8 @@ private:
             return why;
         }
         if (!compaction_.is_running()) {
-            const offset stable = last_stable_offset();
             const offset durable = durable_offset();
-            const offset decided = stable < compaction_limit() ? stable : compaction_limit();
+            const offset decided = compaction_limit();
             const compaction::situation at{finished_, decided < durable ? decided : durable, producers_.needed_from(durable), joined_within(), until, now};
             switch (compaction_.consider(options_.compaction, options_.segment_bytes, *options_.turn, at, why)) {
                 case compaction::verdict::nothing: return why;
