@@ -741,12 +741,12 @@ brook_mutant(partitions_not_synced_before_rename
   CAUGHT_BY fault power_loss)
 
 brook_mutant(broker_meta_not_synced_first
-  FILE broker/core.hpp
+  FILE broker/broker_directory.hpp
   FIND [=[        // Before anything else is in the directory: without broker.meta it would be a stranger's.
-        check(platform_.sync_directory(directory_), "cannot sync " + directory_);]=]
+        check(platform_.sync_directory(path_), "cannot sync " + path_);]=]
   REPLACE [=[        // Before anything else is in the directory: without broker.meta it would be a stranger's.
         if (!BROOK_MUTANT(broker_meta_not_synced_first)) {
-            check(platform_.sync_directory(directory_), "cannot sync " + directory_);
+            check(platform_.sync_directory(path_), "cannot sync " + path_);
         }]=]
   CAUGHT_BY test broker/core "a directory that was being made when the power went opens afterwards")
 
@@ -765,7 +765,7 @@ brook_mutant(commits_one_by_one
   CAUGHT_BY test broker/committed_offsets "a commit is found again, by group, topic and partition, also by the next broker")
 
 brook_mutant(two_brokers_in_a_directory
-  FILE broker/core.hpp
+  FILE broker/broker_directory.hpp
   FIND [=[        if (code == std::errc::resource_unavailable_try_again) {]=]
   REPLACE [=[        if (BROOK_MUTANT(two_brokers_in_a_directory)) {
             code.clear();
@@ -1173,25 +1173,25 @@ brook_mutant(new_segments_not_counted
 # ---- compaction: what stays, what goes, and in which order files come and go ----
 
 brook_mutant(last_record_goes
-  FILE storage/compaction_pass.hpp
+  FILE storage/dirty_keys.hpp
   FIND [=[superseded_[*before / 64] |= std::uint64_t{1} << *before % 64;]=]
   REPLACE [=[const std::uint32_t gone = BROOK_MUTANT(last_record_goes) ? ahead_[k].number : *before;
                 superseded_[gone / 64] |= std::uint64_t{1} << gone % 64;]=]
   CAUGHT_BY test storage/compaction "of each key the last record stays, with its offset, its time and its place in the order")
 
 brook_mutant(keys_beyond_memory_forgotten
-  FILE storage/compaction_pass.hpp
-  FIND [=[                dirty_end_ = plan_.dirty_from + ahead_[k].number;]=]
+  FILE storage/dirty_keys.hpp
+  FIND [=[                end_ = from_ + ahead_[k].number;]=]
   REPLACE [=[                if (BROOK_MUTANT(keys_beyond_memory_forgotten)) {
                     continue;
                 }
-                dirty_end_ = plan_.dirty_from + ahead_[k].number;]=]
+                end_ = from_ + ahead_[k].number;]=]
   CAUGHT_BY test storage/compaction "compaction is what a model of it says, on random histories")
 
 brook_mutant(tombstones_grow_younger
   FILE storage/compaction_pass.hpp
-  FIND [=[const std::uint32_t compacted_at = stamp != 0 || record.offset() >= dirty_end_ ? stamp : seconds_now();]=]
-  REPLACE [=[const std::uint32_t compacted_at = (stamp != 0 && !BROOK_MUTANT(tombstones_grow_younger)) || record.offset() >= dirty_end_ ? stamp : seconds_now();]=]
+  FIND [=[const std::uint32_t compacted_at = stamp != 0 || record.offset() >= dirty_.end() ? stamp : seconds_now();]=]
+  REPLACE [=[const std::uint32_t compacted_at = (stamp != 0 && !BROOK_MUTANT(tombstones_grow_younger)) || record.offset() >= dirty_.end() ? stamp : seconds_now();]=]
   CAUGHT_BY test storage/compaction "a tombstone stays for delete_retention from when it was first compacted, however often it is compacted again")
 
 brook_mutant(left_out_and_forgotten
@@ -1210,8 +1210,8 @@ brook_mutant(rot_compacted
 
 brook_mutant(aborted_keys_noted
   FILE storage/compaction_pass.hpp
-  FIND [=[next_ + found.offsets_taken() <= plan_.dirty_from || source_.fate_of(found) != transaction_fate::committed]=]
-  REPLACE [=[next_ + found.offsets_taken() <= plan_.dirty_from || (!BROOK_MUTANT(aborted_keys_noted) && source_.fate_of(found) != transaction_fate::committed)]=]
+  FIND [=[next_ + found.offsets_taken() <= dirty_.from() || source_.fate_of(found) != transaction_fate::committed]=]
+  REPLACE [=[next_ + found.offsets_taken() <= dirty_.from() || (!BROOK_MUTANT(aborted_keys_noted) && source_.fate_of(found) != transaction_fate::committed)]=]
   CAUGHT_BY test client/compaction "what is not decided supersedes nothing, and what was aborted goes")
 
 brook_mutant(undecided_compacted

@@ -204,6 +204,28 @@ public:
         return text;
     }
 
+    /// What is said meanwhile is sealed, and not compacted.
+    template <class Say>
+    void append_uncompacted(const Say& say) {
+        const int somebody_else = 0;
+        REQUIRE(turn.take(&somebody_else));
+        say();
+        roll();
+        static_cast<void>(orders.keep_up());
+        turn.give(&somebody_else);
+    }
+
+    /// A bit of the first segment turns while nobody has it open. Returns its name.
+    std::string rot(std::size_t byte) {
+        orders.close();
+        image files = orders.files();
+        const std::string name = names_in(files, ".log").front();
+        flip_bit(files[name], byte * 8);
+        orders.become(files);
+        reopen();
+        return name;
+    }
+
     [[nodiscard]] std::size_t segments() const { return names_in(orders.files(), ".log").size(); }
 
     storage::compaction_turn turn;
@@ -589,22 +611,14 @@ TEST_CASE("a log is compacted by its ratio, by the lag at most, and not before t
 
 TEST_CASE("what cannot be read stays as it is, and what it may hold is not brought back when it can be read again", "[storage][compaction]") {
     compacted topic{{.is_on = true, .min_dirty_ratio = 0, .delete_retention = 0h}};
-    const int somebody_else = 0;
-    REQUIRE(topic.turn.take(&somebody_else));  // not compacted as yet
-    topic.append("gone", "was here");
-    for (int i = 0; i < 200; ++i) {
-        topic.append(key(static_cast<std::uint64_t>(i % 50)), value_of(i));
-    }
-    topic.roll();
-    topic.orders.keep_up();  // sealed; and then its first record rots
-    topic.orders.close();
-    image files = topic.orders.files();
-    const std::string first = names_in(files, ".log").front();
-    const image whole = files;
-    flip_bit(files[first], 300 * 8);
-    topic.orders.become(files);
-    topic.reopen();
-    topic.turn.give(&somebody_else);
+    topic.append_uncompacted([&] {
+        topic.append("gone", "was here");
+        for (int i = 0; i < 200; ++i) {
+            topic.append(key(static_cast<std::uint64_t>(i % 50)), value_of(i));
+        }
+    });
+    const image whole = topic.orders.files();
+    const std::string first = topic.rot(300);
     topic.append("gone", std::nullopt);
     for (int i = 0; i < 200; ++i) {
         topic.append(key(static_cast<std::uint64_t>(i % 50)), value_of(1'000 + i));
@@ -623,7 +637,7 @@ TEST_CASE("what cannot be read stays as it is, and what it may hold is not broug
     CHECK(behind.size() <= 60);
     CHECK(std::any_of(behind.begin(), behind.end(), [](const read_record& record) { return record.key == "gone" && !record.value; }));
     topic.orders.close();
-    files = topic.orders.files();
+    image files = topic.orders.files();
     files[first] = whole.at(first);  // from a copy
     topic.orders.become(files);
     topic.reopen();
@@ -641,19 +655,12 @@ TEST_CASE("what cannot be read stays as it is, and what it may hold is not broug
 
 TEST_CASE("what cannot be read does not keep the rest from being compacted, in as many passes as that takes", "[storage][compaction]") {
     compacted topic{eager(), 2 * kib};  // 99 keys
-    const int somebody_else = 0;
-    REQUIRE(topic.turn.take(&somebody_else));
-    for (int i = 0; i < 2'000; ++i) {
-        topic.append(key(static_cast<std::uint64_t>(i % 400)), value_of(i));
-    }
-    topic.roll();
-    topic.orders.keep_up();
-    topic.orders.close();
-    image files = topic.orders.files();
-    flip_bit(files[names_in(files, ".log").front()], 300 * 8);
-    topic.orders.become(files);
-    topic.reopen();
-    topic.turn.give(&somebody_else);
+    topic.append_uncompacted([&] {
+        for (int i = 0; i < 2'000; ++i) {
+            topic.append(key(static_cast<std::uint64_t>(i % 400)), value_of(i));
+        }
+    });
+    topic.rot(300);
     int told = 0;
     int rounds = 0;
     for (bool has_more = true; has_more && rounds < 1'000; ++rounds) {
@@ -674,12 +681,8 @@ TEST_CASE("rot is not copied into what would vouch for it", "[storage][compactio
     }
     topic.roll();
     topic.keep_up();
-    topic.orders.close();
-    image files = topic.orders.files();
-    const std::string name = names_in(files, ".log").front();
-    flip_bit(files[name], 1'000 * 8);
-    topic.orders.become(files);
-    topic.reopen();
+    const std::string name = topic.rot(1'000);
+    const image files = topic.orders.files();
     topic.append(key(59), "new");
     topic.roll();
     std::string told;
@@ -824,20 +827,13 @@ TEST_CASE("rot that makes another key of one takes no record along", "[storage][
 
 TEST_CASE("what holds compaction back, and tombstones behind it, are no work without end", "[storage][compaction]") {
     compacted topic{{.is_on = true, .min_dirty_ratio = 0.5, .delete_retention = 0h}};
-    const int somebody_else = 0;
-    REQUIRE(topic.turn.take(&somebody_else));
-    for (int i = 0; i < 100; ++i) {
-        topic.append(key(static_cast<std::uint64_t>(i)), value_of(i));
-    }
-    topic.append("gone", std::nullopt);
-    topic.roll();
-    topic.orders.keep_up();
-    topic.orders.close();
-    image files = topic.orders.files();
-    flip_bit(files[names_in(files, ".log").front()], 300 * 8);
-    topic.orders.become(files);
-    topic.reopen();
-    topic.turn.give(&somebody_else);
+    topic.append_uncompacted([&] {
+        for (int i = 0; i < 100; ++i) {
+            topic.append(key(static_cast<std::uint64_t>(i)), value_of(i));
+        }
+        topic.append("gone", std::nullopt);
+    });
+    topic.rot(300);
     for (int i = 0; i < 50; ++i) {
         static_cast<void>(topic.orders.keep_up());
     }

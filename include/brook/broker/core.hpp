@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include <brook/broker/broker_directory.hpp>
 #include <brook/broker/committed_offsets.hpp>
 #include <brook/broker/disk_keeper.hpp>
 #include <brook/broker/group_coordinator.hpp>
@@ -73,15 +74,15 @@ public:
     /// Errors    directory_in_use, not_a_brook_directory, unsupported_version, unsafe_filesystem, invalid_config,
     ///           corrupt_record, or the system's own.
     core(std::string directory, const broker_options& options)
-        : directory_{std::move(directory)},
-          platform_{options.platform == nullptr ? os::posix() : *options.platform},
+        : platform_{options.platform == nullptr ? os::posix() : *options.platform},
+          directory_{platform_, std::move(directory)},
           shared_{std::make_shared<shared_state>(platform_, options.on_error)},
           producer_id_expiration_{options.producer_id_expiration},
-          disk_{*shared_, directory_, options.min_free_bytes, options.max_bytes},
+          disk_{*shared_, directory_.path(), options.min_free_bytes, options.max_bytes},
           compaction_turn_{memory_for_keys(options)},
           offsets_retention_{options.offsets_retention} {
         refuse_illegal(options);
-        enter_directory(options);
+        directory_.enter(options.allow_unsafe_filesystem);
         clock_.start(platform_);
         const std::vector<std::string> left_behind = open_topics();
         open_transactions();
@@ -117,11 +118,11 @@ public:
             topic->close();
         }
         shared_->readers.notify();
-        lock_.reset();
+        directory_.leave();
     }
 
     [[nodiscard]] const std::shared_ptr<shared_state>& shared() const noexcept { return shared_; }
-    [[nodiscard]] const std::string& directory() const noexcept { return directory_; }
+    [[nodiscard]] const std::string& directory() const noexcept { return directory_.path(); }
     [[nodiscard]] broker_health health() const { return {shared_->errors()}; }
 
     [[nodiscard]] bool is_closed() const noexcept { return is_closing_.load(std::memory_order_acquire); }
@@ -131,10 +132,10 @@ public:
     /// Errors    closed, forked.
     void require_open() const {
         if (is_closed()) {
-            throw_error(errc::closed, "the broker on " + directory_ + " is closed");
+            throw_error(errc::closed, "the broker on " + directory_.path() + " is closed");
         }
         if (is_forked()) {
-            throw_error(errc::forked, "the broker on " + directory_ + " belongs to the parent of this process; open one of your own");
+            throw_error(errc::forked, "the broker on " + directory_.path() + " belongs to the parent of this process; open one of your own");
         }
     }
 
@@ -197,7 +198,7 @@ public:
         const std::scoped_lock guard{topics_mutex_};
         topic_handle topic = find_topic(name);
         if (!topic || is_internal_topic(name)) {
-            throw_error(errc::unknown_topic_or_partition, std::string{"there is no topic '"} + std::string{name} + "' in " + directory_ +
+            throw_error(errc::unknown_topic_or_partition, std::string{"there is no topic '"} + std::string{name} + "' in " + directory_.path() +
                                                               "; make it by create_topic");
         }
         require_whole(*topic);
@@ -351,7 +352,7 @@ private:
     static constexpr std::int64_t most_memory_for_keys = std::int64_t{64} << 30;
     static constexpr std::chrono::milliseconds unwaited_flush{100};  // records of flush_messages topics that nobody waits for
 
-    // ---- the directory ----
+    // ---- options ----
 
     /// What is illegal is refused later, with words.
     [[nodiscard]] static std::size_t memory_for_keys(const broker_options& options) noexcept {
@@ -377,75 +378,7 @@ private:
         }
     }
 
-    void enter_directory(const broker_options& options) {
-        while (directory_.size() > 1 && directory_.ends_with('/')) {
-            directory_.pop_back();
-        }
-        if (const auto code = platform_.make_directory(directory_); code && code != std::errc::file_exists) {
-            throw_error(code, "cannot create the directory " + directory_);
-        }
-        static_cast<void>(has_meta());  // nothing is put into a directory that is not ours
-        if (!options.allow_unsafe_filesystem && platform_.filesystem_of(directory_) != os::filesystem::mapped_writes_promised) {
-            throw_error(errc::unsafe_filesystem, directory_ + " is on a file system where mapped writes are not promised (ext4, XFS and tmpfs are "
-                                                              "known to be good); set allow_unsafe_filesystem if you know that this one is");
-        }
-        std::error_code code;
-        lock_ = platform_.lock_file(directory_ + "/broker.lock", code);
-        if (code == std::errc::resource_unavailable_try_again) {
-            throw_error(errc::directory_in_use, directory_ + " is open in another broker, " + text_of_holder());
-        }
-        check(code, "cannot lock " + directory_ + "/broker.lock");
-        has_meta() ? check_meta() : write_meta();  // asked again: another may have begun it before we had the lock
-        // Before anything else is in the directory: without broker.meta it would be a stranger's.
-        check(platform_.sync_directory(directory_), "cannot sync " + directory_);
-    }
-
-    /// Nobody decides by it: the lock is the kernel's, and the number may be of a process that has just gone.
-    [[nodiscard]] std::string text_of_holder() const {
-        std::string text;
-        try {
-            text = read_small_file(platform_, directory_ + "/broker.lock", os::open_mode::read_only);
-        } catch (const error&) {
-            text.clear();  // then without it
-        }
-        const std::string number = text.substr(0, text.find_first_not_of("0123456789"));
-        return number.empty() ? "here or in another process" : "that of process " + number;
-    }
-
-    /// Errors    not_a_brook_directory: there is no broker.meta, and there is something else.
-    [[nodiscard]] bool has_meta() {
-        std::vector<os::directory_entry> entries;
-        check(platform_.list(directory_, entries), "cannot list " + directory_);
-        bool has_stranger = false;
-        for (const auto& entry : entries) {
-            if (entry.name == "broker.meta") {
-                return true;
-            }
-            has_stranger = has_stranger || (entry.name != "broker.lock" && entry.name != "broker.meta.tmp" && entry.name != "lost+found");
-        }
-        if (has_stranger) {
-            throw_error(errc::not_a_brook_directory, directory_ + " holds other files and no broker.meta; give the broker a directory of its own");
-        }
-        return false;
-    }
-
-    void check_meta() const {
-        const std::string path = directory_ + "/broker.meta";
-        static_cast<void>(format::properties::decode(read_small_file(platform_, path), broker_meta_kind, broker_meta_version, path));
-    }
-
-    void write_meta() {
-        format::properties meta{std::string{broker_meta_kind}, broker_meta_version};
-        meta.set("cluster_id", format::properties::hex(platform_.random()) + format::properties::hex(platform_.random()));
-        const std::size_t slash = directory_.rfind('/');
-        const std::string parent = slash == std::string::npos ? "." : slash == 0 ? "/" : directory_.substr(0, slash);
-        if (const auto code = platform_.sync_directory(parent); code && code != std::errc::permission_denied) {
-            throw_error(code, "cannot sync " + parent);  // where we may not, whoever made the directory has to
-        }
-        write_small_file(platform_, directory_ + "/broker.meta", meta.encode());
-    }
-
-    [[nodiscard]] std::string topics_path() const { return directory_ + "/topics"; }
+    [[nodiscard]] std::string topics_path() const { return directory_.path() + "/topics"; }
     [[nodiscard]] std::string topic_path(std::string_view name) const { return topics_path() + '/' + std::string{name}; }
     [[nodiscard]] std::string unfinished_path(std::string_view name) const { return topic_path(name) + '~'; }
 
@@ -465,7 +398,7 @@ private:
             throw_error(code, "cannot create " + topics_path());
         }
         // Whoever made them may have died before they were durable, and records in them are about to be.
-        check(platform_.sync_directory(directory_), "cannot sync " + directory_);
+        check(platform_.sync_directory(directory_.path()), "cannot sync " + directory_.path());
         check(platform_.sync_directory(topics_path()), "cannot sync " + topics_path());
         std::vector<os::directory_entry> entries;
         check(platform_.list(topics_path(), entries), "cannot list " + topics_path());
@@ -530,6 +463,7 @@ private:
         settings.producer_id_expiration = producer_id_expiration_;
         settings.turn = &compaction_turn_;
         settings.compaction.is_on |= is_internal_topic(name);  // what they said before goes
+        settings.awaits_compaction_limit = name == transaction_topic;  // release_transactions says how far
         settings.budget = disk_.budget();
         settings.heeds_budget = !is_internal_topic(name);  // what those tell is needed all the more when the others are full
         for (std::int32_t number = 0; number < topic->meta.partitions; ++number) {
@@ -541,9 +475,6 @@ private:
                 why.raise();
             }
             report_losses(*log);
-            if (name == transaction_topic) {
-                log->limit_compaction(0);  // until `release_transactions`
-            }
             topic->partitions.push_back(std::move(log));
         }
         return topic;
@@ -673,7 +604,7 @@ private:
             topic = find_topic(name);
         }
         if (std::vector<os::directory_entry> entries; !topic && platform_.list(path, entries)) {  // else making it has failed at the last moment
-            throw_error(errc::unknown_topic_or_partition, std::string{"there is no topic '"} + std::string{name} + "' in " + directory_);
+            throw_error(errc::unknown_topic_or_partition, std::string{"there is no topic '"} + std::string{name} + "' in " + directory_.path());
         }
         remove_unfinished(away);
         const std::string topics = topics_path();
@@ -1042,8 +973,8 @@ private:
         std::uint32_t* word_;
     };
 
-    std::string directory_;
     os::platform& platform_;
+    broker_directory directory_;
     life_sign lives_here_{platform_};
     std::shared_ptr<shared_state> shared_;
     std::chrono::nanoseconds producer_id_expiration_;
@@ -1051,7 +982,6 @@ private:
     storage::compaction_turn compaction_turn_;
     storage::retention_clock clock_;
     std::optional<std::chrono::nanoseconds> offsets_retention_;
-    std::unique_ptr<os::lock> lock_;
     std::atomic<bool> is_closing_{false};
 
     std::mutex making_mutex_;          // one topic of users is made or deleted at a time; taken before the next

@@ -124,8 +124,8 @@ struct topic_options {
     /// limit [retention.bytes].
     std::optional<std::int64_t> retention_bytes{};
     /// A segment that retention lets go becomes the next one, where no view or reader holds it: cleared and synced as a new one is, but with
-    /// its pages in memory and its space taken. For a topic that is appended to without a pause, which has fewer stalls then and
-    /// writes its disk twice. false; goes with retention or retention_bytes.
+    /// its pages in memory and its space taken. For a topic that is appended to without a pause: the longest stalls are shorter, and
+    /// the disk is written twice. false; goes with retention or retention_bytes.
     std::optional<bool> reuse_segments{};
 
     /// delete_. With compact every record needs a key, the last record of each key stays, with its offset, and those before it

@@ -101,6 +101,9 @@ public:
     /// Cost      looks at all segments; not each time, but when one was sealed since the last look, the active one has grown by
     ///           what is worth it, or a second has passed.
     [[nodiscard]] verdict consider(const compaction_policy& policy, std::uint32_t segment_bytes, compaction_turn& turn, const situation& at, failure& why) {
+        if (why = settle(); why) {
+            return verdict::nothing;
+        }
         segment& active = *segments_.last();
         const tail_word tail{active.tail.load(std::memory_order_relaxed)};
         const position worth = segment_bytes / 2 < least_sealed ? segment_bytes / 2 : least_sealed;
@@ -141,16 +144,24 @@ public:
         return is_worth_it || (policy.max_lag && ages_.is_old(active, *policy.max_lag)) ? verdict::roll : verdict::nothing;
     }
 
-    /// Goes on with the pass. `replace`: see compaction_pass; `finish(compacted)` notes how far the log has been compacted.
+    /// Goes on with the pass. `replace(group, made)` puts the segment `made`, which counts by then, in the place of the group, and
+    /// does not fail; `finish(compacted)` notes how far the log has been compacted.
     ///
     /// `slice`: bytes that are looked at.
-    /// Errors    as those two, and the disk's; then the pass is given up, and another is begun some time later. What could not be
+    /// Errors    as that one, and the disk's; then the pass is given up, and another is begun some time later. What could not be
     ///           read ends none: it is told once it has ended. std::bad_alloc likewise.
     template <class Replace, class Finish>
     [[nodiscard]] failure step(std::uint64_t slice, std::chrono::nanoseconds now, const Replace& replace, const Finish& finish) {
         failure why;
+        const auto put_in_place = [&](const std::vector<segment*>& old, std::unique_ptr<segment> made, const swap_range& range, std::vector<offset>&& bases) {
+            unsettled_.made = made.get();
+            unsettled_.range = range;
+            unsettled_.bases.swap(bases);
+            replace(old, std::move(made));
+            return settle();
+        };
         try {
-            if (!pass_->step(slice, replace, why)) {
+            if (!pass_->step(slice, put_in_place, why)) {
                 return why;
             }
         } catch (...) {
@@ -173,6 +184,20 @@ public:
             why = pass_->left_out();
         }
         stop();
+        return why;
+    }
+
+    /// Gives the files of what was compacted last their place, where that has not been done yet. Until it has been, nothing in the
+    /// log may be deleted, or compacted.
+    /// Errors    what the disk said; whoever asks next, or the next opening, tries again.
+    [[nodiscard]] failure settle() {
+        if (unsettled_.made == nullptr) {
+            return {};
+        }
+        failure why = files_.put_in_place(unsettled_.range, unsettled_.bases);
+        if (!why) {
+            std::exchange(unsettled_.made, nullptr)->release();  // from now on it is found by its name
+        }
         return why;
     }
 
@@ -267,6 +292,11 @@ private:
     segment_chain& segments_;
     segment_source& source_;
     retention& ages_;
+    struct {
+        segment* made = nullptr;    // null: none is there
+        swap_range range;
+        std::vector<offset> bases;  // of what it was made from
+    } unsettled_;                   // stands in the chain, and has not got its name yet
     std::unique_ptr<compaction_pass> pass_;  // none: nothing is under way
     compaction_turn* turn_ = nullptr;        // taken, then
 

@@ -3,7 +3,6 @@
 /// Floor 2, storage. When a pass is due is decided in compaction.hpp.
 #pragma once
 
-#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -22,8 +21,8 @@
 #include <brook/format/record.hpp>
 #include <brook/storage/compaction_output.hpp>
 #include <brook/storage/decoded_batch.hpp>
+#include <brook/storage/dirty_keys.hpp>
 #include <brook/storage/frame_walk.hpp>
-#include <brook/storage/key_map.hpp>
 #include <brook/storage/log_reader.hpp>
 #include <brook/storage/retention.hpp>
 #include <brook/storage/segment.hpp>
@@ -68,14 +67,10 @@ public:
           plan_{behind_damage(std::move(to_do))},
           count_{plan_.sources.size() - 1},
           start_{segments.start()},
-          span_{span_of(plan_)},
-          dirty_end_{plan_.dirty_from + span_},
-          compacted_to_{dirty_end_},
-          keys_{most_keys(plan_, span_), files.platform().random()},
-          superseded_((static_cast<std::size_t>(span_) + 63) / 64),
+          dirty_{plan_.dirty_from, plan_.sources.back()->base, plan_.memory, files.platform().random()},
+          compacted_to_{held_from_ < plan_.dirty_from ? held_from_ : dirty_.end()},
           is_left_out_(count_) {
-        compacted_to_ = held_from_ < plan_.dirty_from ? held_from_ : compacted_to_;
-        while (i_ < count_ && end_of(i_) <= plan_.dirty_from) {
+        while (i_ < count_ && end_of(i_) <= dirty_.from()) {
             ++i_;
         }
     }
@@ -106,7 +101,7 @@ public:
     [[nodiscard]] offset compacted_to() const noexcept { return compacted_to_; }
 
     /// So far it has looked; between the two is what cannot be read.
-    [[nodiscard]] offset dirty_end() const noexcept { return dirty_end_; }
+    [[nodiscard]] offset dirty_end() const noexcept { return dirty_.end(); }
 
     [[nodiscard]] bool has_changed() const noexcept { return has_changed_; }
 
@@ -126,12 +121,6 @@ private:
         ended,
     };
 
-    struct look_up {
-        key_map::digest key;
-        std::uint32_t number = 0;
-    };
-
-    static constexpr std::size_t most_ahead = 16;          // look-ups whose memory is on its way
     static constexpr std::uint32_t least_whole = kib;      // smaller batches are put together
     static constexpr std::uint32_t least_whole_lone = 16 * kib;
     static constexpr offset most_span = (std::int64_t{1} << 31) - 1;  // offsets in a segment
@@ -150,19 +139,9 @@ private:
         return std::move(of);
     }
 
-    [[nodiscard]] static offset span_of(const plan& of) noexcept {
-        const offset whole = of.sources.back()->base - of.dirty_from;
-        const auto bits = static_cast<offset>(of.memory < (std::size_t{1} << 31) ? of.memory : std::size_t{1} << 31);  // an eighth of the memory
-        return whole < 0 ? 0 : whole < bits ? whole : bits;
-    }
-    [[nodiscard]] static std::size_t most_keys(const plan& of, offset span) noexcept {
-        const std::size_t room = (of.memory - of.memory / 8) / key_map::bytes_per_key;
-        return static_cast<std::uint64_t>(span) < room ? static_cast<std::size_t>(span) : room;
-    }
-
     [[nodiscard]] offset end_of(std::size_t i) const noexcept { return plan_.sources[i + 1]->base; }
-    [[nodiscard]] bool is_clean(std::size_t i) const noexcept { return end_of(i) <= plan_.dirty_from; }
-    [[nodiscard]] bool is_beyond(std::size_t i) const noexcept { return i == count_ || (plan_.sources[i]->base >= dirty_end_ && !is_clean(i)); }
+    [[nodiscard]] bool is_clean(std::size_t i) const noexcept { return end_of(i) <= dirty_.from(); }
+    [[nodiscard]] bool is_beyond(std::size_t i) const noexcept { return i == count_ || (plan_.sources[i]->base >= dirty_.end() && !is_clean(i)); }
     [[nodiscard]] std::uint32_t used_of(std::size_t i) const noexcept { return plan_.sources[i]->used.load(std::memory_order_relaxed); }
 
     // ---- walking a source ----
@@ -286,12 +265,12 @@ private:
 
     void note_more(failure& why) {
         while (part_ == part::note && !why && spent_ < slice_) {
-            if (i_ == count_ || plan_.sources[i_]->base >= dirty_end_) {
-                static_cast<void>(note_ahead());
+            if (i_ == count_ || plan_.sources[i_]->base >= dirty_.end()) {
+                static_cast<void>(is_noted(dirty_.finish()));
                 begin_second();
             } else if (!enter(why)) {
                 i_ += why ? 0 : 1;
-            } else if (next_ >= plan_.dirty_from && !note_lone()) {
+            } else if (next_ >= dirty_.from() && !note_lone()) {
                 begin_second();  // no more keys fit
             } else {
                 note_next(why);
@@ -302,7 +281,7 @@ private:
     /// One frame, of whatever kind.
     void note_next(failure& why) {
         frame_view found;
-        switch (look(next_ < plan_.dirty_from ? trust::written_here : trust::verify, found)) {
+        switch (look(next_ < dirty_.from() ? trust::written_here : trust::verify, found)) {
             case seen::frame:
                 if (note_frame(found, why)) {
                     pass_over(found);
@@ -325,12 +304,12 @@ private:
     /// and of what is not as it should be. False: no more keys fit.
     [[nodiscard]] bool note_lone() {
         const lone_frames here{*pin_};
-        for (format::frame_word word; next_ < dirty_end_ && spent_ < slice_ && here.see(at_, next_, word) && word.is_bare_lone();) {
+        for (format::frame_word word; next_ < dirty_.end() && spent_ < slice_ && here.see(at_, next_, word) && word.is_bare_lone();) {
             const std::byte* const frame = pin_->frame(at_);
             if (!format::bare_lone_fits(frame, word) || !format::has_checksum(pin_->seed(), at_, word, frame)) {
                 break;
             }
-            if (const format::record_slice record{frame}; record.has_key() && !note_key(record.key(), next_)) {
+            if (const format::record_slice record{frame}; record.has_key() && !is_noted(dirty_.note(record.key(), next_))) {
                 return false;
             }
             step_over(word);
@@ -345,14 +324,14 @@ private:
     }
 
     void begin_second() noexcept {
-        ahead_count_ = 0;
+        dirty_.stop_asking();
         leave();
         i_ = 0;
         part_ = part::choose;
     }
 
     [[nodiscard]] bool note_frame(const frame_view& found, failure& why) {
-        if (found.kind() != format::frame_kind::data || next_ + found.offsets_taken() <= plan_.dirty_from || source_.fate_of(found) != transaction_fate::committed) {
+        if (found.kind() != format::frame_kind::data || next_ + found.offsets_taken() <= dirty_.from() || source_.fate_of(found) != transaction_fate::committed) {
             return true;
         }
         frame_view readable;
@@ -362,10 +341,10 @@ private:
         format::record_walk records{readable.header, readable.data};
         for (format::record_slice record; records.next(record);) {
             const offset at = record.offset();
-            if (at < plan_.dirty_from || at >= dirty_end_ || !record.has_key()) {
+            if (at < dirty_.from() || at >= dirty_.end() || !record.has_key()) {
                 continue;
             }
-            if (!note_key(record.key(), at)) {
+            if (!is_noted(dirty_.note(record.key(), at))) {
                 return false;
             }
         }
@@ -375,33 +354,10 @@ private:
         return !records.is_malformed();
     }
 
-    [[nodiscard]] bool note_key(bytes key, offset at) noexcept {
-        look_up& one = ahead_[ahead_count_++];
-        one = {keys_.digest_of(key), static_cast<std::uint32_t>(at - plan_.dirty_from)};
-        keys_.prefetch(one.key);
-        return ahead_count_ < most_ahead || note_ahead();
-    }
-
-    /// Notes the keys whose memory is at hand by now. False: one of them does not fit, and the dirty part ends in front of it.
-    [[nodiscard]] bool note_ahead() noexcept {
-        const std::size_t count = std::exchange(ahead_count_, 0);
-        for (std::size_t k = 0; k < count; ++k) {
-            std::optional<std::uint32_t> before;
-            if (!keys_.note(ahead_[k].key, ahead_[k].number, before)) {
-                dirty_end_ = plan_.dirty_from + ahead_[k].number;
-                compacted_to_ = dirty_end_ < compacted_to_ ? dirty_end_ : compacted_to_;
-                return false;
-            }
-            if (before) {
-                superseded_[*before / 64] |= std::uint64_t{1} << *before % 64;
-            }
-        }
-        return true;
-    }
-
-    [[nodiscard]] bool is_superseded(offset at) const noexcept {
-        const auto number = static_cast<std::uint64_t>(at - plan_.dirty_from);
-        return (superseded_[static_cast<std::size_t>(number / 64)] >> number % 64 & 1) != 0;
+    /// False: the dirty part ends in front of it, or of one before.
+    [[nodiscard]] bool is_noted(bool fits) noexcept {
+        compacted_to_ = dirty_.end() < compacted_to_ ? dirty_.end() : compacted_to_;
+        return fits;
     }
 
     // ---- the second part: source by source ----
@@ -476,7 +432,7 @@ private:
         const std::int64_t since = plan_.sources[i_]->tombstones_since.load(std::memory_order_relaxed);
         const bool has_dead = since != 0 && tombstones_may_go_ && is_over(since);
         const bool has_deleted = plan_.sources[i_]->base < start_;
-        if (keys_.empty() && !has_dead && !has_deleted) {
+        if (dirty_.empty() && !has_dead && !has_deleted) {
             judged();
             return;
         }
@@ -496,11 +452,11 @@ private:
                     break;
                 case seen::broken: leave_out(damage_here()); break;
                 case seen::end:
-                    judge_ahead();
+                    dirty_.finish_asking([this](std::uint32_t number) { drop(number); });
                     judged();
                     return;
             }
-            ahead_count_ = 0;
+            dirty_.stop_asking();
             leave();
             part_ = part::choose;
         }
@@ -533,12 +489,7 @@ private:
             if (goes || !record.has_key()) {
                 continue;
             }
-            look_up& one = ahead_[ahead_count_++];
-            one = {keys_.digest_of(record.key()), static_cast<std::uint32_t>(keeps_.size() - 1)};
-            keys_.prefetch(one.key);
-            if (ahead_count_ == most_ahead) {
-                judge_ahead();
-            }
+            dirty_.ask(record.key(), static_cast<std::uint32_t>(keeps_.size() - 1), [this](std::uint32_t number) { drop(number); });
         }
         if (records.is_malformed()) {
             why = damage_here();
@@ -546,14 +497,10 @@ private:
         return !records.is_malformed();
     }
 
-    void judge_ahead() {
-        const std::size_t count = std::exchange(ahead_count_, 0);
-        for (std::size_t k = 0; k < count; ++k) {
-            if (keys_.find(ahead_[k].key)) {
-                keeps_[ahead_[k].number] = false;
-                is_changed_ = true;
-            }
-        }
+    /// A clean record whose key stands in the dirty part, by its number.
+    void drop(std::uint32_t number) {
+        keeps_[number] = false;
+        is_changed_ = true;
     }
 
     [[nodiscard]] bool is_over(std::int64_t since) const {
@@ -571,10 +518,10 @@ private:
         if (at < start_ || is_dead(record, stamp)) {
             return false;
         }
-        if (at >= dirty_end_ || !record.has_key()) {
+        if (at >= dirty_.end() || !record.has_key()) {
             return true;
         }
-        return at >= plan_.dirty_from ? !is_superseded(at) : !keys_.find(keys_.digest_of(record.key()));
+        return at >= dirty_.from() ? !dirty_.is_superseded(at) : !dirty_.has(record.key());
     }
 
     void copy_more(failure& why) {
@@ -624,7 +571,7 @@ private:
     /// Lone records of which nothing stays, in a loop of its own. Their checksums are nobody's business any more.
     void pass_superseded() noexcept {
         const lone_frames here{*pin_};
-        for (format::frame_word word; spent_ < slice_ && next_ >= plan_.dirty_from && next_ < dirty_end_ && is_superseded(next_) && here.see(at_, next_, word) && word.is_plain_lone() &&
+        for (format::frame_word word; spent_ < slice_ && next_ >= dirty_.from() && next_ < dirty_.end() && dirty_.is_superseded(next_) && here.see(at_, next_, word) && word.is_plain_lone() &&
                                       format::load_header(pin_->frame(at_)).leader_epoch == output_->epoch();) {
             step_over(word);
         }
@@ -671,7 +618,7 @@ private:
             is_broken = true;
             return why;
         }
-        if (!is_judged_ && next_ < plan_.dirty_from && !is_intact(found)) {  // the rest was looked at when keys were noted
+        if (!is_judged_ && next_ < dirty_.from() && !is_intact(found)) {  // the rest was looked at when keys were noted
             is_broken = true;
             return {};
         }
@@ -690,7 +637,7 @@ private:
             decided_.push_back(is_kept && fate == transaction_fate::committed);
             kept += decided_.back() ? 1 : 0;
             has_tombstone |= !record.has_value();
-            has_new_tombstone |= !record.has_value() && stamp == 0 && record.offset() < dirty_end_;
+            has_new_tombstone |= !record.has_value() && stamp == 0 && record.offset() < dirty_.end();
         }
         if (records.is_malformed() || (kept > 0 && !is_intact(found))) {
             is_broken = true;
@@ -723,11 +670,11 @@ private:
             return {};
         }
         const bool is_large = format::word_of(found.header).size() >= least_whole_lone;
-        if (is_large && !is_part && (record.has_value() || record.offset() >= dirty_end_)) {
+        if (is_large && !is_part && (record.has_value() || record.offset() >= dirty_.end())) {
             return output_->keep_whole(found, format::word_of(found.header).size());
         }
         const compaction_output::origin from{record.is_append_time(), format::codec_none, 0};
-        return output_->keep(record, from, record.offset() >= dirty_end_ || record.has_value() ? 0 : seconds_now());
+        return output_->keep(record, from, record.offset() >= dirty_.end() || record.has_value() ? 0 : seconds_now());
     }
 
     [[nodiscard]] failure copy_records(const frame_view& readable, unsigned codec, std::uint32_t stamp) {
@@ -738,7 +685,7 @@ private:
             if (!decided_[k]) {
                 continue;
             }
-            const std::uint32_t compacted_at = stamp != 0 || record.offset() >= dirty_end_ ? stamp : seconds_now();
+            const std::uint32_t compacted_at = stamp != 0 || record.offset() >= dirty_.end() ? stamp : seconds_now();
             if (failure why = output_->keep(record, from, compacted_at)) {
                 return why;
             }
@@ -795,11 +742,8 @@ private:
     plan plan_;
     std::size_t count_;  // of sources
     offset start_;       // of the log
-    offset span_;        // offsets of the dirty part, of which each has a bit
-    offset dirty_end_;
+    dirty_keys dirty_;
     offset compacted_to_;
-    key_map keys_;
-    std::vector<std::uint64_t> superseded_;
     std::vector<char> is_left_out_;  // of each source
     failure why_left_out_;
     bool has_changed_ = false;
@@ -813,8 +757,6 @@ private:
     position at_ = format::segment_header_size;
     offset next_ = 0;
     decoded_batch decoded_;    // the compressed batch that was looked at last
-    std::array<look_up, most_ahead> ahead_{};
-    std::size_t ahead_count_ = 0;
 
     bool is_judged_ = false;   // the source at hand; then
     bool is_changed_ = false;  // something of it goes,

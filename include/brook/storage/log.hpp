@@ -47,6 +47,7 @@ struct log_options {
     retention_policy retention{};
     compaction_policy compaction{};
     compaction_turn* turn = nullptr;           ///< goes with compaction: the memory for keys
+    bool awaits_compaction_limit = false;      ///< somebody says how far: limit_compaction
     disk_budget* budget = nullptr;             ///< counts what all logs together take of the disk; null: nobody does
     bool heeds_budget = true;                  ///< and is refused by it when that is too much
     bool reuses_segments = false;              ///< a deleted segment's file may become the next spare
@@ -439,14 +440,11 @@ public:
         return !awaited || (age && *age < *awaited) ? age : awaited;
     }
 
-    /// From here on what stands at or behind `limit` is not compacted, whatever else allows it. Where there are parts of transactions
-    /// nothing is, until a limit is given.
-    void limit_compaction(offset limit) noexcept {
-        compaction_limit_.store(limit, std::memory_order_release);
-        is_compaction_limited_.store(true, std::memory_order_release);
-    }
+    /// From here on what stands at or behind `limit` is not compacted, whatever else allows it: in a log that has to be told, or has
+    /// parts of transactions. Until then nothing in it is.
+    void limit_compaction(offset limit) noexcept { compaction_limit_.store(limit, std::memory_order_release); }
     [[nodiscard]] offset compaction_limit() const noexcept {
-        return is_compaction_limited_.load(std::memory_order_acquire) || has_transactions() ? compaction_limit_.load(std::memory_order_acquire) : largest_offset;
+        return options_.awaits_compaction_limit || has_transactions() ? compaction_limit_.load(std::memory_order_acquire) : largest_offset;
     }
 
     /// Offset after the last one that was claimed; records may not have been published yet in front of it.
@@ -741,7 +739,7 @@ private:
     /// next one tells of them, repetitions of what was deleted are known by it.
     /// `may_reuse`: one of them may become the next spare.
     [[nodiscard]] failure drop_deleted(bool may_reuse = false) {
-        failure first = settle_compacted();
+        failure first = compaction_.settle();
         if (first) {
             return first;  // a file that stands for others must not come back when they have gone
         }
@@ -779,13 +777,9 @@ private:
 
     /// Begins or goes on to compact the log, for a slice.
     [[nodiscard]] failure compact(std::chrono::nanoseconds now, offset until, bool& has_more) {
-        failure why = settle_compacted();
-        if (why) {
-            compaction_.stop();
-            return why;
-        }
+        failure why;
         if (!compaction_.is_running()) {
-            const offset durable = durable_offset();
+            const offset durable = durable_offset();  // before the limit: what was durable then, and is a transaction's, has set it
             const offset decided = compaction_limit();
             const compaction::situation at{finished_, decided < durable ? decided : durable, producers_.needed_from(durable), joined_within(), until, now};
             switch (compaction_.consider(options_.compaction, options_.segment_bytes, *options_.turn, at, why)) {
@@ -795,13 +789,7 @@ private:
             }
         }
         why = compaction_.step(
-            compaction_slice, now,
-            [this](const std::vector<segment*>& old, std::unique_ptr<segment> made, const swap_range& range, std::vector<offset>&& bases) {
-                replace(old, std::move(made));
-                unsettled_.range = range;
-                unsettled_.bases.swap(bases);
-                return settle_compacted();
-            },
+            compaction_slice, now, [this](const std::vector<segment*>& old, std::unique_ptr<segment> made) noexcept { replace(old, std::move(made)); },
             [this](offset compacted) { return rewrite_checkpoint([&](format::checkpoint& changed) { changed.compacted_offset = compacted; }); });
         has_more |= !why;
         return why;
@@ -814,25 +802,11 @@ private:
 
     /// Readers go on in what is left of these segments.
     void replace(const std::vector<segment*>& old, std::unique_ptr<segment> made) noexcept {
-        unsettled_.made = made.get();
         segments_.replace(old, std::move(made));
         for (segment* const gone : old) {
             let_go(*gone);
         }
         finished_ -= old.size() - 1;
-    }
-
-    /// Gives the files of what was compacted their place. Until that has been done nothing may be deleted, or compacted.
-    [[nodiscard]] failure settle_compacted() {
-        if (unsettled_.made == nullptr) {
-            return {};
-        }
-        if (failure why = files_.put_in_place(unsettled_.range, unsettled_.bases)) {
-            return why;  // the next look, or the next opening, tries again
-        }
-        std::exchange(unsettled_.made, nullptr)->release();  // from now on it is found by its name
-        appends_.wake_upkeep();
-        return {};
     }
 
     /// Nothing in the active segment has been kept for less than the policy says, or all of it has been deleted. Then it is
@@ -943,7 +917,6 @@ private:
 
     std::atomic<std::uint32_t> flags_{0};      // the checkpoint's
     std::atomic<offset> compaction_limit_{0};
-    std::atomic<bool> is_compaction_limited_{false};
     std::mutex open_transactions_mutex_;       // guards them
     std::vector<offset> open_transactions_;    // where the log ended when each began to append
 
@@ -951,11 +924,6 @@ private:
     format::checkpoint checkpoint_;
     retention retention_{files_, segments_};
     compaction compaction_{files_, segments_, source_, retention_};
-    struct {
-        segment* made = nullptr;    // null: none is there
-        swap_range range;
-        std::vector<offset> bases;  // of what it was made from
-    } unsettled_;                   // stands in the chain, and has not got its name yet
     std::size_t finished_ = 0;  // segments before it have their footer
     failure not_removed_;       // what the opening could not remove, until upkeep has told it
     segment* last_segment_ = nullptr;
