@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes sure that what a build needs is there. On Debian and Ubuntu it installs what is missing, elsewhere it says what is.
-# usage: sh .ci/need.sh compiler|clang|cmake|ninja|xxhash|lz4|zstd|catch2 ...
+# usage: sh .ci/need.sh compiler|clang|cmake|ninja|xxhash|lz4|zstd|asio|openssl|catch2 ...
 set -eu
 
 has_command() { command -v "$1" >/dev/null 2>&1; }
@@ -28,6 +28,9 @@ for name in "$@"; do
     xxhash) has_header xxhash.h || packages="$packages libxxhash-dev" ;;
     lz4) has_header lz4.h || packages="$packages liblz4-dev" ;;
     zstd) has_header zstd.h || packages="$packages libzstd-dev" ;;
+    asio) has_header asio/io_context.hpp || packages="$packages libasio-dev" ;;
+    openssl) has_header openssl/ssl.h || packages="$packages libssl-dev" ;;
+    openssl-command) has_command openssl || packages="$packages openssl" ;;
     catch2) has_header catch2/catch_all.hpp catch2/catch.hpp || packages="$packages catch2" ;;
     *) echo "need.sh: $name?" >&2; exit 2 ;;
   esac

@@ -1,5 +1,6 @@
-# find_package(brook) gives brook::brook. xxhash.h, and the codecs' libraries, are looked for here, on the machine of whoever uses
-# the package.
+# find_package(brook) gives brook::brook and, where what they need is found, brook::tcp and brook::tls. All of that, xxhash.h and the
+# codecs' libraries are looked for here, on the machine of whoever uses the package.
+#   find_package(brook REQUIRED COMPONENTS tls)     asks for those
 include(CMakeFindDependencyMacro)
 find_dependency(Threads)
 include("${CMAKE_CURRENT_LIST_DIR}/xxhash.cmake")
@@ -17,3 +18,19 @@ if(NOT TARGET brook::brook)
     target_link_libraries(brook::brook INTERFACE "${brook_${codec}_library}")
   endforeach()
 endif()
+include("${CMAKE_CURRENT_LIST_DIR}/networks.cmake")
+foreach(network IN LISTS brook_networks)
+  if(NOT TARGET brook::${network})
+    add_library(brook::${network} INTERFACE IMPORTED)
+    brook_use_network(brook::${network} ${network})
+  endif()
+endforeach()
+foreach(component IN LISTS brook_FIND_COMPONENTS)
+  set(brook_${component}_FOUND FALSE)
+  if(component IN_LIST brook_networks)
+    set(brook_${component}_FOUND TRUE)
+  elseif(brook_FIND_REQUIRED_${component})
+    set(brook_FOUND FALSE)
+    set(brook_NOT_FOUND_MESSAGE "brook::${component}: tcp needs Asio (Debian, Ubuntu: libasio-dev), tls that and OpenSSL 3 (libssl-dev); there are no other components")
+  endif()
+endforeach()

@@ -23,7 +23,7 @@ while [ $# -gt 0 ]; do
   shift
 done
 
-sh "$root/.ci/need.sh" compiler cmake ninja xxhash
+sh "$root/.ci/need.sh" compiler cmake ninja xxhash lz4 zstd asio
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 echo "Building the benchmarks in .build/benchmarks ..."
@@ -48,7 +48,7 @@ for path in $(cd "$root/benchmarks" && find . -name '*_bench.cpp' | sed 's|^\./|
   program=$build/benchmarks/brook_$(echo "${path%.cpp}" | tr / _)
   case $size:$path in
     --smoke:*) set -- --smoke ;;
-    --quick:storage/recovery_bench.cpp | --quick:storage/sustained_bench.cpp) set -- --rounds=1 ;;
+    --quick:storage/recovery_bench.cpp | --quick:storage/sustained_bench.cpp | --quick:replication/cluster_bench.cpp) set -- --rounds=1 ;;
     --quick:storage/footprint_bench.cpp | --quick:storage/instructions_bench.cpp) set -- ;;
     --quick:*) set -- --rounds=3 ;;
     *) set -- ;;

@@ -452,7 +452,7 @@ TEST_CASE("what this version cannot do is refused by name, before anything is ma
     CHECK(broker.topic_names() == std::vector<std::string>{"orders"});
 }
 
-TEST_CASE("a broker with peers is refused, alone among them it is not", "[broker][core]") {
+TEST_CASE("a broker with peers takes a transport, alone among them it does not", "[broker][core]") {
     const temp_directory scratch;
     broker_options options = by_hand();
     options.node_id = 1;

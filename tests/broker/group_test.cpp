@@ -7,6 +7,7 @@
 #include <memory>
 #include <random>
 #include <set>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -307,6 +308,40 @@ TEST_CASE("whatever members do, no partition has two readers, and none stays wit
     }
     CHECK(refused > 1'000);  // the schedules met what they are for
     CHECK(moved > 1'000);
+}
+
+TEST_CASE("group's members that disagree about a topic's partitions have those that it was named with first", "[broker][group]") {
+    group in{"workers"};
+    static_cast<void>(in.join(1, options_of(), {topic_of(1, 1)}, 0s));
+    CHECK(in.take(1).size() == 1);
+    static_cast<void>(in.join(2, options_of(), {topic_of(1, 5'000), topic_of(2, -1)}, 0s));
+    settle(in);
+    CHECK(in.owned(1).size() + in.owned(2).size() == 1);
+    CHECK_FALSE(in.owns(2, {topic_of(1, 1).id, 4'999}));
+    in.leave(1, 1s);
+    settle(in);
+    CHECK(in.owned(2).size() == 5'000);  // it is the first one now
+}
+
+TEST_CASE("group's member that cannot be shared out to has not joined", "[broker][group]") {
+    class failing final : public partition_assignor {
+    public:
+        [[nodiscard]] std::string_view name() const noexcept override { return "failing"; }
+        [[nodiscard]] assignment assign(const assignment_request& request) const override {
+            if (request.members.size() > 1) {
+                throw std::runtime_error{"too many"};
+            }
+            return assignors::range()->assign(request);
+        }
+    };
+    group in{"workers"};
+    static_cast<void>(in.join(1, options_of(std::make_shared<failing>()), {topic_of(1, 3)}, 0s));
+    settle(in);
+    CHECK_THROWS_AS(in.join(2, options_of(std::make_shared<failing>()), {topic_of(1, 3)}, 0s), std::runtime_error);
+    CHECK(in.members().size() == 1);
+    CHECK(in.find(2) == nullptr);
+    CHECK(in.owned(1).size() == 3);
+    CHECK(in.to_release(1).empty());
 }
 
 }  // namespace broker_group_test

@@ -205,7 +205,7 @@ TEST_CASE("files that describe a directory or a topic are told when they are not
     const std::string which = GENERATE(as<std::string>{}, "broker.meta", "topics/orders/topic.meta");
     const std::string path = directory / which;
     const std::string whole = read(path);
-    const auto [what, expected] = GENERATE(table<int, std::string>({
+    const auto [what, expected] = GENERATE(Catch::Generators::table<int, std::string>({
         {0, "is not there"},
         {1, "not a whole"},
         {2, "not a whole"},

@@ -91,21 +91,21 @@ TEST_CASE("a record that is sent again is there once, and its delivery says wher
     CHECK(values_of(topic) == std::vector<std::uint64_t>{7, 9, 10});
 }
 
-TEST_CASE("of a repetition that is older than the last five batches nobody knows where it was", "[client][idempotence]") {
+TEST_CASE("of a repetition that is older than the last sixteen batches nobody knows where it was", "[client][idempotence]") {
     world here;
     const auto topic = here.topic();
     number_producer producer{topic, {.enable_idempotence = true}};
-    for (std::int64_t i = 0; i < 6; ++i) {
+    for (std::int64_t i = 0; i < 17; ++i) {
         REQUIRE(send(producer, i).get().offset == i);
     }
-    for (std::int64_t i = 1; i < 6; ++i) {
+    for (std::int64_t i = 1; i < 17; ++i) {
         CHECK(send(producer, i).get().offset == i);
     }
     std::error_code code;
     const auto gone = send(producer, 0).get(code);
     CHECK_FALSE(code);
     CHECK(gone.offset == -1);
-    CHECK(values_of(topic) == up_to(6));
+    CHECK(values_of(topic) == up_to(17));
 }
 
 TEST_CASE("records that linger are known while they do, and numbers that leave one out end their batch", "[client][idempotence]") {
@@ -324,7 +324,7 @@ TEST_CASE("a repetition is acknowledged when the first one is on the disk", "[cl
     const auto topic = here.topic({.flush_messages = 1});
     {
         number_producer hasty{topic, {.acks = brook::acks::none, .name = "source"}};
-        for (std::int64_t i = 0; i < 10; ++i) {
+        for (std::int64_t i = 0; i < 20; ++i) {
             static_cast<void>(send(hasty, i));
         }
         hasty.flush();

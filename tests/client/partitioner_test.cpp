@@ -24,7 +24,7 @@ std::vector<std::int32_t> choices(brook::sticky_partitioner& partitioner, int co
 
 TEST_CASE("murmur2 agrees with Kafka's published values", "[client][partitioner]") {
     // Kafka's UtilsTest.testMurmur2.
-    const auto [key, hash] = GENERATE(table<std::string, std::int32_t>({
+    const auto [key, hash] = GENERATE(Catch::Generators::table<std::string, std::int32_t>({
         {"21", -973932308},
         {"foobar", -790332482},
         {"a-little-bit-long-string", -985981536},
@@ -38,7 +38,7 @@ TEST_CASE("murmur2 agrees with Kafka's published values", "[client][partitioner]
 
 TEST_CASE("murmur2 agrees with a second implementation for every length of the last word", "[client][partitioner]") {
     // Computed by another formulation in Python, bytes over 127 included: Java's are signed, the hash is not.
-    const auto [key, hash] = GENERATE(table<std::string, std::int32_t>({
+    const auto [key, hash] = GENERATE(Catch::Generators::table<std::string, std::int32_t>({
         {"", 275646681},
         {"k", -1567496736},
         {"ke", 657130019},
@@ -63,7 +63,7 @@ TEST_CASE("a negative hash is made positive as Kafka does, by dropping the sign 
 }
 
 TEST_CASE("a key lives in the same partition in brook and in Kafka", "[client][partitioner]") {
-    const auto [key, count, partition] = GENERATE(table<std::string, std::int32_t, std::int32_t>({
+    const auto [key, count, partition] = GENERATE(Catch::Generators::table<std::string, std::int32_t, std::int32_t>({
         {"AAPL", 4, 1},
         {"AAPL", 12, 9},
         {"sensor-1", 3, 1},

@@ -562,7 +562,7 @@ TEST_CASE("a serde that writes is asked twice: for the size, then for the bytes"
 }
 
 TEST_CASE("a serde that gives other bytes than it counted is caught before anything is overrun", "[client][serde]") {
-    const auto [first, second] = GENERATE(table<std::size_t, std::size_t>({
+    const auto [first, second] = GENERATE(Catch::Generators::table<std::size_t, std::size_t>({
         {4, 5},  // would overrun
         {4, 3},  // would leave garbage
         {0, 1},

@@ -14,7 +14,7 @@ using brook::topic_pattern;
 using brook::test::outcome_of;
 
 TEST_CASE("a pattern matches topics level by level", "[client][topic_pattern]") {
-    const auto [pattern, topic, is_match] = GENERATE(table<const char*, const char*, bool>({
+    const auto [pattern, topic, is_match] = GENERATE(Catch::Generators::table<const char*, const char*, bool>({
         {"orders", "orders", true},  // without wildcards: that one, which may not be there yet
         {"orders", "order", false},
         {"orders", "orders.eu", false},
@@ -57,7 +57,7 @@ TEST_CASE("a pattern matches topics level by level", "[client][topic_pattern]") 
 }
 
 TEST_CASE("a pattern that is none is refused, and why is told", "[client][topic_pattern]") {
-    const auto [pattern, why] = GENERATE(table<const char*, const char*>({
+    const auto [pattern, why] = GENERATE(Catch::Generators::table<const char*, const char*>({
         {"", "empty"},
         {"sensors.#.temperature", "stands last"},
         {"#.sensors", "stands last"},

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
@@ -160,14 +161,18 @@ TEST_CASE("what is too large for memory is appended before, and readers of commi
 
 TEST_CASE("a poll that waits in front of a transaction is woken when it is decided", "[client][transaction]") {
     const int is_committed = GENERATE(0, 1);
+    const int round = GENERATE(range(0, 8));  // in most of them the reader sleeps by the time of the decision
+    CAPTURE(round);
     world here;
     const auto texts = here.texts();
     auto tx = here.begin();
     send_large(tx, texts, 'b');
     brook::producer{texts}.send("c").get();
     std::string seen;
+    std::atomic<bool> is_about_to_poll{false};
     std::thread reader{[&] {
         brook::consumer consumer{texts};
+        is_about_to_poll.store(true);
         while (seen.find('c') == std::string::npos) {
             const auto found = consumer.poll();
             for (const auto& record : found) {
@@ -175,6 +180,12 @@ TEST_CASE("a poll that waits in front of a transaction is woken when it is decid
             }
         }
     }};
+    while (!is_about_to_poll.load()) {
+        std::this_thread::yield();
+    }
+    for (int i = 0; i < 1'000; ++i) {
+        std::this_thread::yield();
+    }
     is_committed != 0 ? tx.commit() : tx.abort();
     reader.join();
     CHECK(seen == (is_committed != 0 ? seen.substr(0, 2) + "c" + seen.substr(3) : "c"));

@@ -1,7 +1,7 @@
-# Runs PROGRAM with a directory that is not there yet and ARGUMENTS, TIMES times on the same directory, and removes it.
+# Runs PROGRAM with an empty directory and ARGUMENTS, TIMES times on the same directory, and removes it.
 cmake_minimum_required(VERSION 3.24)
 file(REMOVE_RECURSE "${SCRATCH}")
-file(MAKE_DIRECTORY "${SCRATCH}")
+file(MAKE_DIRECTORY "${SCRATCH}/data")
 foreach(run RANGE 1 ${TIMES})
   execute_process(COMMAND "${PROGRAM}" "${SCRATCH}/data" ${ARGUMENTS} WORKING_DIRECTORY "${SCRATCH}" RESULT_VARIABLE result)
   if(NOT result STREQUAL "0")

@@ -18,7 +18,7 @@ static_assert(std::is_convertible_v<brook::mutable_bytes, brook::bytes> &&
               !std::is_convertible_v<brook::bytes, brook::mutable_bytes>);
 
 TEST_CASE("align_up gives the next multiple of a power of two", "[core][bytes]") {
-    const auto [value, alignment, aligned] = GENERATE(table<std::uint32_t, std::uint32_t, std::uint32_t>({
+    const auto [value, alignment, aligned] = GENERATE(Catch::Generators::table<std::uint32_t, std::uint32_t, std::uint32_t>({
         {0, 8, 0},
         {1, 8, 8},
         {7, 8, 8},

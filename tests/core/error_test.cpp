@@ -1,7 +1,9 @@
 #include <brook/core/error.hpp>  // first, so that it must stand alone
 
 #include <cerrno>
+#include <new>
 #include <set>
+#include <stdexcept>
 #include <string>
 #include <system_error>
 #include <type_traits>
@@ -65,6 +67,19 @@ TEST_CASE("a failure keeps an error until somebody asks", "[core][error]") {
         CHECK(error.code() == brook::errc::partition_failed);
         CHECK(std::string{error.what()}.find("ticks-1") != std::string::npos);
     }
+}
+
+TEST_CASE("what was thrown keeps its code, whoever threw it", "[core][error]") {
+    const brook::failure ours = brook::failure_of(brook::error{brook::errc::corrupt_record, "page 3"});
+    CHECK(ours.code == brook::errc::corrupt_record);
+    CHECK(ours.text == "page 3");
+    const brook::failure systems = brook::failure_of(std::system_error{std::make_error_code(std::errc::io_error), "reading"});
+    CHECK(systems.code == std::errc::io_error);
+    CHECK(brook::failure_of(std::bad_alloc{}).code == std::errc::not_enough_memory);
+    CHECK(brook::failure_of(std::length_error{"too long"}).code == std::errc::not_enough_memory);
+    const brook::failure others = brook::failure_of(std::runtime_error{"a user's own"});
+    CHECK(others.code == brook::errc::illegal_state);
+    CHECK(others.text == "a user's own");
 }
 
 }  // namespace

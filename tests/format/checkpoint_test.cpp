@@ -1,5 +1,6 @@
 #include <brook/format/checkpoint.hpp>  // first, so that it must stand alone
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -29,7 +30,7 @@ std::string file_with(std::uint64_t newest) {
 }  // namespace
 
 TEST_CASE("a checkpoint lies on disk as its table says", "[format][checkpoint]") {
-    STATIC_REQUIRE(sizeof(checkpoint) == 112);
+    STATIC_REQUIRE(sizeof(checkpoint) == 504);
     STATIC_REQUIRE(offsetof(checkpoint, version) == 8);
     STATIC_REQUIRE(offsetof(checkpoint, partition) == 12);
     STATIC_REQUIRE(offsetof(checkpoint, topic) == 16);
@@ -42,6 +43,13 @@ TEST_CASE("a checkpoint lies on disk as its table says", "[format][checkpoint]")
     STATIC_REQUIRE(offsetof(checkpoint, segment_offset) == 80);
     STATIC_REQUIRE(offsetof(checkpoint, leader_epoch) == 88);
     STATIC_REQUIRE(offsetof(checkpoint, checksum) == 104);
+    STATIC_REQUIRE(offsetof(checkpoint, cut_plus_one) == 112);
+    STATIC_REQUIRE(offsetof(checkpoint, cut_checksum) == 120);
+    STATIC_REQUIRE(offsetof(checkpoint, epoch_count) == 128);
+    STATIC_REQUIRE(offsetof(checkpoint, epochs_end) == 136);
+    STATIC_REQUIRE(offsetof(checkpoint, epochs) == 144);
+    STATIC_REQUIRE(sizeof(checkpoint_epoch) == 16);
+    STATIC_REQUIRE(offsetof(checkpoint, epoch_checksum) == 496);
     CHECK(std::string_view{checkpoint{}.magic.data(), 8} == "brookckp");
     CHECK(slot_position(0) == 0);
     CHECK(slot_position(1) == 512);
@@ -71,8 +79,14 @@ TEST_CASE("the newest whole slot counts, at whichever byte its write was torn", 
 }
 
 TEST_CASE("a slot with any bit flipped does not count", "[format][checkpoint]") {
-    const std::string good = file_with(9);
-    for (std::size_t bit = 0; bit < sizeof(checkpoint) * 8; ++bit) {
+    std::string good = file_with(9);
+    if (GENERATE(false, true)) {
+        auto slot = load<checkpoint>(as_mutable_bytes(good).data() + slot_position(9));
+        slot.cut_plus_one = 71;
+        store(as_mutable_bytes(good).data() + slot_position(9), sealed(slot));
+        REQUIRE(newest_checkpoint(as_bytes(good))->cut_to() == 70);
+    }
+    for (std::size_t bit = 0; bit < offsetof(checkpoint, epoch_count) * 8; ++bit) {
         std::string file = good;
         const std::size_t at = slot_position(9) + bit / 8;
         file[at] = static_cast<char>(static_cast<unsigned char>(file[at]) ^ (1u << bit % 8));
@@ -109,6 +123,75 @@ TEST_CASE("a slot with an offset that no log can have does not count", "[format]
             CHECK_FALSE(verifies(sealed(slot)));
         }
     }
+}
+
+TEST_CASE("a checkpoint of the version before says of no truncation, and one without any is written like that", "[format][checkpoint]") {
+    checkpoint slot;
+    slot.sequence = 4;
+    slot.high_watermark = 9;
+    std::string file(checkpoint_file_size, '\0');
+    store(as_mutable_bytes(file).data(), sealed(slot));
+    // As it was written then: 112 bytes, of which the last eight are the checksum of the others.
+    auto old = load<std::array<std::byte, 112>>(as_bytes(file).data());
+    store(old.data() + 104, hash(old.data(), 104));
+    std::string before(checkpoint_file_size, '\0');
+    store(as_mutable_bytes(before).data(), old);
+    CHECK(before == file);
+    const auto read = newest_checkpoint(as_bytes(before));
+    REQUIRE(read);
+    CHECK(read->version == 1);
+    CHECK_FALSE(read->is_cutting());
+    CHECK(read->high_watermark == 9);
+
+    slot.cut_plus_one = 1;  // to the very beginning
+    store(as_mutable_bytes(file).data() + slot_position(5), sealed([&] { slot.sequence = 5; return slot; }()));
+    REQUIRE(newest_checkpoint(as_bytes(file))->is_cutting());
+    CHECK(newest_checkpoint(as_bytes(file))->version == 2);  // who does not know that must not open the log
+    auto ended = *newest_checkpoint(as_bytes(file));
+    ended.cut_plus_one = 0;
+    ended.sequence = 6;
+    store(as_mutable_bytes(file).data() + slot_position(6), sealed(ended));
+    CHECK(newest_checkpoint(as_bytes(file))->version == 1);
+    CHECK_FALSE(newest_checkpoint(as_bytes(file))->is_cutting());
+}
+
+TEST_CASE("epochs are told up to an end, the newest of them, and only by who wrote the slot", "[format][checkpoint]") {
+    epoch_history history;
+    for (std::uint32_t epoch = 1; epoch <= 30; ++epoch) {
+        history.note(epoch, 10 * offset{epoch});
+    }
+    checkpoint slot;
+    slot.sequence = 6;
+    slot.durable_offset = 281;
+    slot.tell_epochs(history, 280);
+    CHECK(slot.epoch_count == 22);
+    std::string file(checkpoint_file_size, '\0');
+    store(as_mutable_bytes(file).data(), sealed(slot));
+    const auto read = newest_checkpoint(as_bytes(file));
+    REQUIRE(read);
+    CHECK(read->epochs_end == 280);
+    CHECK(read->told_epochs().starts().front() == epoch_start{6, 60});
+    CHECK(read->told_epochs().starts().back() == epoch_start{27, 270});
+    CHECK(read->told_epochs().starts().size() == 22);
+    for (std::size_t bit = offsetof(checkpoint, epoch_count) * 8; bit < sizeof(checkpoint) * 8; ++bit) {
+        std::string flipped = file;
+        flipped[bit / 8] = static_cast<char>(static_cast<unsigned char>(flipped[bit / 8]) ^ (1u << bit % 8));
+        const auto counts = newest_checkpoint(as_bytes(flipped));
+        REQUIRE(counts);
+        CHECK(counts->durable_offset == 281);
+        CHECK(counts->told_epochs().empty());
+    }
+    checkpoint other = *read;  // by who writes 128 bytes
+    other.sequence = 8;
+    const checkpoint written = sealed(other);
+    file.replace(0, offsetof(checkpoint, epoch_count), std::string{reinterpret_cast<const char*>(&written), offsetof(checkpoint, epoch_count)});
+    REQUIRE(newest_checkpoint(as_bytes(file)));
+    CHECK(newest_checkpoint(as_bytes(file))->sequence == 8);
+    CHECK(newest_checkpoint(as_bytes(file))->told_epochs().empty());
+
+    slot.tell_epochs(history, 10);  // none begins below
+    CHECK(slot.epoch_count == 0);
+    CHECK(slot.epochs_end == 0);
 }
 
 }  // namespace format_checkpoint_test

@@ -2,6 +2,7 @@
 // a function that is neither inline nor a template fails to link.
 #include <brook/brook.hpp>
 #include <brook/lz4.hpp>
+#include <brook/replication.hpp>
 #include <brook/verify.hpp>
 #include <brook/zstd.hpp>
 

@@ -1,6 +1,7 @@
 // The whole library, for the second time; see odr_first.cpp.
 #include <brook/brook.hpp>
 #include <brook/lz4.hpp>
+#include <brook/replication.hpp>
 #include <brook/verify.hpp>
 #include <brook/zstd.hpp>
 

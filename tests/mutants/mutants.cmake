@@ -195,8 +195,8 @@ brook_mutant(checkpoint_of_a_stranger
 
 brook_mutant(newer_checkpoint_overwritten
   FILE storage/segment_directory.hpp
-  FIND [=[        if (newest && newest->version > format::format_version) {]=]
-  REPLACE [=[        if (newest && newest->version > format::format_version && !BROOK_MUTANT(newer_checkpoint_overwritten)) {]=]
+  FIND [=[        if (newest && newest->version > format::checkpoint_version) {]=]
+  REPLACE [=[        if (newest && newest->version > format::checkpoint_version && !BROOK_MUTANT(newer_checkpoint_overwritten)) {]=]
   CAUGHT_BY test storage/recovery "a checkpoint of a newer version is refused, and stays")
 
 brook_mutant(rotten_spare_put_aside
@@ -298,7 +298,7 @@ brook_mutant(names_taken_for_durable
   CAUGHT_BY test storage/power_loss "what is durable after a kill stays, even if the dead process had not synced the segment's name")
 
 brook_mutant(footer_end_one_too_high
-  FILE storage/log.hpp
+  FILE storage/log_upkeep.hpp
   FIND [=[format::make_footer(pin->seed(), end, tail.end(),]=]
   REPLACE [=[format::make_footer(pin->seed(), BROOK_MUTANT(footer_end_one_too_high) ? end + 1 : end, tail.end(),]=]
   CAUGHT_BY test storage/partition_scrub "a look at a log that was closed in good order counts what is in it and finds nothing")
@@ -345,30 +345,30 @@ brook_mutant(newest_segment_synced_too
 
 brook_mutant(one_more_unsynced_acknowledged
   FILE storage/log.hpp
-  FIND [=[return at + 2 - options_.flush_messages;]=]
-  REPLACE [=[return at + (BROOK_MUTANT(one_more_unsynced_acknowledged) ? 1 : 2) - options_.flush_messages;]=]
+  FIND [=[return at + 2 - parts_.options.flush_messages;]=]
+  REPLACE [=[return at + (BROOK_MUTANT(one_more_unsynced_acknowledged) ? 1 : 2) - parts_.options.flush_messages;]=]
   CAUGHT_BY test storage/durability "flush_messages bounds the acknowledged records that are not synced")
 
 brook_mutant(footer_before_sync
-  FILE storage/log.hpp
-  FIND [=[        for (; finished_ + 1 < segments_.count() && segments_.at(finished_)->is_synced.load(std::memory_order_acquire); ++finished_) {]=]
-  REPLACE [=[        for (; finished_ + 1 < segments_.count() && (BROOK_MUTANT(footer_before_sync) || segments_.at(finished_)->is_synced.load(std::memory_order_acquire)); ++finished_) {]=]
+  FILE storage/log_upkeep.hpp
+  FIND [=[        for (; finished_ + 1 < parts_.segments.count() && parts_.segments.at(finished_)->is_synced.load(std::memory_order_acquire); ++finished_) {]=]
+  REPLACE [=[        for (; finished_ + 1 < parts_.segments.count() && (BROOK_MUTANT(footer_before_sync) || parts_.segments.at(finished_)->is_synced.load(std::memory_order_acquire)); ++finished_) {]=]
   CAUGHT_BY test storage/durability "a sync of a sealed segment that fails is as final")
 
 brook_mutant(checkpoint_one_too_high
-  FILE storage/log.hpp
-  FIND [=[            saved.durable_offset = durable_offset();]=]
-  REPLACE [=[            saved.durable_offset = durable_offset() + (BROOK_MUTANT(checkpoint_one_too_high) ? 1 : 0);]=]
+  FILE storage/checkpoint_keeper.hpp
+  FIND [=[            told.durable_offset = durable;]=]
+  REPLACE [=[            told.durable_offset = durable + (BROOK_MUTANT(checkpoint_one_too_high) ? 1 : 0);]=]
   CAUGHT_BY test storage/partition_scrub "a look at a log that was closed in good order counts what is in it and finds nothing")
 
 brook_mutant(append_time_goes_back
   FILE storage/log.hpp
-  FIND [=[            of.last_append_time_ = now > of.last_append_time_ ? now : of.last_append_time_;]=]
-  REPLACE [=[            of.last_append_time_ = now > of.last_append_time_ || BROOK_MUTANT(append_time_goes_back) ? now : of.last_append_time_;]=]
+  FIND [=[            of.parts_.last_append_time = now > of.parts_.last_append_time ? now : of.parts_.last_append_time;]=]
+  REPLACE [=[            of.parts_.last_append_time = now > of.parts_.last_append_time || BROOK_MUTANT(append_time_goes_back) ? now : of.parts_.last_append_time;]=]
   CAUGHT_BY test storage/log "append time never goes back, whatever the clock does")
 
 brook_mutant(space_given_back_too_soon
-  FILE storage/log.hpp
+  FILE storage/log_upkeep.hpp
   FIND [=[        const position from = align_up(end, page_size);]=]
   REPLACE [=[        const position from = align_up(end, page_size) - (BROOK_MUTANT(space_given_back_too_soon) ? page_size : 0);]=]
   CAUGHT_BY test storage/appender "a segment ends with its seal, wherever the last record ends")
@@ -377,24 +377,22 @@ brook_mutant(space_given_back_too_soon
 
 brook_mutant(erase_skipped
   FILE storage/recovery.hpp
-  FIND [=[        std::memset(memory.frame(scan.at), 0, dirty_end - scan.at);]=]
+  FIND [=[        erase_behind(memory, scan.at);]=]
   REPLACE [=[        if (!BROOK_MUTANT(erase_skipped)) {
-            std::memset(memory.frame(scan.at), 0, dirty_end - scan.at);
+            erase_behind(memory, scan.at);
         }]=]
   CAUGHT_BY test storage/recovery "what is cut after a loss of power is kept aside, and cannot come back")
 
 brook_mutant(erase_not_synced
   FILE storage/recovery.hpp
-  FIND [=[        const auto code = memory.log_file().sync();
-        if (!code) {]=]
-  REPLACE [=[        const auto code = BROOK_MUTANT(erase_not_synced) ? std::error_code{} : memory.log_file().sync();
-        if (!code) {]=]
+  FIND [=[    const auto code = memory.log_file().sync();]=]
+  REPLACE [=[    const auto code = BROOK_MUTANT(erase_not_synced) ? std::error_code{} : memory.log_file().sync();]=]
   CAUGHT_BY test storage/power_loss "a tail that a killed recovery has erased does not come back behind new records")
 
 brook_mutant(failed_erase_not_repeated
   FILE storage/recovery.hpp
-  FIND [=[        for (position at = scan.at; at < memory.readable();) {]=]
-  REPLACE [=[        for (position at = scan.at; at < memory.readable() && !BROOK_MUTANT(failed_erase_not_repeated);) {]=]
+  FIND [=[    for (position here = at; here < memory.readable();) {]=]
+  REPLACE [=[    for (position here = at; here < memory.readable() && !BROOK_MUTANT(failed_erase_not_repeated);) {]=]
   CAUGHT_BY test storage/power_loss "a tail that recovery could not erase on the disk is erased by the next one")
 
 brook_mutant(rot_is_cut
@@ -433,8 +431,8 @@ brook_mutant(evidence_beyond_ignored
 
 brook_mutant(epoch_not_raised
   FILE storage/recovery.hpp
-  FIND [=[        log_->checkpoint.leader_epoch += 1;]=]
-  REPLACE [=[        log_->checkpoint.leader_epoch += BROOK_MUTANT(epoch_not_raised) ? 0 : 1;]=]
+  FIND [=[        log_->checkpoint.leader_epoch += is_replicated_ ? 0 : 1;]=]
+  REPLACE [=[        log_->checkpoint.leader_epoch += is_replicated_ || BROOK_MUTANT(epoch_not_raised) ? 0 : 1;]=]
   CAUGHT_BY test storage/recovery "a recovery that cuts raises the epoch, even when it is killed before it has finished")
 
 brook_mutant(later_segments_stay
@@ -465,8 +463,8 @@ brook_mutant(filler_one_too_many
 
 brook_mutant(durable_gap_filled
   FILE storage/recovery.hpp
-  FIND [=[const bool was_claimed = hole.is_whole && log_->checkpoint.durable_offset <= scan.next;]=]
-  REPLACE [=[const bool was_claimed = hole.is_whole && (BROOK_MUTANT(durable_gap_filled) || log_->checkpoint.durable_offset <= scan.next);]=]
+  FIND [=[const bool was_claimed = hole.is_whole && !was_relied_upon(scan);]=]
+  REPLACE [=[const bool was_claimed = hole.is_whole && (BROOK_MUTANT(durable_gap_filled) || !was_relied_upon(scan));]=]
   CAUGHT_BY test storage/recovery "a hole among durable records is rot and no claim of a killed writer, in the same boot and at each opening")
 
 brook_mutant(signed_before_the_cut
@@ -790,14 +788,14 @@ brook_mutant(commit_by_who_was_put_out
 
 brook_mutant(commit_of_a_cut_history_believed
   FILE client/consumer.hpp
-  FIND [=[        if (found->leader_epoch >= 0) {]=]
-  REPLACE [=[        if (found->leader_epoch >= 0 && !BROOK_MUTANT(commit_of_a_cut_history_believed)) {]=]
+  FIND [=[        if (committed_epoch >= 0) {]=]
+  REPLACE [=[        if (committed_epoch >= 0 && !BROOK_MUTANT(commit_of_a_cut_history_believed)) {]=]
   CAUGHT_BY test client/group "a commit of what was cut is not believed, even where new records have taken the place")
 
 brook_mutant(commit_beyond_the_end
   FILE client/consumer.hpp
-  FIND [=[        offset next = found->next < end ? found->next : end;]=]
-  REPLACE [=[        offset next = found->next < end || BROOK_MUTANT(commit_beyond_the_end) ? found->next : end;]=]
+  FIND [=[        const offset next = committed < end ? committed : end;]=]
+  REPLACE [=[        const offset next = committed < end || BROOK_MUTANT(commit_beyond_the_end) ? committed : end;]=]
   CAUGHT_BY test client/consumer "a commit behind the end of the log goes on at the end, and is told")
 
 brook_mutant(late_topic_by_latest
@@ -848,12 +846,12 @@ brook_mutant(gap_in_a_batch
 
 brook_mutant(producers_forgotten_at_opening
   FILE storage/log.hpp
-  FIND [=[        if ((checkpoint_.flags & format::checkpoint_flag::producers) != 0) {]=]
-  REPLACE [=[        if ((checkpoint_.flags & format::checkpoint_flag::producers) != 0 && !BROOK_MUTANT(producers_forgotten_at_opening)) {]=]
+  FIND [=[        if ((saved.flags & format::checkpoint_flag::producers) != 0) {]=]
+  REPLACE [=[        if ((saved.flags & format::checkpoint_flag::producers) != 0 && !BROOK_MUTANT(producers_forgotten_at_opening)) {]=]
   CAUGHT_BY test client/idempotence "a producer with a name goes on where it was, after a close or a kill")
 
 brook_mutant(first_number_without_a_flag
-  FILE storage/log.hpp
+  FILE storage/checkpoint_keeper.hpp
   FIND [=[changed.flags |= which; });]=]
   REPLACE [=[changed.flags |= BROOK_MUTANT(first_number_without_a_flag) ? 0 : which; });]=]
   CAUGHT_BY test client/idempotence "a producer with a name goes on where it was, after a close or a kill")
@@ -899,10 +897,16 @@ brook_mutant(failed_epoch_not_told
 
 brook_mutant(decided_and_nobody_woken
   FILE storage/log.hpp
-  FIND [=[        appends_.wake();]=]
+  FIND [=[        parts_.appends.wake();
+    }
+
+    /// How far readers of committed records get]=]
   REPLACE [=[        if (!BROOK_MUTANT(decided_and_nobody_woken)) {
-            appends_.wake();
-        }]=]
+            parts_.appends.wake();
+        }
+    }
+
+    /// How far readers of committed records get]=]
   CAUGHT_BY test client/transaction "a poll that waits in front of a transaction is woken when it is decided"
   HANGS)
 
@@ -1027,7 +1031,7 @@ brook_mutant(checkpoint_before_its_segment
 # ---- what stays and what goes ----
 
 brook_mutant(files_removed_before_the_start_is_written
-  FILE storage/log.hpp
+  FILE storage/log_upkeep.hpp
   FIND [=[            moved.log_start_offset = start;]=]
   REPLACE [=[            moved.log_start_offset = BROOK_MUTANT(files_removed_before_the_start_is_written) ? moved.log_start_offset : start;]=]
   CAUGHT_BY test storage/retention "a kill anywhere in a deletion leaves the log as it was, or shorter, and nothing missing")
@@ -1045,9 +1049,9 @@ brook_mutant(age_by_the_wall_clock
   CAUGHT_BY test storage/retention "a segment goes when both clocks say that it is old, and only what is sealed and on the disk")
 
 brook_mutant(old_active_segment_stays
-  FILE storage/log.hpp
-  FIND [=[(options_.retention.age && retention_.is_old(]=]
-  REPLACE [=[(!BROOK_MUTANT(old_active_segment_stays) && options_.retention.age && retention_.is_old(]=]
+  FILE storage/log_upkeep.hpp
+  FIND [=[(parts_.options.retention.age && retention_.is_old(]=]
+  REPLACE [=[(!BROOK_MUTANT(old_active_segment_stays) && parts_.options.retention.age && retention_.is_old(]=]
   CAUGHT_BY test storage/retention "a segment goes when both clocks say that it is old, and only what is sealed and on the disk")
 
 brook_mutant(one_segment_too_many
@@ -1057,9 +1061,9 @@ brook_mutant(one_segment_too_many
   CAUGHT_BY test storage/retention "a log keeps as many bytes as its policy says, and no whole segment more")
 
 brook_mutant(deleted_files_left_by_recovery
-  FILE storage/log.hpp
-  FIND [=[        not_removed_ = drop_deleted();]=]
-  REPLACE [=[        not_removed_ = BROOK_MUTANT(deleted_files_left_by_recovery) ? failure{} : drop_deleted();]=]
+  FILE storage/log_upkeep.hpp
+  FIND [=[not_removed_ = drop_deleted();]=]
+  REPLACE [=[not_removed_ = BROOK_MUTANT(deleted_files_left_by_recovery) ? failure{} : drop_deleted();]=]
   CAUGHT_BY test storage/retention "a file that cannot be removed is told, and goes at the next opening")
 
 brook_mutant(deleted_records_read
@@ -1121,13 +1125,13 @@ brook_mutant(freed_later_is_not_waited_for
   CAUGHT_BY test client/retention "space that comes free later is waited for")
 
 brook_mutant(no_roll_at_the_limit
-  FILE storage/log.hpp
-  FIND [=[            why = appends_.roll(true);]=]
-  REPLACE [=[            why = appends_.roll(!BROOK_MUTANT(no_roll_at_the_limit));]=]
+  FILE storage/log_upkeep.hpp
+  FIND [=[            why = parts_.appends.roll(true);]=]
+  REPLACE [=[            why = parts_.appends.roll(!BROOK_MUTANT(no_roll_at_the_limit));]=]
   CAUGHT_BY test client/retention "what is deleted makes room at the limit, also where it is in active segments")
 
 brook_mutant(count_behind_the_loop
-  FILE storage/log.hpp
+  FILE storage/log_upkeep.hpp
   FIND [=[        finished_ -= all.size();
         for (segment* const gone : all) {
             const bool is_large]=]
@@ -1329,13 +1333,13 @@ brook_mutant(committed_for_what_was_deleted
 
 brook_mutant(deleted_files_stay_mapped
   FILE storage/log.hpp
-  FIND [=[            for (segment* const gone : segments_.all()) {
-                let_go(*gone);]=]
-  REPLACE [=[            for (segment* const gone : segments_.all()) {
+  FIND [=[            for (segment* const gone : parts_.segments.all()) {
+                parts_.let_go(*gone);]=]
+  REPLACE [=[            for (segment* const gone : parts_.segments.all()) {
                 if (BROOK_MUTANT(deleted_files_stay_mapped)) {
                     break;
                 }
-                let_go(*gone);]=]
+                parts_.let_go(*gone);]=]
   CAUGHT_BY test broker/core "descriptors and mappings of a topic go with it")
 
 brook_mutant(deleted_part_aborts_the_rest
@@ -1435,3 +1439,996 @@ brook_mutant(parts_compacted_before_the_decision
   FIND [=[        if (told != nullptr && is_synced(*told)) {]=]
   REPLACE [=[        if (told != nullptr && (BROOK_MUTANT(parts_compacted_before_the_decision) || is_synced(*told))) {]=]
   CAUGHT_BY test client/compaction "a transaction is all or nothing with the power, also where compaction is quicker than what decides it")
+
+# ---- storage: replicated logs ----
+
+brook_mutant(sent_frames_not_verified
+  FILE format/wire_frame.hpp
+  FIND [=[    if (!verifies(wire_seed, wire_position, static_cast<position>(frame.size()), frame.data())) {]=]
+  REPLACE [=[    if (!BROOK_MUTANT(sent_frames_not_verified) && !verifies(wire_seed, wire_position, static_cast<position>(frame.size()), frame.data())) {]=]
+  CAUGHT_BY test format/wire_frame "no flipped bit of a frame that was received goes unseen, nor one of its padding")
+
+brook_mutant(sent_records_not_walked
+  FILE format/wire_frame.hpp
+  FIND [=[    return is_data ? detail::fault_of_records(header, frame.data(), taken) : nullptr;]=]
+  REPLACE [=[    return is_data && !BROOK_MUTANT(sent_records_not_walked) ? detail::fault_of_records(header, frame.data(), taken) : nullptr;]=]
+  CAUGHT_BY test format/wire_frame "what contradicts itself is refused, however good its checksum")
+
+brook_mutant(readers_pass_the_watermark
+  FILE storage/log_reader.hpp
+  FIND [=[limit_ = passes_limit_ ? std]=]
+  REPLACE [=[limit_ = passes_limit_ || BROOK_MUTANT(readers_pass_the_watermark) ? std]=]
+  CAUGHT_BY test storage/replicated_log "readers of a replicated log stop at its high watermark, wherever they begin")
+
+brook_mutant(times_pass_the_watermark
+  FILE storage/log.hpp
+  FIND [=[        const offset until = parts_.source.limit();
+        std::vector<segment*> all]=]
+  REPLACE [=[        const offset until = BROOK_MUTANT(times_pass_the_watermark) ? largest_offset : parts_.source.limit();
+        std::vector<segment*> all]=]
+  CAUGHT_BY test storage/replicated_log "look-ups by time, deletions and retention know nothing behind the high watermark")
+
+brook_mutant(retention_passes_the_watermark
+  FILE storage/log_upkeep.hpp
+  FIND [=[        while (count > 0 && parts_.segments.at(count)->base > parts_.source.limit()) {]=]
+  REPLACE [=[        while (!BROOK_MUTANT(retention_passes_the_watermark) && count > 0 && parts_.segments.at(count)->base > parts_.source.limit()) {]=]
+  CAUGHT_BY test storage/replicated_log "look-ups by time, deletions and retention know nothing behind the high watermark")
+
+brook_mutant(compaction_passes_the_watermark
+  FILE storage/log_upkeep.hpp
+  FIND [=[            const offset decided = told < watermark ? told : watermark;]=]
+  REPLACE [=[            const offset decided = told < watermark || BROOK_MUTANT(compaction_passes_the_watermark) ? told : watermark;]=]
+  CAUGHT_BY test storage/replicated_log "a follower takes of a compacted batch what it does not have")
+
+brook_mutant(watermark_wakes_nobody
+  FILE storage/log.hpp
+  FIND [=[            parts_.source.raise_limit(to);
+        }
+        parts_.appends.wake();]=]
+  REPLACE [=[            parts_.source.raise_limit(to);
+        }
+        if (!BROOK_MUTANT(watermark_wakes_nobody)) parts_.appends.wake();]=]
+  CAUGHT_BY test storage/replicated_log "who sleeps is woken when the high watermark moves"
+  HANGS)
+
+brook_mutant(copies_leave_offsets_out
+  FILE storage/wire_append.hpp
+  FIND [=[            } else if (header.base_offset != end) {]=]
+  REPLACE [=[            } else if (!BROOK_MUTANT(copies_leave_offsets_out) && header.base_offset != end) {]=]
+  CAUGHT_BY test storage/replicated_log "a follower takes frames up to the first that is wrong, and says which")
+
+brook_mutant(copies_go_back_in_epochs
+  FILE storage/wire_append.hpp
+  FIND [=[            if (header.leader_epoch < parts_.leader_epoch()) {]=]
+  REPLACE [=[            if (!BROOK_MUTANT(copies_go_back_in_epochs) && header.leader_epoch < parts_.leader_epoch()) {]=]
+  CAUGHT_BY test storage/replicated_log "a follower takes frames up to the first that is wrong, and says which")
+
+brook_mutant(cut_below_the_watermark
+  FILE storage/log_cut.hpp
+  FIND [=[            if (!why && ((is_committed && !gives_up) || to < start || to > end)) {]=]
+  REPLACE [=[            if (!why && ((!BROOK_MUTANT(cut_below_the_watermark) && is_committed && !gives_up) || to < start || to > end)) {]=]
+  CAUGHT_BY test storage/truncation "a log is not cut below its high watermark, behind its end, in a batch, or while claims are open")
+
+brook_mutant(cut_without_intent
+  FILE storage/log_cut.hpp
+  FIND [=[            told.cut_plus_one = to + 1;
+]=]
+  REPLACE [=[            told.cut_plus_one = BROOK_MUTANT(cut_without_intent) ? 0 : to + 1;
+]=]
+  CAUGHT_BY test storage/truncation "a loss of power in a truncation leaves the log as it was, or cut, and nothing of the rest comes back")
+
+brook_mutant(cut_ended_before_its_sync
+  FILE storage/log_cut.hpp
+  FIND [=[        if (why = sync_erased(parts_.files, *pin, place.at); !why) {]=]
+  REPLACE [=[        if (BROOK_MUTANT(cut_ended_before_its_sync)) {
+            static_cast<void>(parts_.kept.rewrite_of_cut([](format::checkpoint& told) { told.cut_plus_one = 0; }));
+        }
+        if (why = sync_erased(parts_.files, *pin, place.at); !why) {]=]
+  CAUGHT_BY test storage/truncation "a loss of power in a truncation leaves the log as it was, or cut, and nothing of the rest comes back")
+
+brook_mutant(cut_leaves_the_footer
+  FILE storage/recovery.hpp
+  FIND [=[    store(memory.data() + format::footer_at, std::array<std::byte, sizeof(format::segment_footer)>{});]=]
+  REPLACE [=[    if (!BROOK_MUTANT(cut_leaves_the_footer)) store(memory.data() + format::footer_at, std::array<std::byte, sizeof(format::segment_footer)>{});]=]
+  CAUGHT_BY test storage/truncation "killed before any call to the system, a truncation has been or has not been")
+
+brook_mutant(cut_evidence_believed
+  FILE storage/recovery.hpp
+  FIND [=[        durable = is_cutting() && durable > cut_at_ ? cut_at_ : durable;]=]
+  REPLACE [=[        durable = is_cutting() && durable > cut_at_ && !BROOK_MUTANT(cut_evidence_believed) ? cut_at_ : durable;]=]
+  CAUGHT_BY test storage/truncation "killed before any call to the system, a truncation has been or has not been")
+
+brook_mutant(cut_not_taken_up
+  FILE storage/recovery.hpp
+  FIND [=[        return is_cutting() && i + 1 == bases_.size() && scan.next >= cut_at_;]=]
+  REPLACE [=[        return !BROOK_MUTANT(cut_not_taken_up) && is_cutting() && i + 1 == bases_.size() && scan.next >= cut_at_;]=]
+  CAUGHT_BY test storage/truncation "killed before any call to the system, a truncation has been or has not been")
+
+brook_mutant(cut_forgets_no_numbers
+  FILE storage/producer_table.hpp
+  FIND [=[            state->last_sequence_ = -1;
+        }
+    }]=]
+  REPLACE [=[            state->last_sequence_ = BROOK_MUTANT(cut_forgets_no_numbers) ? state->last_sequence_ : -1;
+        }
+    }]=]
+  CAUGHT_BY test storage/truncation "numbers of producers that were cut are forgotten, and those in front are known")
+
+brook_mutant(cut_stays_durable
+  FILE storage/log_cut.hpp
+  FIND [=[        parts_.durable.cut(to, home);]=]
+  REPLACE [=[        if (!BROOK_MUTANT(cut_stays_durable)) parts_.durable.cut(to, home);]=]
+  CAUGHT_BY test storage/truncation "a log is cut where it is told, in whichever segment, and goes on there"
+  HANGS)
+
+brook_mutant(cut_moves_a_part
+  FILE storage/log_cut.hpp
+  FIND [=[        if (reached != to) {]=]
+  REPLACE [=[        if (reached != to && !BROOK_MUTANT(cut_moves_a_part)) {]=]
+  CAUGHT_BY test storage/truncation "what would have to be moved and is damaged keeps a log from being cut")
+
+brook_mutant(epochs_not_told
+  FILE storage/checkpoint_keeper.hpp
+  FIND [=[        if (epochs_ != nullptr) {]=]
+  REPLACE [=[        if (epochs_ != nullptr && !BROOK_MUTANT(epochs_not_told)) {]=]
+  CAUGHT_BY test storage/log_epochs "whichever frame rots, the epochs that the checkpoint tells of are what they were")
+
+brook_mutant(rotten_frames_of_the_earlier_epoch
+  FILE storage/log_epochs.hpp
+  FIND [=[    return {low < high ? low : high, high};]=]
+  REPLACE [=[    return {low < high && !BROOK_MUTANT(rotten_frames_of_the_earlier_epoch) ? low : high, high};]=]
+  CAUGHT_BY test storage/log_epochs "where nothing tells of them, no epoch is said to reach further than it does, and what is not known is said")
+
+brook_mutant(replicated_gap_filled
+  FILE storage/recovery.hpp
+  FIND [=[                    if (is_replicated_ && was_claimed && ]=]
+  REPLACE [=[                    if (!BROOK_MUTANT(replicated_gap_filled) && is_replicated_ && was_claimed && ]=]
+  CAUGHT_BY test storage/replicated_log "a gap is no filler in a replicated log: it ends there, unless that was relied upon")
+
+brook_mutant(damage_sent_on
+  FILE storage/log_reader.hpp
+  FIND [=[            frame_view found;
+            const look seen = look_here(true, found);
+            if (seen != look::frame) {
+                if (seen == look::corrupt ||]=]
+  REPLACE [=[            frame_view found;
+            const look seen = look_here(!BROOK_MUTANT(damage_sent_on), found);
+            if (seen != look::frame) {
+                if (seen == look::corrupt ||]=]
+  CAUGHT_BY test storage/replicated_log "a damaged frame is not sent on")
+# ---- replication: elections, what is committed, what is cut ----
+
+brook_mutant(vote_not_saved
+  FILE replication/replica.hpp
+  FIND [=[                voted_for_ = from;
+                save();]=]
+  REPLACE [=[                voted_for_ = from;
+                if (!BROOK_MUTANT(vote_not_saved)) {
+                    save();
+                }]=]
+  CAUGHT_BY test replication/replica "a replica votes once an epoch, also when it has started again in between")
+
+brook_mutant(vote_said_before_saved
+  FILE replication/replica.hpp
+  FIND [=[            answer.is_granted = true;
+        }
+        send(from, answer);]=]
+  REPLACE [=[            answer.is_granted = true;
+        }
+        send(from, answer);
+        if (BROOK_MUTANT(vote_said_before_saved) && answer.is_granted && !asked.is_pre_vote && actions_.size() > 1) {
+            std::swap(actions_.back(), actions_[actions_.size() - 2]);
+        }]=]
+  CAUGHT_BY fault replica_simulation)
+
+brook_mutant(two_votes_an_epoch
+  FILE replication/replica.hpp
+  FIND [=[                   (voted_for_ == no_node || voted_for_ == from)) {]=]
+  REPLACE [=[                   (BROOK_MUTANT(two_votes_an_epoch) || voted_for_ == no_node || voted_for_ == from)) {]=]
+  CAUGHT_BY fault replica_simulation)
+
+brook_mutant(older_epochs_committed_by_counting
+  FILE replication/replica.hpp
+  FIND [=[epoch_first_ >= 0 && all_hold > epoch_first_) {]=]
+  REPLACE [=[epoch_first_ >= 0 && (BROOK_MUTANT(older_epochs_committed_by_counting) || all_hold > epoch_first_)) {]=]
+  CAUGHT_BY fault replica_simulation)
+
+brook_mutant(cut_to_high_watermark
+  FILE replication/replica.hpp
+  FIND [=[        const offset to = std::min(answer.fetch_answer.end, mine.end);]=]
+  REPLACE [=[        const offset to = BROOK_MUTANT(cut_to_high_watermark) ? high_watermark_ : std::min(answer.fetch_answer.end, mine.end);]=]
+  CAUGHT_BY fault replica_simulation)
+
+brook_mutant(suspects_vote
+  FILE replication/vote_count.hpp
+  FIND [=[            clean += one.is_granted && !one.is_suspect && voters.is_voter(one.node) ? 1u : 0u;]=]
+  REPLACE [=[            clean += one.is_granted && (BROOK_MUTANT(suspects_vote) || !one.is_suspect) && voters.is_voter(one.node) ? 1u : 0u;]=]
+  CAUGHT_BY fault replica_simulation)
+
+brook_mutant(suspects_lead
+  FILE replication/vote_count.hpp
+  FIND [=[        if (clean >= voters.majority() && !who.is_suspect) {]=]
+  REPLACE [=[        if (clean >= voters.majority() && (BROOK_MUTANT(suspects_lead) || !who.is_suspect)) {]=]
+  CAUGHT_BY fault replica_simulation)
+
+brook_mutant(committed_one_too_far
+  FILE replication/replica.hpp
+  FIND [=[            high_watermark_ = all_hold;]=]
+  REPLACE [=[            high_watermark_ = BROOK_MUTANT(committed_one_too_far) ? std::min(all_hold + 1, end_) : all_hold;]=]
+  CAUGHT_BY fault replica_simulation)
+
+brook_mutant(epoch_of_fetch_not_checked
+  FILE replication/replica.hpp
+  FIND [=[        if (role_ != role::leader || asked.epoch < epoch_) {
+            message other]=]
+  REPLACE [=[        if (role_ != role::leader || (!BROOK_MUTANT(epoch_of_fetch_not_checked) && asked.epoch < epoch_)) {
+            message other]=]
+  CAUGHT_BY test replication/replica "a fetch of an earlier epoch is told of the later one, and does not count")
+
+brook_mutant(no_pre_vote
+  FILE replication/replica.hpp
+  FIND [=[        role_ = role::prospective;
+        begin_count();]=]
+  REPLACE [=[        if (BROOK_MUTANT(no_pre_vote)) {
+            campaign(now, election::ordinary);
+            return;
+        }
+        role_ = role::prospective;
+        begin_count();]=]
+  CAUGHT_BY test replication/replica "a replica that nobody answers stays in its epoch, however long it asks (KIP-996)")
+
+brook_mutant(fetch_of_another_life_counts
+  FILE replication/follower_table.hpp
+  FIND [=[        if (one == nullptr || asked.session < one->session || (asked.session == one->session && asked.number <= one->number)) {]=]
+  REPLACE [=[        if (one == nullptr || (BROOK_MUTANT(late_fetch_counts) ? asked.session < one->session
+            : BROOK_MUTANT(fetch_of_another_life_counts) ? asked.session == one->session && asked.number <= one->number
+            : asked.session < one->session || (asked.session == one->session && asked.number <= one->number))) {]=]
+  CAUGHT_BY test replication/replica "a fetch that comes late or twice, or of an earlier life, does not count")
+
+brook_mutant(late_fetch_counts WITH fetch_of_another_life_counts
+  CAUGHT_BY test replication/replica "a fetch that comes late or twice, or of an earlier life, does not count")
+
+brook_mutant(minority_decides
+  FILE replication/replica.hpp
+  FIND [=[        const std::size_t majority = count / 2 + 1;
+        return std::min]=]
+  REPLACE [=[        const std::size_t majority = (count + (BROOK_MUTANT(minority_decides) ? 0u : 2u)) / 2;
+        return std::min]=]
+  CAUGHT_BY fault replica_simulation)
+
+brook_mutant(learners_counted
+  FILE replication/follower_table.hpp
+  FIND [=[        const auto nth = held_.begin()]=]
+  REPLACE [=[        if (BROOK_MUTANT(learners_counted)) {
+            for (const follower_progress& one : all_) {
+                if (std::find(nodes.begin(), nodes.end(), one.node) == nodes.end()) {
+                    held_.push_back(one.held);
+                }
+            }
+        }
+        const auto nth = held_.begin()]=]
+  CAUGHT_BY fault replica_simulation)
+
+brook_mutant(voters_changed_two_at_once
+  FILE replication/replica.hpp
+  FIND [=[        if (added + removed != 1 || wanted.empty()) {]=]
+  REPLACE [=[        if ((added + removed != 1 && !BROOK_MUTANT(voters_changed_two_at_once)) || wanted.empty()) {]=]
+  CAUGHT_BY test replication/replica "one voter comes or goes at a time, and not before the last change is committed (thesis, 4.1)")
+
+brook_mutant(voters_changed_before_the_last_change_counts
+  FILE replication/replica.hpp
+  FIND [=[        if (!knows_high_watermark() || voters_.latest().at >= high_watermark_) {]=]
+  REPLACE [=[        if (!BROOK_MUTANT(voters_changed_before_the_last_change_counts) && (!knows_high_watermark() || voters_.latest().at >= high_watermark_)) {]=]
+  CAUGHT_BY fault replica_simulation)
+
+brook_mutant(handed_over_before_it_has_all
+  FILE replication/replica.hpp
+  FIND [=[        if (one != nullptr && one->fetched >= end_) {]=]
+  REPLACE [=[        if (one != nullptr && (BROOK_MUTANT(handed_over_before_it_has_all) || one->fetched >= end_)) {]=]
+  CAUGHT_BY fault replica_simulation)
+
+brook_mutant(longer_log_before_later_epoch
+  FILE replication/replica.hpp
+  FIND [=[        bool is_complete = log_end{asked.last_epoch, asked.vote.end} >= tail();]=]
+  REPLACE [=[        bool is_complete = BROOK_MUTANT(longer_log_before_later_epoch) ? asked.vote.end > end_ || (asked.vote.end == end_ && asked.last_epoch >= epochs_.last())
+                                                                            : log_end{asked.last_epoch, asked.vote.end} >= tail();]=]
+  CAUGHT_BY test replication/replica "nobody gets a vote whose log has less, by the last record's epoch first and by length second (Raft, 5.4.1)")
+
+brook_mutant(unflushed_counts
+  FILE replication/replica.hpp
+  FIND [=[        question.fetch.held = std::min(flushed_, end_);]=]
+  REPLACE [=[        question.fetch.held = BROOK_MUTANT(unflushed_counts) ? end_ : std::min(flushed_, end_);]=]
+  CAUGHT_BY fault replica_simulation)
+
+brook_mutant(leaders_unflushed_counts
+  FILE replication/replica.hpp
+  FIND [=[options_.self, flushed_, may_count));]=]
+  REPLACE [=[options_.self, BROOK_MUTANT(leaders_unflushed_counts) ? end_ : flushed_, may_count));]=]
+  CAUGHT_BY fault replica_simulation)
+
+brook_mutant(another_lifes_held_stays
+  FILE replication/follower_table.hpp
+  FIND [=[        one->held = 0;
+        one->confirmed]=]
+  REPLACE [=[        one->held = BROOK_MUTANT(another_lifes_held_stays) ? one->held : 0;
+        one->confirmed]=]
+  CAUGHT_BY test replication/replica "what a replica held in an earlier life does not count once it is known to have begun again")
+
+brook_mutant(another_lifes_answer_counts
+  FILE replication/replica.hpp
+  FIND [=[role_ == role::leader || answer.session != options_.session) {]=]
+  REPLACE [=[role_ == role::leader || (!BROOK_MUTANT(another_lifes_answer_counts) && answer.session != options_.session)) {]=]
+  CAUGHT_BY test replication/replica "a suspicion ends when all that is committed is there, of this epoch, too, and the leader knows that it leads")
+
+brook_mutant(suspicion_ends_unconfirmed
+  FILE replication/replica.hpp
+  FIND [=[        if (is_suspect_ && answer.is_confirmed && has_all]=]
+  REPLACE [=[        if (is_suspect_ && (answer.is_confirmed || BROOK_MUTANT(suspicion_ends_unconfirmed)) && has_all]=]
+  CAUGHT_BY test replication/replica "a suspicion ends when all that is committed is there, of this epoch, too, and the leader knows that it leads")
+
+brook_mutant(suspicion_ends_unflushed
+  FILE replication/replica.hpp
+  FIND [=[        const bool has_all = knows_all && std::min(flushed_, end_) >= answer.fetch_answer.high_watermark;]=]
+  REPLACE [=[        const bool has_all = knows_all && (BROOK_MUTANT(suspicion_ends_unflushed) ? end_ : std::min(flushed_, end_)) >= answer.fetch_answer.high_watermark;]=]
+  CAUGHT_BY test replication/replica "the suspicion of a replica whose log is to be on the disk does not end before it is")
+
+brook_mutant(suspicion_ends_at_a_glance
+  FILE replication/replica.hpp
+  FIND [=[epochs_.last() == epoch_ && answer.fetch_answer.high_watermark > epochs_.starts().back().first;]=]
+  REPLACE [=[(BROOK_MUTANT(suspicion_ends_at_a_glance) || (epochs_.last() == epoch_ && answer.fetch_answer.high_watermark > epochs_.starts().back().first));]=]
+  CAUGHT_BY test replication/replica "a suspicion ends when all that is committed is there, of this epoch, too, and the leader knows that it leads")
+
+brook_mutant(suspicion_not_saved
+  FILE replication/replica.hpp
+  FIND [=[            save();  // or the next start would not know]=]
+  REPLACE [=[            if (!BROOK_MUTANT(suspicion_not_saved)) {
+                save();
+            }]=]
+  CAUGHT_BY fault replica_simulation)
+
+brook_mutant(begun_anew_and_trusted
+  FILE replication/replica.hpp
+  FIND [=[        is_suspect_ = true;
+        voters_.begin_anew]=]
+  REPLACE [=[        is_suspect_ = is_suspect_ || !BROOK_MUTANT(begun_anew_and_trusted);
+        voters_.begin_anew]=]
+  CAUGHT_BY test replication/replica "a follower that needs what the leader has let go of begins anew, and is a suspect until it has caught up")
+
+brook_mutant(voters_not_told
+  FILE replication/replica.hpp
+  FIND [=[            answer.frames = voters_below_start();]=]
+  REPLACE [=[            answer.frames = BROOK_MUTANT(voters_not_told) ? bytes{} : voters_below_start();]=]
+  CAUGHT_BY test replication/replica "who begins anew is told the voters of there, since the record that named them has gone")
+
+brook_mutant(old_vote_counts
+  FILE replication/replica.hpp
+  FIND [=[        if (!is_awaited || now >= election_at_ ||]=]
+  REPLACE [=[        if (!is_awaited || (now >= election_at_ && !BROOK_MUTANT(old_vote_counts)) ||]=]
+  CAUGHT_BY test replication/replica "a vote that comes when its election is over does not count, since whoever gave it may have lost its disk meanwhile")
+
+brook_mutant(deaf_to_nobody
+  FILE replication/replica.hpp
+  FIND [=[        const bool is_deaf = has_leader && !asked.is_transfer;]=]
+  REPLACE [=[        const bool is_deaf = has_leader && !asked.is_transfer && !BROOK_MUTANT(deaf_to_nobody);]=]
+  CAUGHT_BY test replication/replica "who hears of its leader gives no vote, and does not take an epoch from who asks (thesis, 4.2.3)")
+
+brook_mutant(leads_without_anybody
+  FILE replication/replica.hpp
+  FIND [=[            if (in_sync(now) < voters_.majority()) {]=]
+  REPLACE [=[            if (!BROOK_MUTANT(leads_without_anybody) && in_sync(now) < voters_.majority()) {]=]
+  CAUGHT_BY test replication/replica "a leader that no majority fetches from leads no more (thesis, 6.2)")
+
+brook_mutant(voted_out_and_silent
+  FILE replication/voter_history.hpp
+  FIND [=[            if (sets_[i].has(self)) {]=]
+  REPLACE [=[            if (sets_[BROOK_MUTANT(voted_out_and_silent) ? sets_.size() - 1 : i].has(self)) {]=]
+  CAUGHT_BY fault replica_simulation)
+
+brook_mutant(voted_out_and_lost
+  FILE replication/replica.hpp
+  FIND [=[(role_ == role::follower || role_ == role::prospective); }]=]
+  REPLACE [=[(role_ == role::follower || (role_ == role::prospective && !BROOK_MUTANT(voted_out_and_lost))); }]=]
+  CAUGHT_BY test replication/replica "who was voted out and does not know asks around until it finds the leader")
+
+brook_mutant(voted_out_and_leads_on
+  FILE replication/replica.hpp
+  FIND [=[            if (!is_voter(options_.self) && voters_.latest().at < high_watermark_) {]=]
+  REPLACE [=[            if (!BROOK_MUTANT(voted_out_and_leads_on) && !is_voter(options_.self) && voters_.latest().at < high_watermark_) {]=]
+  CAUGHT_BY fault replica_simulation)
+
+brook_mutant(lossy_epoch_in_line
+  FILE replication/replica.hpp
+  FIND [=[        const std::uint32_t next = is_lossy ?]=]
+  REPLACE [=[        const std::uint32_t next = is_lossy && !BROOK_MUTANT(lossy_epoch_in_line) ?]=]
+  CAUGHT_BY fault replica_simulation)
+
+brook_mutant(cut_below_high_watermark
+  FILE replication/replica.hpp
+  FIND [=[        if (!is_of_older_line()) {]=]
+  REPLACE [=[        if (!BROOK_MUTANT(cut_below_high_watermark) && !is_of_older_line()) {]=]
+  CAUGHT_BY test replication/replica "what is committed is not cut: a replica whose leader lacks it stops, and says so")
+
+brook_mutant(voters_forgotten_with_the_tail
+  FILE replication/replica.hpp
+  FIND [=[        if (!is_suspect_) {
+            voters_.drop_ghosts();  // announced]=]
+  REPLACE [=[        if (BROOK_MUTANT(voters_forgotten_with_the_tail) && is_suspect_) {
+            voters_.drop_ghosts();
+        }
+        if (!is_suspect_) {
+            voters_.drop_ghosts();  // announced]=]
+  CAUGHT_BY test replication/replica "a suspect keeps to the voters that it knows of, although its log has lost the record")
+
+brook_mutant(all_are_the_latest_voters
+  FILE replication/voter_history.hpp
+  FIND [=[            if (log_end{set.epoch, set.at + 1} == committed) {]=]
+  REPLACE [=[            if (BROOK_MUTANT(all_are_the_latest_voters) || log_end{set.epoch, set.at + 1} == committed) {]=]
+  CAUGHT_BY test replication/replica "where all have to agree, those have to who are no voters by a record that is perhaps not committed")
+
+brook_mutant(new_voters_alone_commit_the_change
+  FILE replication/replica.hpp
+  FIND [=[        for (std::size_t i = voters_.known(high_watermark_); i < voters_.sets().size(); ++i) {]=]
+  REPLACE [=[        for (std::size_t i = BROOK_MUTANT(new_voters_alone_commit_the_change) ? voters_.sets().size() - 1 : voters_.known(high_watermark_); i < voters_.sets().size(); ++i) {]=]
+  CAUGHT_BY test replication/replica "until a change of voters is committed nothing is without a majority of those before it")
+
+brook_mutant(unreadable_taken_for_empty
+  FILE replication/follower_table.hpp
+  FIND [=[fetch.last_epoch == 0 && fetch.is_empty;]=]
+  REPLACE [=[fetch.last_epoch == 0 && (BROOK_MUTANT(unreadable_taken_for_empty) || fetch.is_empty);]=]
+  CAUGHT_BY test replication/replica "a log with records of which none tells its epoch does not pass for an empty one: it begins anew")
+
+brook_mutant(lines_alike_modulo_32
+  FILE replication/replica.hpp
+  FIND [=[        const std::uint32_t who = number_in_lines();]=]
+  REPLACE [=[        const std::uint32_t who = BROOK_MUTANT(lines_alike_modulo_32) ? static_cast<std::uint32_t>(options_.self) & 31u : number_in_lines();]=]
+  CAUGHT_BY test replication/replica "two that are forced to lead do not come to one epoch, whatever their numbers are")
+
+brook_mutant(full_line_runs_over
+  FILE replication/replica.hpp
+  FIND [=[: next_epoch(epoch_, who);]=]
+  REPLACE [=[: BROOK_MUTANT(full_line_runs_over) ? epoch_ + 1 : next_epoch(epoch_, who);]=]
+  CAUGHT_BY test replication/replica "a line of elections that is full goes on in the next generation, and not in somebody else's line")
+
+brook_mutant(unreadable_ballot_skipped
+  FILE broker/ballot_file.hpp
+  FIND [=[        if (!decode_ballot(from, read)) {]=]
+  REPLACE [=[        const bool is_read = decode_ballot(from, read);
+        if (BROOK_MUTANT(unreadable_ballot_skipped) && !is_read) {
+            return;
+        }
+        if (!is_read) {]=]
+  CAUGHT_BY test broker/ballot_file "ballot_file has what it wrote of as many voters as there may be, and takes no older promise for one that it cannot read")
+
+brook_mutant(voters_not_looked_at
+  FILE broker/hosted_partition.hpp
+  FIND [=[        if (!from.is_done() || !replication::voter_set::is_possible(nodes)) {]=]
+  REPLACE [=[        if (!from.is_done() || (!BROOK_MUTANT(voters_not_looked_at) && !replication::voter_set::is_possible(nodes))) {]=]
+  CAUGHT_BY test broker/replica_actions "voters that a leader's record names are taken, and voters that cannot be are a damaged record")
+
+brook_mutant(announced_voters_stay
+  FILE replication/voter_history.hpp
+  FIND [=[        return latest.at >= from &&]=]
+  REPLACE [=[        return !BROOK_MUTANT(announced_voters_stay) && latest.at >= from &&]=]
+  CAUGHT_BY test replication/replica "voters that were announced do not count any more once another leader's records stand where theirs was to be")
+
+brook_mutant(voters_stay_on_a_full_disk
+  FILE broker/replica_actions.hpp
+  FIND [=[            if (one.machine.forget_voters(one.machine.end()) && !save()) {]=]
+  REPLACE [=[            if (!BROOK_MUTANT(voters_stay_on_a_full_disk) && one.machine.forget_voters(one.machine.end()) && !save()) {]=]
+  CAUGHT_BY test broker/replica_actions "voters whose record finds no room are taken back, on the disk, too, and what was to follow is not done")
+
+brook_mutant(cut_as_deep_as_asked
+  FILE broker/replica_actions.hpp
+  FIND [=[one.log.truncate(action.until, action.depth ==]=]
+  REPLACE [=[one.log.truncate(action.until, BROOK_MUTANT(cut_as_deep_as_asked) || action.depth ==]=]
+  CAUGHT_BY test broker/replica_actions "a log is cut below its high watermark only where its replica gives up what was committed")
+
+brook_mutant(strangers_keep_followers_out
+  FILE replication/follower_table.hpp
+  FIND [=[                if (!voters.is_voter(one.node) && (place ==]=]
+  REPLACE [=[                if (!BROOK_MUTANT(strangers_keep_followers_out) && !voters.is_voter(one.node) && (place ==]=]
+  CAUGHT_BY test replication/replica "made-up numbers do not keep out who asks for records")
+
+# ---- broker: what brokers of a cluster promise each other ----
+
+brook_mutant(unsynced_of_a_former_life
+  FILE broker/replica_host.hpp
+  FIND [=[            made->wants_sync = options.is_durable && log]=]
+  REPLACE [=[            made->wants_sync = !BROOK_MUTANT(unsynced_of_a_former_life) && options.is_durable && log]=]
+  CAUGHT_BY test broker/cluster_promise "what a former life of a replica did not sync is synced by the next one, though nothing new comes")
+
+brook_mutant(acknowledged_before_committed
+  FILE broker/produce_server.hpp
+  FIND [=[        if (acks == replicated_acks::leader) {]=]
+  REPLACE [=[        if (acks == replicated_acks::leader || BROOK_MUTANT(acknowledged_before_committed)) {]=]
+  CAUGHT_BY test broker/cluster_promise "nothing is acknowledged, nor shown to readers, before a majority has it")
+
+brook_mutant(shown_before_committed
+  FILE broker/replica_host.hpp
+  FIND [=[        const bool has_committed = one.machine.high_watermark() > one.log.high_watermark();
+        if (has_committed) {]=]
+  REPLACE [=[        const bool has_committed = one.machine.high_watermark() > one.log.high_watermark();
+        if (BROOK_MUTANT(shown_before_committed) && one.machine.end() > one.log.high_watermark()) {
+            one.log.set_high_watermark(one.machine.end());
+        } else if (has_committed) {]=]
+  CAUGHT_BY test broker/cluster_promise "nothing is acknowledged, nor shown to readers, before a majority has it")
+
+brook_mutant(batch_not_looked_up
+  FILE broker/produce_server.hpp
+  FIND [=[        switch (one.look_up(stamp, taken, follows_another, acks == replicated_acks::leader, first, why)) {]=]
+  REPLACE [=[        switch (BROOK_MUTANT(batch_not_looked_up) ? hosted_partition::repetition::is_new : one.look_up(stamp, taken, follows_another, acks == replicated_acks::leader, first, why)) {]=]
+  CAUGHT_BY test broker/cluster_promise "a batch whose answer was lost with its leader is there once")
+
+brook_mutant(produced_frame_not_verified
+  FILE broker/produce_server.hpp
+  FIND [=[if (const char* const fault = format::wire_fault(given); fault]=]
+  REPLACE [=[if (const char* const fault = BROOK_MUTANT(produced_frame_not_verified) ? nullptr : format::wire_fault(given); fault]=]
+  CAUGHT_BY test client/cluster_stranger "a leader takes a batch once, and none that does not verify")
+
+brook_mutant(min_insync_not_asked_for
+  FILE broker/produce_server.hpp
+  FIND [=[        if (acks == replicated_acks::all && has_too_few(one, to, now)) {
+            return;
+        }
+        why =]=]
+  REPLACE [=[        if (acks == replicated_acks::all && !BROOK_MUTANT(min_insync_not_asked_for) && has_too_few(one, to, now)) {
+            return;
+        }
+        why =]=]
+  CAUGHT_BY test broker/cluster_promise "without min_insync_replicas nothing is written to a log")
+
+brook_mutant(min_insync_not_counted
+  FILE replication/replica.hpp
+  FIND [=[std::max(majority, options_.min_insync)]=]
+  REPLACE [=[std::max(majority, BROOK_MUTANT(min_insync_not_counted) ? majority : options_.min_insync)]=]
+  CAUGHT_BY test replication/replica "a record is committed when as many have it as are asked for, where that is more than a majority")
+
+brook_mutant(datagram_checksum_ignored
+  FILE broker/datagram.hpp
+  FIND [=[            load<std::uint64_t>(whole.data()) != format::hash(whole.subspan(8))) {]=]
+  REPLACE [=[            (!BROOK_MUTANT(datagram_checksum_ignored) && load<std::uint64_t>(whole.data()) != format::hash(whole.subspan(8)))) {]=]
+  CAUGHT_BY test broker/datagram "datagram with any bit changed does not verify, nor does one that is cut")
+
+brook_mutant(sender_not_checked
+  FILE broker/datagram.hpp
+  FIND [=[        return said.from == from && said.to == to &&]=]
+  REPLACE [=[        return (BROOK_MUTANT(sender_not_checked) || said.from == from) && said.to == to &&]=]
+  CAUGHT_BY test broker/datagram "datagram verifies for its sender, its receiver and its cluster alone")
+
+brook_mutant(cluster_not_checked
+  FILE broker/datagram.hpp
+  FIND [=[(said.cluster == cluster ||]=]
+  REPLACE [=[(BROOK_MUTANT(cluster_not_checked) || said.cluster == cluster ||]=]
+  CAUGHT_BY test broker/datagram "datagram verifies for its sender, its receiver and its cluster alone")
+
+brook_mutant(inbox_without_end
+  FILE broker/datagram_inbox.hpp
+  FIND [=[            if (size + copy.size() > most_queued) {]=]
+  REPLACE [=[            if (size + copy.size() > most_queued && !BROOK_MUTANT(inbox_without_end)) {]=]
+  CAUGHT_BY test broker/cluster_promise "what comes faster than it is taken is lost beyond 64 MiB, and takes no more memory")
+
+brook_mutant(ballots_left_unsynced
+  FILE broker/ballot_file.hpp
+  FIND [=[            code = file_->sync();
+        }
+        if (code) {
+            failed_]=]
+  REPLACE [=[            code = BROOK_MUTANT(ballots_left_unsynced) ? std::error_code{} : file_->sync();
+        }
+        if (code) {
+            failed_]=]
+  CAUGHT_BY test broker/cluster_promise "a vote is written down before it is given")
+
+brook_mutant(said_before_ballots
+  FILE broker/replica_host.hpp
+  FIND [=[            const bool is_saved = save_ballots();
+            for (auto& [one, actions] : wanted) {]=]
+  REPLACE [=[            const bool is_saved = BROOK_MUTANT(said_before_ballots) || save_ballots();
+            for (auto& [one, actions] : wanted) {]=]
+  CAUGHT_BY test broker/cluster_promise "a vote is written down before it is given")
+
+brook_mutant(failed_ballots_ignored
+  FILE broker/replica_host.hpp
+  FIND [=[        if (!why) {
+            return true;
+        }
+        if (!std::exchange(has_lost_ballots_, true)) {]=]
+  REPLACE [=[        if (!why || BROOK_MUTANT(failed_ballots_ignored)) {
+            return true;
+        }
+        if (!std::exchange(has_lost_ballots_, true)) {]=]
+  CAUGHT_BY test broker/cluster_member "a broker that cannot write down what it promises promises nothing any more, and the others go on")
+
+brook_mutant(torn_ballot_believed
+  FILE broker/ballot_file.hpp
+  FIND [=[        return may_be && load<std::uint64_t>(rest.data()) == format::hash(rest.subspan(8, size + 8)) ?]=]
+  REPLACE [=[        return may_be && (BROOK_MUTANT(torn_ballot_believed) || load<std::uint64_t>(rest.data()) == format::hash(rest.subspan(8, size + 8))) ?]=]
+  CAUGHT_BY test broker/ballot_file "ballot_file forgets what was not synced at whichever byte it is torn, and nothing else")
+
+brook_mutant(older_ballots_removed_first
+  FILE broker/ballot_file.hpp
+  FIND [=[        std::unique_ptr<os::file> file = platform_.open(made, os::open_mode::create, code);]=]
+  REPLACE [=[        if (BROOK_MUTANT(older_ballots_removed_first)) {
+            static_cast<void>(platform_.remove(path_));
+            static_cast<void>(platform_.sync_directory(directory_));
+        }
+        std::unique_ptr<os::file> file = platform_.open(made, os::open_mode::create, code);]=]
+  CAUGHT_BY test broker/ballot_file "ballot_file has all that was synced after a loss of power at any call, and after a kill")
+
+brook_mutant(killed_is_whole
+  FILE broker/ballot_file.hpp
+  FIND [=[        add_entry(all, 1, [&](replication::byte_writer& to) { to.put(session_); });]=]
+  REPLACE [=[        add_entry(all, 1, [&](replication::byte_writer& to) { to.put(session_); });
+        for (const kept& one : kept_) {
+            if (BROOK_MUTANT(killed_is_whole) && one.whole_to >= 0) {
+                add_entry(all, 3, [&](replication::byte_writer& to) {
+                    to.put(one.id.topic);
+                    to.put(one.id.number);
+                    to.put(one.whole_to);
+                });
+            }
+        }]=]
+  CAUGHT_BY test broker/ballot_file "ballot_file says where a log was whole only when its broker closed last time")
+
+brook_mutant(session_by_the_count
+  FILE broker/ballot_file.hpp
+  FIND [=[        session_ = session_ + 1 > wall ? session_ + 1 : wall;]=]
+  REPLACE [=[        session_ = BROOK_MUTANT(session_by_the_count) || session_ + 1 > wall ? session_ + 1 : wall;]=]
+  CAUGHT_BY test broker/ballot_file "ballot_file's sessions grow, also when the clock has gone back")
+
+brook_mutant(empty_directory_trusted
+  FILE broker/replica_host.hpp
+  FIND [=[                ballot.is_suspect = how != provenance::newly_made || (]=]
+  REPLACE [=[                ballot.is_suspect = (how != provenance::newly_made && !BROOK_MUTANT(empty_directory_trusted)) || (]=]
+  CAUGHT_BY test broker/cluster_promise "who may have lost what it had told of helps nobody to lead who has less")
+
+brook_mutant(lost_power_trusted
+  FILE broker/replica_host.hpp
+  FIND [=[(log.report().power_may_have_gone && !is_whole);]=]
+  REPLACE [=[(log.report().power_may_have_gone && !is_whole && !BROOK_MUTANT(lost_power_trusted));]=]
+  CAUGHT_BY test broker/cluster_promise "who may have lost what it had told of helps nobody to lead who has less")
+
+brook_mutant(former_life_heard
+  FILE broker/peer_sessions.hpp
+  FIND [=[        if (said.session < latest) {]=]
+  REPLACE [=[        if (said.session < latest && !BROOK_MUTANT(former_life_heard)) {]=]
+  CAUGHT_BY test broker/cluster_member "a broker whose directory is lost and whose clock is behind comes back")
+
+brook_mutant(session_raised_by_anybody
+  FILE broker/peer_sessions.hpp
+  FIND [=[        return !std::exchange(has_raised_]=]
+  REPLACE [=[        return BROOK_MUTANT(session_raised_by_anybody) || !std::exchange(has_raised_]=]
+  CAUGHT_BY test broker/cluster_promise "a peer can have a broker begin another session once, and never the last one there is")
+
+brook_mutant(last_session_there_is
+  FILE broker/peer_sessions.hpp
+  FIND [=[        if (known <= own || known > now + static_cast<std::uint64_t>(furthest.count())) {]=]
+  REPLACE [=[        if (known <= own || known > (BROOK_MUTANT(last_session_there_is) ? ~std::uint64_t{0} - 1 : now + static_cast<std::uint64_t>(furthest.count()))) {]=]
+  CAUGHT_BY test broker/cluster_promise "a peer can have a broker begin another session once, and never the last one there is")
+
+brook_mutant(answer_of_a_former_life
+  FILE broker/request_board.hpp
+  FIND [=[    void number_from(std::uint64_t session) noexcept { last_number_ = session; }]=]
+  REPLACE [=[    void number_from(std::uint64_t session) noexcept { last_number_ = BROOK_MUTANT(answer_of_a_former_life) ? 0 : session; }]=]
+  CAUGHT_BY test broker/cluster_member "an answer to what a former life of a broker has asked for is nobody's")
+
+brook_mutant(topic_id_not_checked
+  FILE broker/replica_host.hpp
+  FIND [=[        hosted_partition* const home = find(of);
+        if (home == nullptr) {
+            return;
+        }
+        const auto said]=]
+  REPLACE [=[        hosted_partition* home = find(of);
+        for (const auto& one : partitions_) {
+            home = BROOK_MUTANT(topic_id_not_checked) && home == nullptr && one->topic->name[0] != '_' && one->id.number == of.number ? one.get() : home;
+        }
+        if (home == nullptr) {
+            return;
+        }
+        const auto said]=]
+  CAUGHT_BY test broker/cluster_promise "what belongs to a deleted topic comes to nothing in another of its name")
+
+brook_mutant(copied_frame_not_verified
+  FILE storage/wire_append.hpp
+  FIND [=[            if (const char* const fault = format::wire_fault(frame)) {
+                return wrong(fault);]=]
+  REPLACE [=[            if (const char* const fault = BROOK_MUTANT(copied_frame_not_verified) ? nullptr : format::wire_fault(frame)) {
+                return wrong(fault);]=]
+  CAUGHT_BY test broker/cluster_promise "a frame that does not verify is not copied, and the voters that it names are not believed")
+
+brook_mutant(answer_of_an_epoch_that_has_passed
+  FILE replication/replica.hpp
+  FIND [=[        if (answer.epoch < epoch_ || ]=]
+  REPLACE [=[        if ((!BROOK_MUTANT(answer_of_an_epoch_that_has_passed) && answer.epoch < epoch_) || ]=]
+  CAUGHT_BY test replication/replica "an answer of an epoch that has passed is not taken, from the leader of today either")
+
+brook_mutant(epoch_of_those_who_copy_again
+  FILE replication/replica.hpp
+  FIND [=[            if (votes != tally::lossy || !votes_.is_blank() ||]=]
+  REPLACE [=[            if (BROOK_MUTANT(epoch_of_those_who_copy_again) || votes != tally::lossy || !votes_.is_blank() ||]=]
+  CAUGHT_BY test replication/replica "where all voters have lost their disks again, none leads in an epoch that those who copy know of")
+
+brook_mutant(voters_of_old_decide
+  FILE replication/vote_count.hpp
+  FIND [=[latest = voters.latest(); !is_forced && committed]=]
+  REPLACE [=[latest = voters.latest(); !is_forced && !BROOK_MUTANT(voters_of_old_decide) && committed]=]
+  CAUGHT_BY test replication/replica "a suspect that has lost the record that names the voters of today does not lead by the word of those of old")
+
+brook_mutant(group_commit_answered_before_committed
+  FILE broker/cluster_groups.hpp
+  FIND [=[        const offset end = is_ours ? core_]=]
+  REPLACE [=[        const offset end = is_ours && !BROOK_MUTANT(group_commit_answered_before_committed) ? core_]=]
+  CAUGHT_BY test broker/cluster_promise "a group's commit is not answered before a majority has it")
+
+brook_mutant(older_commit_carried_out
+  FILE broker/group_server.hpp
+  FIND [=[        if (number < one.number || (number]=]
+  REPLACE [=[        if ((number < one.number && !BROOK_MUTANT(older_commit_carried_out)) || (number]=]
+  CAUGHT_BY test client/cluster_stranger "a coordinator carries no commit out that comes behind a later one of its member")
+
+brook_mutant(repair_not_verified
+  FILE storage/frame_repair.hpp
+  FIND [=[            const char* const fault = format::wire_fault(frame);]=]
+  REPLACE [=[            const char* const fault = BROOK_MUTANT(repair_not_verified) ? nullptr : format::wire_fault(frame);]=]
+  CAUGHT_BY test storage/frame_repair "what does not cover a damaged range exactly mends nothing")
+
+brook_mutant(cut_short_and_kept_up
+  FILE storage/log_cut.hpp
+  FIND [=[                upkeep_.give_up();
+                parts_.durable.give_up(told);]=]
+  REPLACE [=[                if (!BROOK_MUTANT(cut_short_and_kept_up)) {
+                    upkeep_.give_up();
+                    parts_.durable.give_up(told);
+                }]=]
+  CAUGHT_BY test storage/truncation "where the disk refuses in the middle of a truncation, the next opening brings it to its end")
+
+brook_mutant(repair_left_unsynced
+  FILE storage/log.hpp
+  FIND [=[                if (const auto code = mended->log_file().sync()) {]=]
+  REPLACE [=[                if (const auto code = BROOK_MUTANT(repair_left_unsynced) ? std::error_code{} : mended->log_file().sync()) {]=]
+  CAUGHT_BY test storage/frame_repair "whoever dies in a repair, and however, leaves what was rotten rotten or mended, and nothing wrong")
+
+brook_mutant(failed_repair_synced_again
+  FILE storage/log.hpp
+  FIND [=[                    parts_.durable.give_up(told);
+                    parts_.appends.stop(append_state::failed, std::move(told));
+                }
+            });]=]
+  REPLACE [=[                    if (!BROOK_MUTANT(failed_repair_synced_again)) {
+                        parts_.durable.give_up(told);
+                    }
+                    parts_.appends.stop(append_state::failed, std::move(told));
+                }
+            });]=]
+  CAUGHT_BY test storage/frame_repair "whoever dies in a repair, and however, leaves what was rotten rotten or mended, and nothing wrong")
+
+brook_mutant(cut_taken_for_damage
+  FILE storage/partition_scrub.hpp
+  FIND [=[found.count(severity::damage) > 0 && one.was_changed_meanwhile()) {]=]
+  REPLACE [=[found.count(severity::damage) > 0 && !BROOK_MUTANT(cut_taken_for_damage) && one.was_changed_meanwhile()) {]=]
+  CAUGHT_BY test storage/truncation "a look at the files beside a truncation takes nothing that it cuts for damage")
+
+brook_mutant(topics_made_without_a_pause
+  FILE broker/topic_reconciler.hpp
+  FIND [=[        if (now.count() < again_at_.load(std::memory_order_relaxed) ||]=]
+  REPLACE [=[        if ((!BROOK_MUTANT(topics_made_without_a_pause) && now.count() < again_at_.load(std::memory_order_relaxed)) ||]=]
+  CAUGHT_BY test broker/cluster_promise "who cannot make a topic here tries again with pauses, while somebody waits for another"
+  HANGS)
+# ---- transport: connections ----
+
+brook_mutant(frame_size_unchecked
+  FILE transport/tcp_frame.hpp
+  FIND [=[(size != ping_mark && size > largest_)) {]=]
+  REPLACE [=[(!BROOK_MUTANT(frame_size_unchecked) && size != ping_mark && size > largest_)) {]=]
+  CAUGHT_BY test transport/tcp_frame "a size beyond the largest, and a header that is none, end the stream before memory is taken")
+
+brook_mutant(frame_check_ignored
+  FILE transport/tcp_frame.hpp
+  FIND [=[        if (load<std::uint32_t>(header + 4) != frame_check(size) ||]=]
+  REPLACE [=[        if ((!BROOK_MUTANT(frame_check_ignored) && load<std::uint32_t>(header + 4) != frame_check(size)) ||]=]
+  CAUGHT_BY test transport/tcp_frame "a size beyond the largest, and a header that is none, end the stream before memory is taken")
+
+brook_mutant(memory_as_claimed
+  FILE transport/tcp_frame.hpp
+  FIND [=[std::max(first_room_, std::min(2 * capacity_, ]=]
+  REPLACE [=[std::max(first_room_, std::min(BROOK_MUTANT(memory_as_claimed) && capacity_ > 0 ? needed() : 2 * capacity_, ]=]
+  CAUGHT_BY test transport/tcp_frame "memory follows what has come, not what was claimed")
+
+brook_mutant(plain_everywhere
+  FILE transport/tcp_transport.hpp
+  FIND [=[    if (options.allow_insecure) {]=]
+  REPLACE [=[    if (BROOK_MUTANT(plain_everywhere) || options.allow_insecure) {]=]
+  CAUGHT_BY test transport/tcp "plain TCP off loopback is refused unless it is asked for")
+
+brook_mutant(misdialled_welcome
+  FILE transport/accepted_connection.hpp
+  FIND [=[        } else if (hello.to != own) {]=]
+  REPLACE [=[        } else if (!BROOK_MUTANT(misdialled_welcome) && hello.to != own) {]=]
+  CAUGHT_BY test transport/tcp "nodes that do not belong together refuse each other by name, on both sides")
+
+brook_mutant(handshake_for_ever
+  FILE transport/accepted_connection.hpp
+  FIND [=[        } else if (now - begun_ >= this->hub_.options().handshake_timeout) {]=]
+  REPLACE [=[        } else if (!BROOK_MUTANT(handshake_for_ever) && now - begun_ >= this->hub_.options().handshake_timeout) {]=]
+  CAUGHT_BY test transport/tcp "who says nothing, or not enough, is given up at the handshake's deadline and not before")
+
+brook_mutant(parts_keep_a_connection
+  FILE transport/accepted_connection.hpp
+  FIND [=[            bool is_any = false;
+            for (frame_parser::frame each; (each = frames_.next())]=]
+  REPLACE [=[            bool is_any = BROOK_MUTANT(parts_keep_a_connection);
+            for (frame_parser::frame each; (each = frames_.next())]=]
+  CAUGHT_BY test transport/tcp "a peer that vanishes, or dribbles, is given up at the idle deadline, and one that pings is not")
+
+brook_mutant(pings_need_no_answer
+  FILE transport/dialled_connection.hpp
+  FIND [=[        } else if (asked_ && now - *asked_ >= limits.answer_timeout) {]=]
+  REPLACE [=[        } else if (!BROOK_MUTANT(pings_need_no_answer) && asked_ && now - *asked_ >= limits.answer_timeout) {]=]
+  CAUGHT_BY test transport/tcp "a peer that answers pings stays, and one that answers none is given up")
+
+brook_mutant(write_for_ever
+  FILE transport/dialled_connection.hpp
+  FIND [=[        if (is_stuck_since_ && now]=]
+  REPLACE [=[        if (!BROOK_MUTANT(write_for_ever) && is_stuck_since_ && now]=]
+  CAUGHT_BY test transport/tcp "a peer that takes nothing more of what is to be written is given up")
+
+brook_mutant(all_from_one_address
+  FILE transport/connection_hub.hpp
+  FIND [=[        if (static_cast<std::size_t>(same) >= options().max_connections_per_address) {]=]
+  REPLACE [=[        if (!BROOK_MUTANT(all_from_one_address) && static_cast<std::size_t>(same) >= options().max_connections_per_address) {]=]
+  CAUGHT_BY test transport/tcp "connections beyond the limits are closed, and others have room when some have gone")
+
+brook_mutant(flood_of_reports
+  FILE transport/report_limiter.hpp
+  FIND [=[        if (now - place->told < interval_) {]=]
+  REPLACE [=[        if (!BROOK_MUTANT(flood_of_reports) && now - place->told < interval_) {]=]
+  CAUGHT_BY test transport/tcp "however many strangers come, few reports are made of them")
+
+brook_mutant(told_after_stop
+  FILE transport/hub_core.hpp
+  FIND [=[        return !is_closed();]=]
+  REPLACE [=[        return BROOK_MUTANT(told_after_stop) || !is_closed();]=]
+  CAUGHT_BY test transport/socket_transport "stop inside of receive does not wait for itself, and one from outside waits for that call - tcp_world")
+
+# ---- transport: TLS ----
+
+brook_mutant(readable_key_taken
+  FILE os/credential_file.hpp
+  FIND [=[    if (is_secret && (status.st_mode]=]
+  REPLACE [=[    if (!BROOK_MUTANT(readable_key_taken) && is_secret && (status.st_mode]=]
+  CAUGHT_BY test transport/tls "a private key that others may read is refused")
+
+brook_mutant(old_tls_taken
+  FILE transport/tls_credentials.hpp
+  FIND [=[SSL_CTX_set_min_proto_version(made, TLS1_3_VERSION)]=]
+  REPLACE [=[SSL_CTX_set_min_proto_version(made, BROOK_MUTANT(old_tls_taken) ? TLS1_2_VERSION : TLS1_3_VERSION)]=]
+  CAUGHT_BY test transport/tls "TLS 1.2 is refused, also with a good certificate")
+
+brook_mutant(any_authority
+  FILE transport/tls_credentials.hpp
+  FIND [=[    SSL_CTX_set_verify(made, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);]=]
+  REPLACE [=[    SSL_CTX_set_verify(made, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, BROOK_MUTANT(any_authority) ? +[](int, X509_STORE_CTX*) { return 1; } : nullptr);]=]
+  CAUGHT_BY test transport/tls "who dials with a certificate that is not good is refused by name")
+
+brook_mutant(certificate_of_any_node_dialled
+  FILE transport/dialled_connection.hpp
+  FIND [=[vouched && *vouched != peer_.node) {]=]
+  REPLACE [=[!BROOK_MUTANT(certificate_of_any_node_dialled) && vouched && *vouched != peer_.node) {]=]
+  CAUGHT_BY test transport/tls "who answers with a certificate that is not good is refused by name, and told nothing")
+
+brook_mutant(hello_of_any_node
+  FILE transport/accepted_connection.hpp
+  FIND [=[        } else if (vouched && *vouched != hello.from) {]=]
+  REPLACE [=[        } else if (!BROOK_MUTANT(hello_of_any_node) && vouched && *vouched != hello.from) {]=]
+  CAUGHT_BY test transport/tls "a good certificate of a node is good for that node alone")
+
+brook_mutant(certificate_of_two_nodes
+  FILE transport/tls_credentials.hpp
+  FIND [=[        if (!is_number || found) {]=]
+  REPLACE [=[        if (!is_number || (!BROOK_MUTANT(certificate_of_two_nodes) && found)) {]=]
+  CAUGHT_BY test transport/tls "a node's own certificate is looked at as the others will, and refused by name")
+
+brook_mutant(strangers_say_all_they_like
+  FILE transport/tls_stream.hpp
+  FIND [=[            if (unproved_ > unproved_max_ ||]=]
+  REPLACE [=[            if ((!BROOK_MUTANT(strangers_say_all_they_like) && unproved_ > unproved_max_) ||]=]
+  CAUGHT_BY test transport/tls "all that a stranger says is counted, whatever it is made of")
+
+brook_mutant(claims_pass_the_gate
+  FILE transport/tls_record_gate.hpp
+  FIND [=[            if (left_ != message_header + message || message > largest_) {]=]
+  REPLACE [=[            if (!BROOK_MUTANT(claims_pass_the_gate) && (left_ != message_header + message || message > largest_)) {]=]
+  CAUGHT_BY test transport/tls "a stranger takes no more than 64 KiB, however long its certificates are")
+
+brook_mutant(bad_files_reloaded
+  FILE transport/tls_credentials.hpp
+  FIND [=[        if (X509_verify_cert(verifying.get()) != 1) {]=]
+  REPLACE [=[        if (!BROOK_MUTANT(bad_files_reloaded) && X509_verify_cert(verifying.get()) != 1) {]=]
+  CAUGHT_BY test transport/tls "files that are not good are refused by reload, and the old ones stay in use")
+brook_mutant(behind_is_taken_for_cut
+  FILE client/consumer.hpp
+  FIND [=[        return next == committed || one.log->options().is_replicated ? std::nullopt]=]
+  REPLACE [=[        return next == committed || (!BROOK_MUTANT(behind_is_taken_for_cut) && one.log->options().is_replicated) ? std::nullopt]=]
+  CAUGHT_BY test client/cluster_group "a member whose broker is behind what its group has committed waits there, and reads nothing twice")
+
+brook_mutant(forgotten_votes_hold
+  FILE replication/replica.hpp
+  FIND [=[return !one.is_blank || is_lossy_ || is_confirmed(one);]=]
+  REPLACE [=[return !one.is_blank || is_lossy_ || BROOK_MUTANT(forgotten_votes_hold) || is_confirmed(one);]=]
+  CAUGHT_BY test replication/replica "what a replica holds that remembers nothing does not commit before enough others have said that this is the latest epoch")
+
+brook_mutant(confirmed_by_new_voters_alone
+  FILE replication/follower_table.hpp
+  FIND [=[        for (std::size_t i = known; i < voters.sets().size(); ++i) {]=]
+  REPLACE [=[        for (std::size_t i = BROOK_MUTANT(confirmed_by_new_voters_alone) ? voters.sets().size() - 1 : known; i < voters.sets().size(); ++i) {]=]
+  CAUGHT_BY test replication/replica "who may be a voter anew cannot vouch for the voters before it that nobody was elected in a later epoch")
+
+brook_mutant(late_answer_thrown_away
+  FILE replication/replica.hpp
+  FIND [=[if (!awaits_answer_ || (answer.number != fetch_number_ && !is_late_copy)) {]=]
+  REPLACE [=[if (!awaits_answer_ || (answer.number != fetch_number_ && (!is_late_copy || BROOK_MUTANT(late_answer_thrown_away)))) {]=]
+  CAUGHT_BY test replication/replica "records that come after their question was asked again are taken, and questions become rarer")
+
+brook_mutant(lost_with_the_power_is_beginning
+  FILE replication/replica.hpp
+  FIND [=[options_.may_be_beginning && options_.is_durable;]=]
+  REPLACE [=[options_.may_be_beginning && (options_.is_durable || BROOK_MUTANT(lost_with_the_power_is_beginning));]=]
+  CAUGHT_BY test replication/replica "where records need not be on a disk, that nobody has anything does not say that nobody had")
+
+brook_mutant(early_batches_are_taken
+  FILE broker/hosted_partition.hpp
+  FIND [=[            return stamp.sequence > next && follows_another ? repetition::is_early]=]
+  REPLACE [=[            return stamp.sequence > next && (follows_another && !BROOK_MUTANT(early_batches_are_taken)) ? repetition::is_early]=]
+  CAUGHT_BY test broker/cluster_order "what follows a batch that its leader does not have is refused for now, also of a producer that is new there")
+
+brook_mutant(told_as_they_come
+  FILE engine/replicated_lane.hpp
+  FIND [=[        is_telling_ = !in_flight_.empty() && in_flight_.front()->is_settled_;]=]
+  REPLACE [=[        is_telling_ = !in_flight_.empty() && (in_flight_.front()->is_settled_ || BROOK_MUTANT(told_as_they_come));]=]
+  CAUGHT_BY test broker/cluster_order "sixteen batches of a producer are on their way at once, and are told of in the order of the sends")
+
+brook_mutant(failed_are_overtaken
+  FILE engine/replicated_lane.hpp
+  FIND [=[if (is_sending_ || failed_ || in_flight_]=]
+  REPLACE [=[if (is_sending_ || (failed_ && !BROOK_MUTANT(failed_are_overtaken)) || in_flight_]=]
+  CAUGHT_BY test broker/cluster_order "a producer that never pauses goes on after a failure")
+
+brook_mutant(forgotten_is_committed
+  FILE broker/produce_server.hpp
+  FIND [=[            case hosted_partition::repetition::is_forgotten: acknowledge(one, acks, {to, -1, one.machine.end(), header.base_timestamp}, now); return;]=]
+  REPLACE [=[            case hosted_partition::repetition::is_forgotten: acknowledge(one, BROOK_MUTANT(forgotten_is_committed) ? replicated_acks::leader : acks, {to, -1, one.machine.end(), header.base_timestamp}, now); return;]=]
+  CAUGHT_BY test broker/cluster_order "a batch that is older than what is remembered of its producer is acknowledged when what is there is committed")
+
+brook_mutant(told_on_the_transports_thread
+  FILE broker/cluster_member.hpp
+  FIND [=[            if (has_rest) {
+                wake_round();
+            }]=]
+  REPLACE [=[            if (BROOK_MUTANT(told_on_the_transports_thread)) {
+                deliver_rest();
+            }
+            if (has_rest) {
+                wake_round();
+            }]=]
+  CAUGHT_BY test transport/socket_transport "inside of on_delivery one waits for what the network brings - tcp_world")
+
+brook_mutant(questions_answered_at_once
+  FILE broker/cluster_groups.hpp
+  FIND [=[if (result && (asks || why) && why]=]
+  REPLACE [=[if (!BROOK_MUTANT(questions_answered_at_once) && result && (asks || why) && why]=]
+  CAUGHT_BY test broker/cluster_promise "a coordinator that has been replaced, and does not know it yet, answers no question")
+
+brook_mutant(given_before_it_is_told
+  FILE client/consumer.hpp
+  FIND [=[            if (one.is_paused || one.is_untold || !one.has_position]=]
+  REPLACE [=[            if (one.is_paused || (one.is_untold && !BROOK_MUTANT(given_before_it_is_told)) || !one.has_position]=]
+  CAUGHT_BY test broker/cluster_member "nothing of a partition is given before the listener has been told that it has come")
+
+brook_mutant(new_leader_not_asked
+  FILE broker/request_board.hpp
+  FIND [=[            if (one.wanted.target == which && !one.acknowledged) {
+                try_again_at(one, now);]=]
+  REPLACE [=[            if (!BROOK_MUTANT(new_leader_not_asked) && one.wanted.target == which && !one.acknowledged) {
+                try_again_at(one, now);]=]
+  CAUGHT_BY test broker/request_board "request_board asks whoever leads anew at once")

@@ -178,7 +178,7 @@ bool sleeps(pid_t thread) {
 TEST_CASE("posix opens regular files and nothing else", "[os][posix]") {
     const temp_directory directory;
     const std::string path = directory / "it";
-    const auto [what, make] = GENERATE_COPY(table<std::string, int (*)(const std::string&)>({
+    const auto [what, make] = GENERATE_COPY(Catch::Generators::table<std::string, int (*)(const std::string&)>({
         {"a symbolic link to a regular file",
          [](const std::string& at) {
              std::ofstream{at + ".target"} << "x";

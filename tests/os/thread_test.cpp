@@ -1,5 +1,8 @@
 #include <brook/os/thread.hpp>  // first, so that it must stand alone
 
+#include <atomic>
+#include <thread>
+
 #include "support/catch.hpp"
 
 namespace os_thread_test {
@@ -34,6 +37,33 @@ TEST_CASE("a thread runs its function once, elsewhere, and join waits for it", "
         CHECK(seen.calls == 1);
         CHECK(seen.from != nullptr);
         CHECK(seen.from != this_thread());
+    }
+}
+
+TEST_CASE("a thread that is detached runs on, and its object may go or start another", "[os][thread]") {
+    static std::atomic<int> stage{0};
+    {
+        thread beside;
+        beside.start([](void*) {
+            stage = 1;
+            while (stage != 2) {
+                std::this_thread::yield();
+            }
+            stage = 3;
+        }, nullptr);
+        while (stage != 1) {
+            std::this_thread::yield();
+        }
+        beside.detach();
+        CHECK_FALSE(beside.is_running());
+        visit seen;
+        beside.start(visit::run, &seen);
+        beside.join();
+        CHECK(seen.calls == 1);
+    }
+    stage = 2;
+    while (stage != 3) {
+        std::this_thread::yield();
     }
 }
 

@@ -36,7 +36,7 @@ void prepare_spare(partition& orders) {
 
 }  // namespace
 
-TEST_CASE("offsets are dense, and one thread's are in the order of its appends, whoever else appends", "[storage][appender]") {
+TEST_CASE("offsets are dense, and one thread's are in the order of its appends, whoever else appends", "[storage][appender][threads]") {
     constexpr int thread_count = 4;
     constexpr int each = 3'000;
     const auto segment_bytes = GENERATE(4 * kib, 64 * kib, 1 * mib);

@@ -83,7 +83,7 @@ TEST_CASE("durable never passes into a segment whose predecessors are not on the
     CHECK(synced.size() == 1);  // sealed segments are on the disk already
 }
 
-TEST_CASE("one sync answers for all who wait", "[storage][durability]") {
+TEST_CASE("one sync answers for all who wait", "[storage][durability][threads]") {
     constexpr int thread_count = 8;
     partition orders{{.segment_bytes = 64 * kib, .flush_messages = 1}};
     storage::log& log = orders.open();
@@ -241,7 +241,7 @@ TEST_CASE("a sync that fails where memory is out is as final, and nobody waits f
     CHECK(failures > 0);
 }
 
-TEST_CASE("a failed sync fails everybody who waits for it", "[storage][durability][fault]") {
+TEST_CASE("a failed sync fails everybody who waits for it", "[storage][durability][fault][threads]") {
     constexpr int thread_count = 4;
     partition orders{{.flush_messages = 1}};
     storage::log& log = orders.open();
@@ -292,7 +292,7 @@ TEST_CASE("a sync of a sealed segment that fails is as final", "[storage][durabi
     check_holds(*orders.log, 0, 150);
 }
 
-TEST_CASE("a wait for records behind an open claim ends when that is published", "[storage][durability]") {
+TEST_CASE("a wait for records behind an open claim ends when that is published", "[storage][durability][threads]") {
     partition orders;
     storage::log& log = orders.open();
     const storage::claim slot = orders.hold(64);
@@ -328,7 +328,7 @@ TEST_CASE("a wait for records behind an open claim ends when that is published",
     orders.forget_held();
 }
 
-TEST_CASE("a failed sync is told to who waits behind an open claim while that is open", "[storage][durability][fault]") {
+TEST_CASE("a failed sync is told to who waits behind an open claim while that is open", "[storage][durability][fault][threads]") {
     partition orders;
     storage::log& log = orders.open();
     append_nth(log, 0);

@@ -246,8 +246,8 @@ TEST_CASE("marks for the log's readers are no records", "[storage][log_reader]")
     REQUIRE(log.take(64, 1, taken, why));
     format::frame_header header{};
     header.size = 64;
-    header.attributes = static_cast<std::uint16_t>(format::attributes_of(format::frame_kind::control) | format::attribute::lone);
-    header.count = format::null_size;
+    header.attributes = format::attributes_of(format::frame_kind::control);
+    header.count = 1;
     log.publish(taken, header);
     CHECK(read_from(log, 0).records.size() == 1);
     CHECK(read_from(log, 0).is_at_end);

@@ -284,7 +284,7 @@ TEST_CASE("closing with a claim open frees the directory at once, and the owner'
     CHECK(read_from(*orders.log, 6).records.size() == 3);
 }
 
-TEST_CASE("a claim that is taken while the log closes is given up, and closing does not wait for its owner", "[storage][log]") {
+TEST_CASE("a claim that is taken while the log closes is given up, and closing does not wait for its owner", "[storage][log][threads]") {
     partition orders;
     storage::log& log = orders.open();
     append_nth(log, 0);
@@ -447,7 +447,7 @@ TEST_CASE("append time never goes back, whatever the clock does", "[storage][log
     CHECK(given == std::vector<std::int64_t>{100, 200, 200, 200, 201, 201, 201});
 }
 
-TEST_CASE("writers, readers, upkeep, rolls and syncs get along", "[storage][log][stress]") {
+TEST_CASE("writers, readers, upkeep, rolls and syncs get along", "[storage][log][stress][threads]") {
     const char* const budget = std::getenv("BROOK_FAULT_SECONDS");
     const int each = budget != nullptr ? 40'000 * std::atoi(budget) + 1 : 4'000;
     const std::int64_t flush_messages = GENERATE(0, 1, 50);
@@ -581,7 +581,7 @@ TEST_CASE("writers, readers, upkeep, rolls and syncs get along", "[storage][log]
     CHECK(read_from(*orders.log, 0, 1'000).records.size() == count);
 }
 
-TEST_CASE("closing while others write, read, wait and keep up ends them all", "[storage][log][stress]") {
+TEST_CASE("closing while others write, read, wait and keep up ends them all", "[storage][log][stress][threads]") {
     for (int round = 0; round < 9; ++round) {
         CAPTURE(round);
         partition orders{{.segment_bytes = 64 * kib, .flush_messages = round % 3 == 0 ? 1 : 0}};

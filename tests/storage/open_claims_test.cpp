@@ -52,7 +52,7 @@ TEST_CASE("claims held open are on a list, oldest first, until they are settled"
     CHECK_FALSE(claims.oldest());
 }
 
-TEST_CASE("a thread is warned of its own claims alone, and of those in front of what it waits for", "[storage][open_claims]") {
+TEST_CASE("a thread is warned of its own claims alone, and of those in front of what it waits for", "[storage][open_claims][threads]") {
     partition orders;
     orders.open();
     append_range(*orders.log, 0, 5);

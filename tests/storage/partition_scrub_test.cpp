@@ -505,7 +505,7 @@ TEST_CASE("a header that is no header, or a newer one, is told", "[storage][part
     const auto logs = names_in(files, ".log");
     const std::size_t which = GENERATE(1u, 2u);
     auto birth = peek<format::segment_birth>(files.at(logs[which]), 0);
-    const auto [what, expected] = GENERATE(table<int, std::string>({
+    const auto [what, expected] = GENERATE(Catch::Generators::table<int, std::string>({
         {0, "has no valid header"},
         {1, "has format version 2"},
         {2, "It was cut short"},
@@ -568,7 +568,7 @@ TEST_CASE("a checkpoint's slots are told one by one", "[storage][partition_scrub
     }
     SECTION("a newer version") {
         auto slot = *newest;
-        slot.version = 2;
+        slot.version = format::checkpoint_version + 1;
         poke(file, newer, format::sealed(slot));
         orders.become(files);
         const looked found = look(orders);

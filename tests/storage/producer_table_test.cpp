@@ -16,20 +16,20 @@ using namespace std::chrono_literals;
 using brook::storage::producer_state;
 using brook::storage::producer_table;
 
-TEST_CASE("producer_state knows its last five batches, record by record", "[storage][producers]") {
+TEST_CASE("producer_state knows its last sixteen batches, record by record", "[storage][producers]") {
     producer_state state{1, brook::os::posix()};
     CHECK(state.last_sequence() == -1);
     CHECK_FALSE(state.find(0));
-    for (std::int64_t i = 0; i < 6; ++i) {
+    for (std::int64_t i = 0; i < 17; ++i) {
         state.note({i * 10, i * 10 + 2, 100 + i * 3});
     }
-    CHECK(state.last_sequence() == 52);
-    CHECK(state.find(0) == -1);    // the sixth, counted from the end
+    CHECK(state.last_sequence() == 162);
+    CHECK(state.find(0) == -1);    // the seventeenth, counted from the end
     CHECK(state.find(10) == 103);
     CHECK(state.find(12) == 105);
     CHECK_FALSE(state.find(13));   // between two
-    CHECK(state.find(52) == 117);
-    CHECK_FALSE(state.find(53));
+    CHECK(state.find(162) == 150);
+    CHECK_FALSE(state.find(163));
     state.note({40, 42, 500});     // known
     CHECK(state.find(41) == 113);
 }

@@ -57,7 +57,7 @@ TEST_CASE("a claim that is open in a sealed segment stops the prefix, whatever f
     CHECK(difference(read_from(log, 5).records, numbered(6, 300)) == "");
 }
 
-TEST_CASE("the prefix only grows, whoever asks", "[storage][published_prefix][stress]") {
+TEST_CASE("the prefix only grows, whoever asks", "[storage][published_prefix][stress][threads]") {
     partition orders{{.segment_bytes = 16 * kib}};
     storage::log& log = orders.open();
     std::atomic<bool> is_done{false};

@@ -615,11 +615,17 @@ TEST_CASE("what is cut after a loss of power is kept aside, and cannot come back
     const std::string old_content = left.at(first_log);
     const frame_place torn = frame_with(old_content, 30);
     flip_bit(left.at(first_log), (torn.at + 44) * 8);
+    poke(left.at(first_log), format::footer_at, std::uint64_t{1});
+    REQUIRE(frames_end(old_content) > storage::index_interval);
+    const std::string index = "00000000000000000000.index";
+    REQUIRE(peek<std::uint64_t>(left.at(index), sizeof(storage::index_slot)) != 0);
     orders.wake_up_with(left);
 
     orders.open();
     const recovery_report& report = orders.log->report();
     CHECK(orders.log->log_end_offset() == 30);
+    CHECK(peek<std::uint64_t>(orders.files().at(first_log), format::footer_at) == 0);
+    CHECK(peek<std::uint64_t>(orders.files().at(index), sizeof(storage::index_slot)) == 0);
     CHECK(report.cut_bytes > 0);
     REQUIRE(report.quarantined.size() == 1);
     const std::string kept = read_whole(report.quarantined.front());
@@ -942,7 +948,7 @@ TEST_CASE("a checkpoint of a newer version is refused, and stays", "[storage][re
     for (const std::size_t at : {std::size_t{0}, format::checkpoint_slot_size}) {
         auto* const raw = reinterpret_cast<std::byte*>(content.data()) + at;
         auto slot = load<format::checkpoint>(raw);
-        slot.version = format::format_version + 1;
+        slot.version = format::checkpoint_version + 1;
         store(raw, format::sealed(slot));
     }
     orders.become(left);

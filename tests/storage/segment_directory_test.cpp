@@ -244,7 +244,7 @@ TEST_CASE("a checkpoint is read back, and a torn write leaves the one before", "
     SECTION("of a newer version it is not believed") {
         std::string content = after;
         auto newer = peek<format::checkpoint>(content, format::slot_position(6));
-        newer.version = 2;
+        newer.version = format::checkpoint_version + 1;
         newer.sequence = 7;
         poke(content, format::slot_position(7), format::sealed(newer));
         poke(content, format::slot_position(6), format::sealed(newer));

@@ -150,7 +150,7 @@ TEST_CASE("segment_scrub tells of frames that verify and contradict themselves",
     format::frame_header header{};
     header.base_offset = 10;
     std::string body(64, '\0');
-    const auto [what, make] = GENERATE(table<std::string, void (*)(format::frame_header&, std::string&)>({
+    const auto [what, make] = GENERATE(Catch::Generators::table<std::string, void (*)(format::frame_header&, std::string&)>({
         {"more records than fit", [](format::frame_header& frame, std::string&) { frame.count = 1'000; }},
         {"a value that ends outside", [](format::frame_header& frame, std::string& raw) { frame.count = 1; poke(raw, 0, std::uint32_t{1'000}); }},
         {"a key that ends outside", [](format::frame_header& frame, std::string&) {

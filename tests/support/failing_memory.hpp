@@ -20,4 +20,16 @@ public:
     [[nodiscard]] static bool has_failed() noexcept { return allocations_left == 0; }
 };
 
+/// While one of these lives no allocation of this thread fails, nor counts: what a test does itself, inside of what it tests.
+class unfailing_memory {
+public:
+    unfailing_memory() noexcept : left_{allocations_left} { allocations_left = 0; }
+    unfailing_memory(const unfailing_memory&) = delete;
+    unfailing_memory& operator=(const unfailing_memory&) = delete;
+    ~unfailing_memory() { allocations_left = left_; }
+
+private:
+    std::uint64_t left_;
+};
+
 }  // namespace brook::test

@@ -28,15 +28,15 @@ struct page_content {
     std::array<std::byte, disk_page> raw;
     std::uint64_t hash;
 };
-using content = std::shared_ptr<const page_content>;
+using kept_page = std::shared_ptr<const page_content>;
 
 inline constexpr std::array<std::byte, disk_page> page_of_zeros{};
 
-[[nodiscard]] inline const std::byte* bytes_of(const content& of) noexcept { return of ? of->raw.data() : page_of_zeros.data(); }
-[[nodiscard]] inline std::uint64_t hash_of(const content& of) noexcept { return of ? of->hash : 0; }
+[[nodiscard]] inline const std::byte* bytes_of(const kept_page& of) noexcept { return of ? of->raw.data() : page_of_zeros.data(); }
+[[nodiscard]] inline std::uint64_t hash_of(const kept_page& of) noexcept { return of ? of->hash : 0; }
 
 /// The page may be written to meanwhile: what is copied is then a mixture, as it is where a disk fetches it.
-[[nodiscard]] inline content remember(const std::byte* page) {
+[[nodiscard]] inline kept_page remember(const std::byte* page) {
     auto made = std::make_shared<page_content>();
     std::memcpy(made->raw.data(), page, disk_page);
     if (std::memcmp(made->raw.data(), page_of_zeros.data(), disk_page) == 0) {

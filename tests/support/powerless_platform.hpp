@@ -24,6 +24,7 @@
 #include <brook/os/platform.hpp>
 #include <brook/os/posix.hpp>
 
+#include "support/failing_memory.hpp"
 #include "support/page_memory.hpp"
 #include "support/simulated_disk.hpp"
 
@@ -45,7 +46,9 @@ public:
     std::mutex mutex;
     hook on_call;
     bool is_unplugged = false;
+    bool is_full = false;
     std::uint64_t calls = 0;
+    std::uint64_t look_every = 1;                    ///< of so many calls at one all mapped pages are looked at: of the others fewer versions are known
     std::optional<std::uint64_t> failing_sync;       ///< this many more syncs of files go well
     std::optional<std::uint64_t> failing_directory;  ///< the same for directories
     std::uint64_t failed_syncs = 0;
@@ -57,8 +60,9 @@ public:
         if (is_unplugged) {
             return std::make_error_code(std::errc::io_error);
         }
-        ++calls;
-        look();
+        if (++calls % look_every == 0) {
+            look();
+        }
         if (on_call) {
             on_call(*this, call);
         }
@@ -130,6 +134,9 @@ public:
     }
 
     [[nodiscard]] std::error_code sync(std::uint32_t node) {
+        if (look_every > 1 && open_[node].memory) {
+            look(node);
+        }
         disk_node& synced = file(node);
         if (!is_failing(failing_sync)) {
             for (page_state& page : synced.pages) {
@@ -302,7 +309,7 @@ private:
         }
     }
 
-    void add_version(page_state& page, content what) {
+    void add_version(page_state& page, kept_page what) {
         if (page.versions.size() >= most_versions) {
             seeded random{++state_.chance};
             page.versions.erase(page.versions.begin() + static_cast<std::ptrdiff_t>(random.below(page.versions.size())));
@@ -335,11 +342,13 @@ public:
     powerless_mapping(std::shared_ptr<machine> on, std::uint32_t node, std::shared_ptr<page_memory> memory, std::size_t size)
         : mapping{memory->data(), size}, machine_{std::move(on)}, node_{node}, memory_{std::move(memory)} {}
     ~powerless_mapping() override {
+        const unfailing_memory own;
         const std::scoped_lock guard{machine_->mutex};
         machine_->unmap(node_, memory_);
     }
     std::error_code populate(std::size_t, std::size_t) noexcept override { return {}; }
     std::error_code detach() noexcept override {
+        const unfailing_memory own;
         const std::scoped_lock guard{machine_->mutex};
         machine_->detach(node_, memory_);
         return {};
@@ -357,11 +366,13 @@ public:
         : machine_{std::move(on)}, node_{node}, is_read_only_{is_read_only} {}
 
     [[nodiscard]] std::error_code size(std::uint64_t& bytes) const noexcept override {
+        const unfailing_memory own;
         const std::scoped_lock guard{machine_->mutex};
         bytes = machine_->state().nodes[node_].size;
         return {};
     }
     [[nodiscard]] std::error_code read_at(std::uint64_t position, mutable_bytes into) const noexcept override {
+        const unfailing_memory own;
         const std::scoped_lock guard{machine_->mutex};
         return machine_->read(node_, position, into);
     }
@@ -373,6 +384,9 @@ public:
     }
     [[nodiscard]] std::error_code allocate(std::uint64_t begin, std::uint64_t size) noexcept override {
         return changing("allocate", [&] {
+            if (machine_->is_full && begin + size > machine_->state().nodes[node_].size) {
+                return std::make_error_code(std::errc::no_space_on_device);
+            }
             machine_->extend(node_, begin + size);
             return std::error_code{};
         });
@@ -388,12 +402,14 @@ public:
     }
     void start_writeback(std::uint64_t, std::uint64_t) noexcept override {}
     [[nodiscard]] std::unique_ptr<os::mapping> map(std::size_t size, std::error_code& code) noexcept override {
+        const unfailing_memory own;
         const std::scoped_lock guard{machine_->mutex};
         auto memory = machine_->map(node_, size);
         code = memory ? std::error_code{} : std::make_error_code(std::errc::not_enough_memory);
         return memory ? std::make_unique<powerless_mapping>(machine_, node_, std::move(memory), size) : nullptr;
     }
     [[nodiscard]] std::error_code identity(os::file_identity& id) const noexcept override {
+        const unfailing_memory own;
         const std::scoped_lock guard{machine_->mutex};
         id = {};
         store(id.boot_id.data(), machine_->state().boot);
@@ -408,6 +424,7 @@ private:
         if (is_read_only_) {
             return std::make_error_code(std::errc::bad_file_descriptor);
         }
+        const unfailing_memory own;
         const std::scoped_lock guard{machine_->mutex};
         const std::error_code code = machine_->begin(call);
         return code ? code : change();
@@ -448,6 +465,7 @@ public:
 
     /// The disk as it is now, with all that is undecided.
     [[nodiscard]] disk_state look() {
+        const unfailing_memory own;
         const std::scoped_lock guard{machine_->mutex};
         machine_->look();
         ++machine_->state().time;
@@ -457,43 +475,65 @@ public:
     /// What is called holds the machine: nothing else happens meanwhile.
     template <class Work>
     void hold(const Work& work) {
+        const unfailing_memory own;
         const std::scoped_lock guard{machine_->mutex};
         machine_->look();
         ++machine_->state().time;
         work(*machine_);
     }
 
+    /// All pages are looked at with one call of so many only: what a loss of power may leave is less exact then, and time is saved.
+    void look_every(std::uint64_t calls) {
+        const unfailing_memory own;
+        const std::scoped_lock guard{machine_->mutex};
+        machine_->look_every = calls;
+    }
+
     /// Called before each call that changes something, with the machine held.
     void on_call(machine::hook told) {
+        const unfailing_memory own;
         const std::scoped_lock guard{machine_->mutex};
         machine_->on_call = std::move(told);
     }
 
     /// From here on every call fails: the process is dead, and only the test does not know yet.
     void unplug() {
+        const unfailing_memory own;
         const std::scoped_lock guard{machine_->mutex};
         machine_->is_unplugged = true;
         machine_->on_call = nullptr;
     }
 
+    /// No file can be given more room.
+    void fill(bool is_full) {
+        const unfailing_memory own;
+        const std::scoped_lock guard{machine_->mutex};
+        machine_->is_full = is_full;
+    }
+
     /// The k-th sync of a file from now fails, once; 0: none.
     void fail_sync(std::uint64_t k) {
+        const unfailing_memory own;
         const std::scoped_lock guard{machine_->mutex};
         machine_->failing_sync = k == 0 ? std::nullopt : std::optional{k - 1};
     }
     void fail_directory_sync(std::uint64_t k) {
+        const unfailing_memory own;
         const std::scoped_lock guard{machine_->mutex};
         machine_->failing_directory = k == 0 ? std::nullopt : std::optional{k - 1};
     }
     [[nodiscard]] std::uint64_t failed_syncs() {
+        const unfailing_memory own;
         const std::scoped_lock guard{machine_->mutex};
         return machine_->failed_syncs;
     }
     [[nodiscard]] std::uint64_t calls() {
+        const unfailing_memory own;
         const std::scoped_lock guard{machine_->mutex};
         return machine_->calls;
     }
     [[nodiscard]] std::string misuse() {
+        const unfailing_memory own;
         const std::scoped_lock guard{machine_->mutex};
         return machine_->misuse;
     }
@@ -501,6 +541,7 @@ public:
     // ---- os::platform ----
 
     [[nodiscard]] std::unique_ptr<os::file> open(const std::string& path, os::open_mode mode, std::error_code& code) override {
+        const unfailing_memory own;
         const std::scoped_lock guard{machine_->mutex};
         const auto where = machine_->find(path);
         code = !where ? std::make_error_code(std::errc::no_such_file_or_directory) : std::error_code{};
@@ -519,6 +560,7 @@ public:
     }
 
     [[nodiscard]] std::error_code rename_to_new(const std::string& from, const std::string& to) override {
+        const unfailing_memory own;
         const std::scoped_lock guard{machine_->mutex};
         const auto source = machine_->find(from);
         const auto target = machine_->find(to);
@@ -542,6 +584,7 @@ public:
     [[nodiscard]] std::error_code remove_directory(const std::string& path) override { return remove(path, true); }
 
     [[nodiscard]] std::error_code make_directory(const std::string& path) override {
+        const unfailing_memory own;
         const std::scoped_lock guard{machine_->mutex};
         const auto where = machine_->find(path);
         if (!where) {
@@ -558,6 +601,7 @@ public:
     }
 
     [[nodiscard]] std::error_code sync_directory(const std::string& path) override {
+        const unfailing_memory own;
         const std::scoped_lock guard{machine_->mutex};
         const auto node = machine_->state().find(path);
         if (!node || !machine_->state().nodes[*node].is_directory) {
@@ -568,6 +612,7 @@ public:
     }
 
     [[nodiscard]] std::error_code list(const std::string& path, std::vector<os::directory_entry>& entries) override {
+        const unfailing_memory own;
         const std::scoped_lock guard{machine_->mutex};
         entries.clear();
         const disk_state& state = machine_->state();
@@ -582,6 +627,7 @@ public:
     }
 
     [[nodiscard]] std::unique_ptr<os::lock> lock_file(const std::string& path, std::error_code& code) override {
+        const unfailing_memory own;
         const std::scoped_lock guard{machine_->mutex};
         auto where = machine_->find(path);
         code = !where ? std::make_error_code(std::errc::no_such_file_or_directory) : std::error_code{};
@@ -602,6 +648,7 @@ public:
     }
 
     [[nodiscard]] std::error_code disk_bytes(const std::string& path, std::uint64_t& bytes) override {
+        const unfailing_memory own;
         const std::scoped_lock guard{machine_->mutex};
         const auto node = machine_->state().find(path);
         if (!node) {
@@ -621,6 +668,7 @@ public:
     void advance(std::chrono::nanoseconds by) noexcept { clock_.fetch_add(by.count()); }
 
     [[nodiscard]] std::uint64_t random() override {
+        const unfailing_memory own;
         const std::scoped_lock guard{machine_->mutex};
         return seeded{++machine_->state().chance}.next();
     }
@@ -641,6 +689,7 @@ private:
     public:
         powerless_lock(std::shared_ptr<machine> on, std::uint32_t node) : machine_{std::move(on)}, node_{node} {}
         ~powerless_lock() override {
+            const unfailing_memory own;
             const std::scoped_lock guard{machine_->mutex};
             machine_->locked.erase(std::remove(machine_->locked.begin(), machine_->locked.end(), node_), machine_->locked.end());
         }
@@ -651,6 +700,7 @@ private:
     };
 
     [[nodiscard]] std::error_code remove(const std::string& path, bool is_directory) {
+        const unfailing_memory own;
         const std::scoped_lock guard{machine_->mutex};
         const auto where = machine_->find(path);
         if (!where || !where->node) {

@@ -74,11 +74,11 @@ private:
 /// A page of a file: what is on the disk, what the page cache shows, and what it has shown since it was last clean.
 struct page_state {
     struct version {
-        content what;
+        kept_page what;
         std::uint64_t time;
     };
-    content durable;
-    content last;
+    kept_page durable;
+    kept_page last;
     std::vector<version> versions;  ///< any of them may have reached the disk; empty: the page is clean
     bool is_lost = false;           ///< clean, and not what is on the disk: a sync has failed
 };
@@ -405,7 +405,7 @@ private:
 
     /// Each sector of some version. Garbage only in words that differ between the disk and memory: what a disk is not
     /// asked to write it does not change, not even in the same sector ("powersafe overwrite").
-    [[nodiscard]] static content torn(const page_state& page, bool has_garbage, seeded& random) {
+    [[nodiscard]] static kept_page torn(const page_state& page, bool has_garbage, seeded& random) {
         std::array<std::byte, disk_page> mixed;
         const std::byte* const newest = bytes_of(page.versions.back().what);
         for (std::size_t at = 0; at < disk_page; at += disk_sector) {

@@ -4,12 +4,14 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <utility>
 #include <vector>
 
 #include <brook/broker/small_file.hpp>
+#include <brook/broker/topic_meta.hpp>
 #include <brook/core/config.hpp>
 #include <brook/core/error.hpp>
 #include <brook/format/properties.hpp>
@@ -31,8 +33,13 @@ public:
 
     [[nodiscard]] const std::string& path() const noexcept { return path_; }
 
+    /// Of this directory, made with it: who has another one is not who had it.
+    [[nodiscard]] const format::topic_id& id() const noexcept { return id_; }
+
     /// Errors    directory_in_use, not_a_brook_directory, unsupported_version, corrupt_record, unsafe_filesystem, or the system's own.
-    void enter(bool allows_unsafe_filesystem) {
+    ///
+    /// `node`: the broker's number in its cluster; nullopt: it is alone. A directory is of the one or of the other for good.
+    void enter(bool allows_unsafe_filesystem, std::optional<int> node = std::nullopt) {
         if (const auto code = platform_.make_directory(path_); code && code != std::errc::file_exists) {
             throw_error(code, "cannot create the directory " + path_);
         }
@@ -47,7 +54,7 @@ public:
             throw_error(errc::directory_in_use, path_ + " is open in another broker, " + text_of_holder());
         }
         check(code, "cannot lock " + path_ + "/broker.lock");
-        has_meta() ? check_meta() : write_meta();  // asked again: another may have begun it before we had the lock
+        has_meta() ? check_meta(node) : write_meta(node);  // asked again: another may have begun it before we had the lock
         // Before anything else is in the directory: without broker.meta it would be a stranger's.
         check(platform_.sync_directory(path_), "cannot sync " + path_);
     }
@@ -85,14 +92,32 @@ private:
         return false;
     }
 
-    void check_meta() const {
+    /// Errors    invalid_config: it is another broker's.
+    void check_meta(std::optional<int> node) {
         const std::string path = path_ + "/broker.meta";
-        static_cast<void>(format::properties::decode(read_small_file(platform_, path), broker_meta_kind, broker_meta_version, path));
+        const auto meta = format::properties::decode(read_small_file(platform_, path), broker_meta_kind, broker_meta_version, path);
+        const auto known = meta.find_number("node_id");
+        if (known.has_value() != node.has_value()) {
+            throw_error(errc::invalid_config, path_ + (node ? " is the directory of a broker that is alone, and joins no cluster; give the new broker an empty one"
+                                                            : " is the directory of broker " + std::to_string(*known) + " of a cluster; open it with its peers"));
+        }
+        if (node && *known != *node) {
+            throw_error(errc::invalid_config, path_ + " is the directory of broker " + std::to_string(*known) + ", not of broker " + std::to_string(*node));
+        }
+        if (node) {
+            id_ = topic_meta::id_of(meta.find("directory_id").value_or(""), path, "directory_id");
+        }
     }
 
-    void write_meta() {
+    void write_meta(std::optional<int> node) {
         format::properties meta{std::string{broker_meta_kind}, broker_meta_version};
-        meta.set("cluster_id", format::properties::hex(platform_.random()) + format::properties::hex(platform_.random()));
+        if (node) {
+            id_ = topic_meta::new_id(platform_);
+            meta.set("node_id", *node);
+            meta.set("directory_id", topic_meta::hex_of(id_));
+        } else {
+            meta.set("cluster_id", format::properties::hex(platform_.random()) + format::properties::hex(platform_.random()));
+        }
         const std::size_t slash = path_.rfind('/');
         const std::string parent = slash == std::string::npos ? "." : slash == 0 ? "/" : path_.substr(0, slash);
         if (const auto code = platform_.sync_directory(parent); code && code != std::errc::permission_denied) {
@@ -103,6 +128,7 @@ private:
 
     os::platform& platform_;
     std::string path_;
+    format::topic_id id_{};
     std::unique_ptr<os::lock> lock_;
 };
 

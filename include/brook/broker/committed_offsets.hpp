@@ -17,6 +17,7 @@
 #include <brook/broker/topic_replay.hpp>
 #include <brook/broker/topic_state.hpp>
 #include <brook/core/bytes.hpp>
+#include <brook/core/callback.hpp>
 #include <brook/core/config.hpp>
 #include <brook/core/error.hpp>
 #include <brook/core/ordered.hpp>
@@ -24,6 +25,7 @@
 #include <brook/format/frame.hpp>
 #include <brook/format/record.hpp>
 #include <brook/format/segment_header.hpp>
+#include <brook/format/wire_frame.hpp>
 #include <brook/storage/log.hpp>
 
 namespace brook::inline BROOK_ABI::broker_room {
@@ -44,7 +46,8 @@ inline constexpr std::size_t offset_metadata_max_bytes = 4096;
 /// The committed offsets of all groups.
 ///
 /// A record's key is {topic id 16, partition i32, group}, its value {next offset i64, leader epoch i32, metadata}, or null:
-/// forgotten. The partitions of one commit are one batch: after a crash all of them are there, or none. In the place of
+/// forgotten. The partitions of one commit are one batch: after a crash all of them are there, or none; where a cluster's
+/// network does not take as much at once they are several, and some may be there. In the place of
 /// partition -1 of no topic stands since when the group has had no members, in nanoseconds, as long as it has none.
 ///
 /// Threads   shared.
@@ -56,6 +59,27 @@ public:
     void open(topic_handle topic) {
         topic_ = std::move(topic);
         replay();
+    }
+
+    /// How a cluster appends: a frame in wire form, and where the log ends behind it.
+    using append_to_cluster = callback<failure(std::vector<std::byte>&, offset&)>;
+
+    /// The same for a topic that is replicated, when this broker has come to lead it: what is committed to it, anew.
+    /// `largest_frame`: that the cluster can copy, in bytes.
+    void open_replicated(topic_handle topic, append_to_cluster append, std::uint64_t largest_frame) {
+        const std::scoped_lock guard{mutex_};
+        groups_.clear();
+        topic_ = std::move(topic);
+        append_to_cluster_ = std::move(append);
+        largest_in_cluster_ = largest_frame;
+        last_end_ = 0;  // of a lead before this one, whose end may have been cut; what is read now is committed
+        replay();
+    }
+
+    /// Of a replicated topic: where the last append to it ended, in this lead; 0: there was none.
+    [[nodiscard]] offset last_end() const {
+        const std::scoped_lock guard{mutex_};
+        return last_end_;
     }
 
     [[nodiscard]] std::optional<committed_position> find(std::string_view group, const format::topic_id& topic, std::int32_t partition) const {
@@ -141,8 +165,8 @@ public:
         return why;
     }
 
-    /// Forgets all that a group has committed: a tombstone for each partition, all of them or none.
-    /// Errors    as `commit`.
+    /// Forgets all that a group has committed: a tombstone for each partition, all of them or none if they fit into one frame.
+    /// Errors    as `commit`. Then some of it may be forgotten by another call, and the rest by this one asked again.
     [[nodiscard]] failure forget(std::string_view group) {
         const std::scoped_lock guard{mutex_};
         const std::size_t i = place_of(group);
@@ -153,7 +177,7 @@ public:
         if (groups_[i].is_noted) {
             all.push_back({{}, no_partition});
         }
-        failure why = append(group, all, true);
+        failure why = append_parts(group, all, true, [](const std::vector<committed_position>&) {});
         if (!why) {
             erase_at(groups_, i);
         }
@@ -179,7 +203,7 @@ public:
                 if (kept.empty() && groups_[i].is_noted) {
                     going.push_back({{}, no_partition});
                 }
-                if (failure why = append_tombstones(groups_[i].group, going)) {
+                if (failure why = append_parts(groups_[i].group, going, true, [](const std::vector<committed_position>&) {})) {
                     if (!first) {
                         first = std::move(why);
                     }
@@ -195,19 +219,33 @@ public:
         return is_any && !first ? log().sync() : first;
     }
 
-    /// Errors    what appending says: closed, no space, partition_failed. Then nothing is committed.
+    /// Errors    what appending says: closed, no space, partition_failed; record_too_large. Then nothing is committed; in a cluster, where it took
+    ///           several frames, perhaps what is in the first ones.
     [[nodiscard]] failure commit(std::string_view group, const std::vector<committed_position>& positions) {
         if (positions.empty()) {
             return {};
         }
         const std::scoped_lock guard{mutex_};
-        failure why = append(group, positions, false);
-        if (!why) {
-            for (const auto& position : positions) {
+        const auto note_all = [&](const std::vector<committed_position>& appended) {
+            for (const auto& position : appended) {
                 note(group, position, last_append_);
             }
+        };
+        if (append_to_cluster_) {
+            return append_parts(group, positions, false, note_all);
+        }
+        failure why = append(group, positions, false);
+        if (!why) {
+            note_all(positions);
         }
         return why;
+    }
+
+    /// Of a replicated topic: appends a record that says nothing. Once it is committed nobody else had coordinated before it was appended.
+    /// Errors    as `commit`.
+    [[nodiscard]] failure append_witness() {
+        const std::scoped_lock guard{mutex_};
+        return append({}, {{{}, no_partition}}, true);
     }
 
     // ---- as a part of a transaction ----
@@ -254,25 +292,54 @@ private:
 
     [[nodiscard]] storage::log& log() const { return topic_->partition(0); }
 
+    /// In bytes: what a segment holds, and in a cluster a datagram, too. What nobody can copy would stand in the way of all that comes behind it.
+    [[nodiscard]] std::uint64_t largest_frame() const { return log().largest_frame() < largest_in_cluster_ ? log().largest_frame() : largest_in_cluster_; }
+
+    [[nodiscard]] static format::record_sizes sizes_of(std::string_view group, const committed_position& position, bool is_tombstone) noexcept {
+        const auto value = static_cast<std::uint32_t>(fixed_value_size + position.metadata.size());
+        return {static_cast<std::uint32_t>(fixed_key_size + group.size()), is_tombstone ? format::null_size : value, 0};
+    }
+
     [[nodiscard]] failure append(std::string_view group, const std::vector<committed_position>& positions, bool are_tombstones,
                                  transactional_part* part = nullptr) {
-        const auto sizes_of = [&](const committed_position& position) {
-            const auto value = static_cast<std::uint32_t>(fixed_value_size + position.metadata.size());
-            return format::record_sizes{static_cast<std::uint32_t>(fixed_key_size + group.size()), are_tombstones ? format::null_size : value, 0};
-        };
         const std::uint16_t extensions = part == nullptr ? 0 : format::extension::producer;
         std::uint64_t size = format::frame_header_size + format::extension_bytes(extensions);
         for (const auto& position : positions) {
-            size += format::entry_bytes(sizes_of(position));
+            size += format::entry_bytes(sizes_of(group, position, are_tombstones));
         }
         storage::claim taken;
         failure why;
-        if (size > log().largest_frame()) {
+        if (align_up(size, std::uint64_t{8}) > largest_frame()) {
             return {errc::record_too_large, "group '" + std::string{group.substr(0, 100)} + "': a commit of " + std::to_string(positions.size()) +
-                                                " partitions does not fit in a segment of " + std::string{offsets_topic} + "; commit fewer at once"};
+                                                " partitions does not fit in a segment of " + std::string{offsets_topic} +
+                                                (append_to_cluster_ ? ", or not in a datagram of the transport" : "") + "; commit fewer at once"};
         }
         const auto length = static_cast<std::uint32_t>(size);
-        if (!log().take(length, static_cast<std::uint32_t>(positions.size()), taken, why)) {
+        const auto count = static_cast<std::uint32_t>(positions.size());
+        const auto write_records = [&](std::byte* entry) {
+            for (const auto& position : positions) {
+                const format::entry_layout layout = format::lay_out_entry(entry, sizes_of(group, position, are_tombstones));
+                write_key(layout.key, group, position.topic, position.partition);
+                if (!are_tombstones) {
+                    store(layout.value, position.next);
+                    store(layout.value + sizeof(offset), position.leader_epoch);
+                    copy_bytes(layout.value + fixed_value_size, position.metadata.data(), position.metadata.size());
+                }
+                entry = layout.end;
+            }
+        };
+        if (append_to_cluster_) {
+            last_append_ = topic_->shared->platform.now().time_since_epoch().count();
+            std::vector<std::byte> frame(align_up(std::size_t{length}, std::size_t{8}));
+            write_records(frame.data() + format::frame_header_size);
+            format::frame_header header{};
+            header.size = static_cast<std::int32_t>(length);
+            header.base_timestamp = last_append_;
+            header.count = count;
+            format::store_wire(frame.data(), header);
+            return append_to_cluster_(frame, last_end_);
+        }
+        if (!log().take(length, count, taken, why)) {
             return why;
         }
         std::byte* entry = taken.data + format::frame_header_size;
@@ -280,17 +347,7 @@ private:
             format::store_stamp(entry, part->stamp);
             entry += format::extension_bytes(extensions);
         }
-        for (const auto& position : positions) {
-            const format::entry_layout layout = format::lay_out_entry(entry, sizes_of(position));
-            write_key(layout.key, group, position.topic, position.partition);
-            if (!are_tombstones) {
-                store(layout.value, position.next);
-                store(layout.value + sizeof(offset), position.leader_epoch);
-                copy_bytes(layout.value + fixed_value_size, position.metadata.data(), position.metadata.size());
-            }
-            entry = layout.end;
-        }
-        const auto count = static_cast<std::uint32_t>(positions.size());
+        write_records(entry);
         const auto word = format::frame_word::published(length, part == nullptr ? std::uint16_t{0} : format::attribute::transactional, extensions);
         last_append_ = topic_->shared->platform.now().time_since_epoch().count();
         const std::uint64_t published = log().publish(taken, word, last_append_, count);
@@ -301,17 +358,24 @@ private:
         return {};
     }
 
-    /// As many at once as a segment holds: here nobody minds if a crash leaves some.
-    [[nodiscard]] failure append_tombstones(std::string_view group, const std::vector<committed_position>& positions) {
-        const format::record_sizes sizes{static_cast<std::uint32_t>(fixed_key_size + group.size()), format::null_size, 0};
-        const std::uint64_t room = (log().largest_frame() - format::frame_header_size) / format::entry_bytes(sizes);
-        const auto most = static_cast<std::size_t>(room > 0 ? room : 1);
-        for (std::size_t i = 0; i < positions.size(); i += most) {
-            const std::size_t end = positions.size() - i < most ? positions.size() : i + most;
-            const std::vector<committed_position> some(positions.begin() + static_cast<std::ptrdiff_t>(i), positions.begin() + static_cast<std::ptrdiff_t>(end));
-            if (failure why = append(group, some, true)) {
+    /// As many at once as a frame holds: all at once if they fit, else a crash may leave some. `appended` is given what stands in the log, part by part.
+    template <class Appended>
+    [[nodiscard]] failure append_parts(std::string_view group, const std::vector<committed_position>& positions, bool are_tombstones, const Appended& appended) {
+        std::vector<committed_position> some;
+        std::uint64_t size = format::frame_header_size;
+        for (std::size_t i = 0; i < positions.size(); ++i) {
+            some.push_back(positions[i]);
+            size += format::entry_bytes(sizes_of(group, positions[i], are_tombstones));
+            const bool is_last = i + 1 == positions.size();
+            if (!is_last && align_up(size + format::entry_bytes(sizes_of(group, positions[i + 1], are_tombstones)), std::uint64_t{8}) <= largest_frame()) {
+                continue;
+            }
+            if (failure why = append(group, some, are_tombstones)) {
                 return why;
             }
+            appended(some);
+            some.clear();
+            size = format::frame_header_size;
         }
         return {};
     }
@@ -417,9 +481,12 @@ private:
     }
 
     topic_handle topic_;
+    append_to_cluster append_to_cluster_;  // empty: it is this broker's own
+    std::uint64_t largest_in_cluster_ = UINT64_MAX;  // bytes of a frame that the others can be sent
     mutable std::mutex mutex_;  // guards the positions, and that they change in the order of the log
     std::vector<group_positions> groups_;  // by name
     std::int64_t last_append_ = 0;         // when
+    offset last_end_ = 0;
 };
 
 }  // namespace brook::inline BROOK_ABI::broker_room

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include <brook/broker/broker_directory.hpp>
+#include <brook/broker/cluster.hpp>
 #include <brook/broker/committed_offsets.hpp>
 #include <brook/broker/disk_keeper.hpp>
 #include <brook/broker/group_coordinator.hpp>
@@ -40,7 +41,7 @@ namespace brook::inline BROOK_ABI {
 
 /// How a broker is, for a health check: what went wrong that no caller was told of.
 struct broker_health {
-    std::vector<failure> errors;  ///< the latest 64, oldest first
+    std::vector<failure> errors;  ///< the latest 64, oldest first; behind them what is wrong with its cluster just now, which goes when that is over
     [[nodiscard]] bool is_ok() const noexcept { return errors.empty(); }
 };
 
@@ -76,19 +77,27 @@ public:
     core(std::string directory, const broker_options& options)
         : platform_{options.platform == nullptr ? os::posix() : *options.platform},
           directory_{platform_, std::move(directory)},
+          node_id_{options.node_id},
           shared_{std::make_shared<shared_state>(platform_, options.on_error)},
           producer_id_expiration_{options.producer_id_expiration},
           disk_{*shared_, directory_.path(), options.min_free_bytes, options.max_bytes},
           compaction_turn_{memory_for_keys(options)},
           offsets_retention_{options.offsets_retention} {
         refuse_illegal(options);
-        directory_.enter(options.allow_unsafe_filesystem);
+        directory_.enter(options.allow_unsafe_filesystem, options.peers.size() > 1 ? std::optional{options.node_id} : std::nullopt);
         clock_.start(platform_);
         const std::vector<std::string> left_behind = open_topics();
-        open_transactions();
-        open_offsets();
+        if (options.peers.size() > 1) {
+            cluster_ = cluster_factory_in_use().load(std::memory_order_acquire)(*this, options);
+        } else {
+            open_transactions();
+            open_offsets();
+        }
         remove_left_behind(left_behind);
         disk_.start(open_logs().all);
+        if (cluster_) {
+            cluster_->start();
+        }
         if (options.maintenance == maintenance::thread) {
             upkeep_thread_.start([](void* self) { static_cast<core*>(self)->keep_up(); }, this);
         }
@@ -103,6 +112,7 @@ public:
     void close() noexcept {
         if (is_forked()) {
             upkeep_thread_.forget();
+            static_cast<void>(cluster_.release());  // its threads are the parent's; a child lets go of nothing
             return;
         }
         if (is_closing_.exchange(true)) {
@@ -111,6 +121,9 @@ public:
         shared_->upkeep.notify();
         if (upkeep_thread_.is_running()) {
             upkeep_thread_.join();
+        }
+        if (cluster_) {
+            cluster_->stop();
         }
         transactions_.close();
         { const std::scoped_lock guard{making_mutex_, topics_mutex_}; }  // who was making or deleting a topic is through; from here on nobody begins
@@ -123,7 +136,15 @@ public:
 
     [[nodiscard]] const std::shared_ptr<shared_state>& shared() const noexcept { return shared_; }
     [[nodiscard]] const std::string& directory() const noexcept { return directory_.path(); }
-    [[nodiscard]] broker_health health() const { return {shared_->errors()}; }
+    [[nodiscard]] broker_health health() const {
+        broker_health now{shared_->errors()};
+        if (cluster_ && !is_closed() && !is_forked()) {
+            for (failure& why : cluster_->conditions()) {
+                now.errors.push_back(std::move(why));
+            }
+        }
+        return now;
+    }
 
     [[nodiscard]] bool is_closed() const noexcept { return is_closing_.load(std::memory_order_acquire); }
 
@@ -144,6 +165,13 @@ public:
     [[nodiscard]] topic_handle create_topic(std::string_view name, const topic_options& options, const schema& key, const schema& value) {
         require_users_topic(name);
         require_open();
+        if (!cluster_) {
+            require_alone(name, "replication_factor", options.replication_factor);
+            require_alone(name, "min_insync_replicas", options.min_insync_replicas);
+        }
+        if (cluster_) {
+            return cluster_->create_topic(name, options, key, value);
+        }
         if (topic_handle topic = find_agreeing(name, options, key, value)) {
             return topic;  // while another one is made, or deleted
         }
@@ -153,7 +181,7 @@ public:
         }
         const std::scoped_lock guard{topics_mutex_};
         require_open();
-        const topic_meta meta = topic_meta::make(name, options, new_id(), key, value);
+        const topic_meta meta = topic_meta::make(name, options, topic_meta::new_id(platform_), key, value);
         if (topic_meta left; find_left_behind(name, left)) {
             left.require_types(name, key, value);
             left.require_agreement(name, options);
@@ -176,30 +204,112 @@ public:
     void delete_topic(std::string_view name) {
         require_users_topic(name);
         require_open();
-        std::vector<failure> problems;
-        {
-            const std::scoped_lock one_at_a_time{making_mutex_};
-            require_open();
-            const bool is_safe = rename_away(name, problems);
-            end_topic(name, problems);
-            if (is_safe) {
-                finish_deletion(unfinished_path(name), problems);
-            }
+        if (cluster_) {
+            cluster_->delete_topic(name);
+            return;
         }
+        const std::vector<failure> problems = delete_here(name);
         recount();
         for (const failure& why : problems) {  // not under the lock: what is told may make topics
             shared_->report(why);
         }
     }
 
+    // ---- for its cluster ----
+
+    [[nodiscard]] brook::broker_room::cluster* cluster() const noexcept { return cluster_.get(); }
+
+    [[nodiscard]] int node_id() const noexcept { return node_id_; }
+
+    [[nodiscard]] const format::topic_id& directory_id() const noexcept { return directory_.id(); }
+
+    [[nodiscard]] bool has_topic(std::string_view name) const {
+        const std::scoped_lock guard{topics_mutex_};
+        return find_topic(name) != nullptr;
+    }
+    [[nodiscard]] bool has_topic(std::string_view name, const format::topic_id& id) const {
+        const std::scoped_lock guard{topics_mutex_};
+        const topic_handle found = find_topic(name);
+        return found && found->meta.id == id;
+    }
+
+    /// Those that are here, also the cluster's own.
+    [[nodiscard]] std::vector<topic_handle> replicated_topics() const {
+        const std::scoped_lock guard{topics_mutex_};
+        std::vector<topic_handle> all;
+        for (const auto& topic : topics_) {
+            if (!topic->why && topic->meta.is_replicated()) {
+                all.push_back(topic);
+            }
+        }
+        return all;
+    }
+
+    /// The topic that the cluster has made, here too; the one that is here where it is.
+    /// Errors    thrown: illegal_state when another one of this name is here; what the disk said.
+    [[nodiscard]] topic_handle open_replicated(std::string_view name, const topic_meta& meta) {
+        const std::scoped_lock one_at_a_time{making_mutex_};
+        const std::scoped_lock guard{topics_mutex_};
+        require_open();
+        topic_handle topic = find_topic(name);
+        topic_meta left;
+        if (!topic && find_left_behind(name, left) && left.id == meta.id) {
+            topic = enter_topic(name, left);
+        }
+        if (topic) {
+            require_whole(*topic);
+            if (topic->meta.id != meta.id) {
+                throw_error(errc::illegal_state, std::string{"topic '"} + std::string{name} + "' is here with another id than the cluster's");
+            }
+            return topic;
+        }
+        make_directories(name, meta);
+        return enter_topic(name, meta);
+    }
+
+    /// Deletes the topic that the cluster has deleted; one of its name and another id stays.
+    /// Errors    thrown: what the disk said.
+    void drop_replicated(std::string_view name, const format::topic_id& id) {
+        {
+            const std::scoped_lock guard{topics_mutex_};
+            const topic_handle topic = find_topic(name);
+            if (!topic || topic->meta.id != id) {
+                return;
+            }
+        }
+        for (const failure& why : delete_here(name)) {
+            shared_->report(why);
+        }
+    }
+
+    /// Null: there is none, or another one than is wanted. Errors    as create_topic.
+    [[nodiscard]] topic_handle find_agreeing(std::string_view name, const topic_options& options, const schema& key, const schema& value,
+                                             const std::optional<format::topic_id>& wanted = std::nullopt) const {
+        const std::scoped_lock guard{topics_mutex_};
+        require_open();
+        topic_handle topic = find_topic(name);
+        if (topic && wanted && topic->meta.id != *wanted) {
+            return nullptr;
+        }
+        if (topic) {
+            require_whole(*topic);
+            topic->meta.require_types(name, key, value);
+            topic->meta.require_agreement(name, options);
+        }
+        return topic;
+    }
+
     [[nodiscard]] topic_handle topic(std::string_view name, const schema& key, const schema& value) const {
         require_valid_topic_name(name);
         require_open();
-        const std::scoped_lock guard{topics_mutex_};
-        topic_handle topic = find_topic(name);
+        topic_handle topic;
+        {
+            const std::scoped_lock guard{topics_mutex_};
+            topic = find_topic(name);
+        }
         if (!topic || is_internal_topic(name)) {
             throw_error(errc::unknown_topic_or_partition, std::string{"there is no topic '"} + std::string{name} + "' in " + directory_.path() +
-                                                              "; make it by create_topic");
+                                                              "; " + (cluster_ ? cluster_->why_unknown(name) : std::string{"make it by create_topic"}));
         }
         require_whole(*topic);
         topic->meta.require_types(name, key, value);
@@ -230,11 +340,18 @@ public:
     // ---- groups ----
 
     /// Errors    as `offsets`, and closed, forked.
-    [[nodiscard]] group_coordinator& groups() {
+    [[nodiscard]] group_service& groups() {
         require_open();
+        if (cluster_) {
+            return cluster_->groups();
+        }
         static_cast<void>(offsets());
         return groups_;
     }
+
+    /// Those that are kept here: of a broker that is alone, or that coordinates for its cluster.
+    [[nodiscard]] group_coordinator& groups_here() noexcept { return groups_; }
+    [[nodiscard]] committed_offsets& offsets_here() noexcept { return offsets_; }
 
     [[nodiscard]] group_description describe_group(std::string_view name) {
         const auto all = topics();
@@ -244,9 +361,13 @@ public:
     void leave(const std::string& group, group::member_id member) noexcept {
         if (!is_forked()) {  // else it is the parent's member
             try {
-                groups_.leave(group, member);
+                if (cluster_) {
+                    cluster_->groups().leave(group, member);
+                } else {
+                    groups_.leave(group, member);
+                }
             } catch (const std::exception&) {
-                // No memory to share out by: it is put out for not polling.
+                // No memory to share out by, or no coordinator to be found: it is put out for not polling.
             }
         }
     }
@@ -264,6 +385,9 @@ public:
     /// Errors    closed, forked; what opening what was told of them said; no space.
     [[nodiscard]] transaction_coordinator& transactions() {
         require_open();
+        if (cluster_) {
+            throw_error(errc::invalid_config, "this version has no transactions in a cluster: send what belongs together in one send_batch, or keep the topics of transactions in a broker of their own");
+        }
         if (transactions_failure_) {
             transactions_failure_.raise();
         }
@@ -314,6 +438,12 @@ private:
         const auto begin = platform_.monotonic();
         static_cast<void>(run_timed_work());  // first what lingers, so that it is there to be synced
         std::optional<std::chrono::nanoseconds> next;
+        if (cluster_) {
+            next = sooner(next, cluster_->look_after(begin));
+            if (is_asked) {
+                static_cast<void>(cluster_->pump());
+            }
+        }
         const kept_logs kept = open_logs();
         const std::vector<storage::log*>& logs = kept.all;
         release_transactions();
@@ -329,8 +459,11 @@ private:
         next = sooner(next, disk_.keep(logs, is_asked));
         watch_clock(logs);
         next = sooner(next, run_timed_work());  // and who waits for a sync is told
-        next = sooner(next, groups_.expire());
-        if (offsets_retention_ && !offsets_failure_) {
+        const bool are_groups_here = !cluster_ || cluster_->coordinates();
+        if (are_groups_here) {
+            next = sooner(next, groups_.expire());
+        }
+        if (are_groups_here && offsets_retention_ && !offsets_failure_) {
             next = sooner(next, groups_.forget_idle(*offsets_retention_));
         }
         failure why;
@@ -360,12 +493,12 @@ private:
     }
 
     static void refuse_illegal(const broker_options& options) {
-        const bool is_alone = options.peers.empty() || (options.peers.size() == 1 && options.peers.front() == options.node_id);
-        if (!is_alone || options.transport) {
-            throw_error(errc::invalid_config, "this version has no replication yet: leave peers and transport out");
-        }
+        require_membership(options);
         if (options.producer_id_expiration.count() <= 0) {
             throw_error(errc::invalid_config, "producer_id_expiration is more than 0");
+        }
+        if (options.default_api_timeout.count() <= 0) {
+            throw_error(errc::invalid_config, "default_api_timeout is more than 0");
         }
         if (options.offsets_retention && options.offsets_retention->count() <= 0) {
             throw_error(errc::invalid_config, "offsets_retention is more than 0; nullopt keeps committed offsets for ever");
@@ -376,6 +509,37 @@ private:
         if (options.min_free_bytes.value_or(1) < 1 || options.max_bytes.value_or(1) < 1) {
             throw_error(errc::invalid_config, "min_free_bytes and max_bytes are 1 or more; leave them out for no limit");
         }
+    }
+
+    static void require_alone(std::string_view topic, const char* option, const std::optional<std::int32_t>& given) {
+        if (given.value_or(1) != 1) {
+            throw_error(errc::invalid_config, std::string{"topic '"} + std::string{topic} + "': " + option + " is 1 where a broker is alone; more takes a cluster: give the broker peers and a transport");
+        }
+    }
+
+    static void require_membership(const broker_options& options) {
+        const auto require = [](bool condition, const char* rule) {
+            if (!condition) {
+                throw_error(errc::invalid_config, rule);
+            }
+        };
+        std::size_t own = 0;
+        require(options.peers.size() <= 64, "peers are 64 at most");  // replication::voter_set::most: all of them keep what the cluster knows
+        for (std::size_t i = 0; i < options.peers.size(); ++i) {
+            own += options.peers[i] == options.node_id ? 1u : 0u;
+            require(options.peers[i] >= 0, "peers are the numbers of brokers, 0 or more");
+            for (std::size_t k = 0; k < i; ++k) {
+                require(options.peers[i] != options.peers[k], "peers names each broker once");
+            }
+        }
+        require(options.peers.empty() || own == 1, "peers names all brokers of the cluster, this one (node_id) among them");
+        const bool is_alone = options.peers.size() <= 1;
+        require(is_alone || options.transport, "peers go with a transport, such as memory_network::join(node_id)");
+        require(options.peers.size() != 1 || !options.transport,
+                "peers names this broker alone: a cluster of one has nobody to reach, and takes no transport; leave the transport out, or name all brokers of the cluster in peers");
+        require(!is_alone || !options.transport, "a transport goes with peers: name all brokers of the cluster");
+        require(is_alone || cluster_factory_in_use().load(std::memory_order_acquire) != nullptr, "a broker with peers takes #include <brook/replication.hpp>");
+        require(options.election_timeout >= std::chrono::milliseconds{10}, "election_timeout is 10 ms or more");
     }
 
     [[nodiscard]] std::string topics_path() const { return directory_.path() + "/topics"; }
@@ -424,34 +588,12 @@ private:
                 topic = std::make_shared<topic_state>();
                 topic->name = entry.name;
                 topic->meta = meta;
-                topic->why = failure_of(why);  // the others are none the worse; asking for this one says so
+                topic->why = failure{why};  // the others are none the worse; asking for this one says so
                 shared_->report(topic->why);
             }
             insert(topic);
         }
         return left_behind;
-    }
-
-    /// Null: there is none. Errors    as create_topic.
-    [[nodiscard]] topic_handle find_agreeing(std::string_view name, const topic_options& options, const schema& key, const schema& value) const {
-        const std::scoped_lock guard{topics_mutex_};
-        require_open();
-        topic_handle topic = find_topic(name);
-        if (topic) {
-            require_whole(*topic);
-            topic->meta.require_types(name, key, value);
-            topic->meta.require_agreement(name, options);
-        }
-        return topic;
-    }
-
-    /// What an error said, without the code's own words, which raising it adds again.
-    [[nodiscard]] static failure failure_of(const error& why) {
-        std::string text = why.what();
-        if (const std::string suffix = ": " + why.code().message(); text.ends_with(suffix)) {
-            text.resize(text.size() - suffix.size());
-        }
-        return {why.code(), std::move(text)};
     }
 
     [[nodiscard]] topic_handle open_topic(std::string_view name, topic_meta meta) {
@@ -462,7 +604,7 @@ private:
         storage::log_options settings = topic->meta.log;
         settings.producer_id_expiration = producer_id_expiration_;
         settings.turn = &compaction_turn_;
-        settings.compaction.is_on |= is_internal_topic(name);  // what they said before goes
+        settings.compaction.is_on |= is_internal_topic(name) && name != metadata_topic;  // what they said before goes
         settings.awaits_compaction_limit = name == transaction_topic;  // release_transactions says how far
         settings.budget = disk_.budget();
         settings.heeds_budget = !is_internal_topic(name);  // what those tell is needed all the more when the others are full
@@ -591,6 +733,19 @@ private:
 
     // ---- deleting topics ----
 
+    /// Returns   what is to be told when no lock is held.
+    [[nodiscard]] std::vector<failure> delete_here(std::string_view name) {
+        std::vector<failure> problems;
+        const std::scoped_lock one_at_a_time{making_mutex_};
+        require_open();
+        const bool is_safe = rename_away(name, problems);
+        end_topic(name, problems);
+        if (is_safe) {
+            finish_deletion(unfinished_path(name), problems);
+        }
+        return problems;
+    }
+
     /// Its directory gets the name from which no topic comes back, and has it on the disk.
     ///
     /// Errors    thrown: it is as it was.
@@ -704,8 +859,8 @@ private:
 
     /// What was committed for the topic of which this is all that is left; of one in the making there is nothing.
     [[nodiscard]] failure forget_offsets(const std::string& meta_path) {
-        if (offsets_failure_) {
-            return {};  // nobody can use them
+        if (offsets_failure_ || (cluster_ && !cluster_->coordinates())) {
+            return {};  // nobody can use them, or they are another broker's to forget
         }
         topic_meta meta;
         try {
@@ -713,7 +868,7 @@ private:
         } catch (const error& why) {
             const bool is_for_good = why.code() == errc::corrupt_record || why.code() == errc::unsupported_version ||
                                      why.code() == std::errc::no_such_file_or_directory;
-            return is_for_good ? failure{} : failure_of(why);  // else another look may tell
+            return is_for_good ? failure{} : failure{why};  // else another look may tell
         }
         return groups_.knows(meta.id) ? failure{} : offsets_.forget_topic(meta.id);  // a copy that somebody has made is not the topic
     }
@@ -756,7 +911,7 @@ private:
         try {
             transactions_.open(internal_topic(transaction_topic), topics_);
         } catch (const error& why) {
-            transactions_failure_ = failure_of(why);
+            transactions_failure_ = failure{why};
             shared_->transactions.set_readable(false);
             shared_->report(transactions_failure_);
         }
@@ -770,7 +925,7 @@ private:
             if (is_new) {
                 throw;
             }
-            offsets_failure_ = failure_of(why);
+            offsets_failure_ = failure{why};
             shared_->report(offsets_failure_);
         }
     }
@@ -786,7 +941,7 @@ private:
         }
         topic_options options;
         options.segment_bytes = std::int64_t{mib};
-        const topic_meta meta = topic_meta::make(name, options, new_id(), {"brook.internal", 0}, {"brook.internal", 0});
+        const topic_meta meta = topic_meta::make(name, options, topic_meta::new_id(platform_), {"brook.internal", 0}, {"brook.internal", 0});
         make_directories(name, meta);
         return enter_topic(name, meta);
     }
@@ -812,13 +967,6 @@ private:
         if (topic.why) {
             topic.why.raise();
         }
-    }
-
-    [[nodiscard]] format::topic_id new_id() {
-        format::topic_id id;
-        store(id.data(), platform_.random());
-        store(id.data() + 8, platform_.random());
-        return id;
     }
 
     [[nodiscard]] bool is_forked() const noexcept { return !lives_here_.is_alive(); }
@@ -946,8 +1094,8 @@ private:
                 if (!next && !may_rest()) {
                     next = platform_.monotonic();
                 }
-            } catch (const std::exception& why) {  // for want of memory: tried again, and told
-                shared_->report({std::make_error_code(std::errc::not_enough_memory), why.what()});
+            } catch (const std::exception& why) {  // for want of memory, or by who was told: tried again, and told
+                shared_->report(failure_of(why));
                 next = platform_.monotonic() + stays_alert;
             }
             if (!is_closing_.load(std::memory_order_acquire)) {
@@ -975,6 +1123,7 @@ private:
 
     os::platform& platform_;
     broker_directory directory_;
+    int node_id_;
     life_sign lives_here_{platform_};
     std::shared_ptr<shared_state> shared_;
     std::chrono::nanoseconds producer_id_expiration_;
@@ -991,6 +1140,7 @@ private:
     failure offsets_failure_;  // why they could not be opened
     group_coordinator groups_{*shared_, offsets_};
     transaction_coordinator transactions_{*shared_, offsets_};
+    std::unique_ptr<brook::broker_room::cluster> cluster_;  // null: it is alone
     failure transactions_failure_;  // why what was told of them could not be read
 
     std::mutex work_mutex_;  // guards the timed work

@@ -3,6 +3,7 @@
 /// Floor 4, broker. Source: KIP-848, KIP-429 (incremental rebalances), KIP-345 (static members).
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -113,7 +114,12 @@ public:
         const std::size_t place = place_of_instance(joining->options.instance_id);
         if (place == members_.size()) {
             members_.push_back(std::move(joining));
-            share_out();
+            try {
+                share_out();
+            } catch (...) {
+                members_.pop_back();  // with the next change all is shared out without it
+                throw;
+            }
             return shared;
         }
         const member& before = *members_[place];
@@ -429,7 +435,7 @@ private:
         return false;
     }
 
-    /// All that anybody reads or still has, by name.
+    /// All that anybody reads or still has, by name. Members may disagree about a topic's partitions: who has named it first is believed.
     void gather_topics() {
         std::vector<shared_topic> all;
         const auto place_in_all = [&](const group_topic& of) {
@@ -438,21 +444,22 @@ private:
         const auto is_at = [&](std::size_t at, const group_topic& of) { return at < all.size() && all[at].of.id == of.id; };
         for (const auto& one : members_) {
             for (const auto& of : one->topics) {
-                if (const std::size_t at = place_in_all(of); !is_at(at, of)) {
+                if (const std::size_t at = place_in_all(of); !is_at(at, of) && of.partitions > 0) {
                     insert_at(all, at, shared_topic{of, std::vector<place_state>(static_cast<std::size_t>(of.partitions))});
                 }
             }
         }
-        for (auto& known : topics_) {
+        for (const auto& known : topics_) {  // copies: what is thrown here leaves all as it was
             bool is_used = false;
             for (const auto& place : known.places) {
                 is_used = is_used || place.owner != nobody;
             }
             const std::size_t at = place_in_all(known.of);
             if (is_at(at, known.of)) {
-                all[at].places = std::move(known.places);
+                const std::size_t both = known.places.size() < all[at].places.size() ? known.places.size() : all[at].places.size();
+                std::copy_n(known.places.begin(), both, all[at].places.begin());
             } else if (is_used) {
-                insert_at(all, at, std::move(known));
+                insert_at(all, at, shared_topic{known});
             }
         }
         topics_ = std::move(all);

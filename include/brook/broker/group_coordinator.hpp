@@ -17,6 +17,7 @@
 
 #include <brook/broker/committed_offsets.hpp>
 #include <brook/broker/group.hpp>
+#include <brook/broker/group_service.hpp>
 #include <brook/broker/topic_state.hpp>
 #include <brook/core/config.hpp>
 #include <brook/core/error.hpp>
@@ -24,58 +25,7 @@
 #include <brook/core/types.hpp>
 #include <brook/format/segment_header.hpp>
 
-namespace brook::inline BROOK_ABI {
-
-/// How a group is [GroupState].
-enum class group_state {
-    empty,        ///< it has committed, and has no members
-    reconciling,  ///< some member has yet to give something up, or to take it, at its next poll
-    stable,
-};
-
-/// A group as it was when it was asked for.
-struct group_description {
-    struct member {
-        std::string id;
-        std::string group_instance_id;                                    ///< empty: it has none
-        bool is_away = false;                                             ///< it has left, and may come back under its name
-        std::vector<std::pair<std::string, std::int32_t>> assignment{};  ///< topic and number of each partition that it reads
-    };
-    struct partition {
-        std::string topic;
-        std::int32_t number = 0;
-        std::optional<offset> committed{};  ///< the next offset to read; nullopt: nothing was committed
-        std::string metadata{};             ///< what was committed with it
-        offset log_end_offset = 0;
-        std::int64_t lag = 0;  ///< records from the committed offset to the log's end; from the log's start where nothing was committed
-    };
-
-    std::string group_id;
-    group_state state = group_state::empty;
-    std::int32_t generation = 0;
-    std::string assignor;  ///< empty: no members
-    std::vector<member> members;
-    std::vector<partition> partitions;  ///< those that it reads or has committed, by topic and number
-
-    /// Of all partitions.
-    [[nodiscard]] std::int64_t lag() const noexcept {
-        std::int64_t all = 0;
-        for (const auto& one : partitions) {
-            all += one.lag;
-        }
-        return all;
-    }
-};
-
-}  // namespace brook::inline BROOK_ABI
-
 namespace brook::inline BROOK_ABI::broker_room {
-
-/// What a member holds of its group.
-struct group_seat {
-    group::member_id id = 0;  ///< 0: none
-    std::shared_ptr<membership> shared;
-};
 
 /// What a consumer has read for its group, to be committed together with something else.
 struct group_commit {
@@ -90,7 +40,7 @@ struct group_commit {
 /// member goes with all that was committed for it, and nothing can be committed for it any more by who had it.
 ///
 /// Threads   shared.
-class group_coordinator {
+class group_coordinator final : public group_service {
 public:
     group_coordinator(shared_state& shared, committed_offsets& offsets) noexcept : shared_{shared}, offsets_{offsets} {}
 
@@ -134,7 +84,12 @@ public:
     // ---- members ----
 
     /// Errors    inconsistent_group_protocol: its members share out by another assignor.
-    [[nodiscard]] group_seat join(std::string_view name, const member_options& options, std::vector<group_topic> topics) {
+    [[nodiscard]] group_seat join(std::string_view name, const member_options& options, std::vector<group_topic> topics, group_inquiries* = nullptr) override {
+        return join_as(0, name, options, std::move(topics));
+    }
+
+    /// The same for a member of another broker, which has a number of its own: asked twice it has joined once. 0: it gets one.
+    [[nodiscard]] group_seat join_as(group::member_id wanted, std::string_view name, const member_options& options, std::vector<group_topic> topics) {
         group_seat seat;
         change(name, [&](group& in) {
             if (!in.agrees(*options.assignor)) {
@@ -144,31 +99,61 @@ public:
             }
             static_cast<void>(offsets_.note_members(name));  // where it cannot be noted upkeep tries again
             leave_out_unknown(topics);
-            seat.id = ++last_member_;
+            if (const group::member* const there = wanted != 0 ? in.find(wanted) : nullptr) {
+                seat = {there->id, there->shared};
+                return;
+            }
+            seat.id = wanted != 0 ? wanted : ++last_member_;
             seat.shared = in.join(seat.id, options, std::move(topics), now());
         });
         return seat;
     }
 
-    void subscribe(std::string_view name, group::member_id member, std::vector<group_topic> topics) {
+    /// All members go: they were of a time when this broker led, and have joined elsewhere since.
+    void forget_members() {
+        const std::scoped_lock guard{mutex_};
+        groups_.clear();
+        is_age_due_ = true;
+    }
+
+    /// What a member of another broker has.
+    [[nodiscard]] std::vector<group_place> owned(std::string_view name, group::member_id member) {
+        const std::scoped_lock guard{mutex_};
+        const group* const in = find(name);
+        return in == nullptr ? std::vector<group_place>{} : in->owned(member);
+    }
+
+    /// Null: it is no member any more.
+    [[nodiscard]] std::shared_ptr<membership> find_membership(std::string_view name, group::member_id member) {
+        const std::scoped_lock guard{mutex_};
+        const group* const in = find(name);
+        const group::member* const there = in == nullptr ? nullptr : in->find(member);
+        return there == nullptr ? nullptr : there->shared;
+    }
+
+    [[nodiscard]] std::optional<committed_position> committed(std::string_view name, const format::topic_id& topic, std::int32_t partition, group_inquiries* = nullptr) override {
+        return offsets_.find(name, topic, partition);
+    }
+
+    void subscribe(std::string_view name, group::member_id member, std::vector<group_topic> topics, group_inquiries* = nullptr) override {
         change(name, [&](group& in) {
             leave_out_unknown(topics);
             in.subscribe(member, std::move(topics));
         });
     }
 
-    void leave(std::string_view name, group::member_id member) {
+    void leave(std::string_view name, group::member_id member) override {
         change(name, [&](group& in) { in.leave(member, now()); });
     }
 
-    [[nodiscard]] bool is_member(std::string_view name, group::member_id member) {
+    [[nodiscard]] bool is_member(std::string_view name, group::member_id member) override {
         const std::scoped_lock guard{mutex_};
         const group* const in = find(name);
         return in != nullptr && in->find(member) != nullptr;
     }
 
     /// A member with this instance id is there.
-    [[nodiscard]] bool has_instance(std::string_view name, std::string_view instance) {
+    [[nodiscard]] bool has_instance(std::string_view name, std::string_view instance, group_inquiries* = nullptr) override {
         const std::scoped_lock guard{mutex_};
         if (const group* const in = find(name); in != nullptr && !instance.empty()) {
             for (const auto& one : in->members()) {
@@ -180,18 +165,18 @@ public:
         return false;
     }
 
-    [[nodiscard]] std::vector<group_place> to_release(std::string_view name, group::member_id member) {
+    [[nodiscard]] std::vector<group_place> to_release(std::string_view name, group::member_id member, group_inquiries* = nullptr) override {
         const std::scoped_lock guard{mutex_};
         const group* const in = find(name);
         return in == nullptr ? std::vector<group_place>{} : in->to_release(member);
     }
 
-    void release(std::string_view name, group::member_id member, const std::vector<group_place>& places) {
+    void release(std::string_view name, group::member_id member, const std::vector<group_place>& places, group_inquiries* = nullptr) override {
         change(name, [&](group& in) { in.release(member, places); });
     }
 
     /// `awaits_more`: others still have what it is to read.
-    [[nodiscard]] std::vector<group_place> take(std::string_view name, group::member_id member, bool& awaits_more) {
+    [[nodiscard]] std::vector<group_place> take(std::string_view name, group::member_id member, bool& awaits_more, group_inquiries* = nullptr) override {
         const std::scoped_lock guard{mutex_};
         group* const in = find(name);
         std::vector<group_place> taken = in == nullptr ? std::vector<group_place>{} : in->take(member);
@@ -204,7 +189,7 @@ public:
     /// Errors    illegal_generation: who commits has been put out of the group, or the partition is not its own; a consumer
     ///           that is no member, where there are members; unknown_topic_or_partition for a topic that was deleted; what
     ///           appending says.
-    [[nodiscard]] failure commit(std::string_view name, group::member_id member, const std::vector<committed_position>& positions) {
+    [[nodiscard]] failure commit(std::string_view name, group::member_id member, const std::vector<committed_position>& positions, group_inquiries* = nullptr) override {
         const std::scoped_lock guard{mutex_};
         failure why = refusal(name, member, positions);
         if (!why) {
@@ -240,7 +225,7 @@ public:
     // ---- what others want to know ----
 
     /// Names of groups with members or commits, sorted.
-    [[nodiscard]] std::vector<std::string> names() {
+    [[nodiscard]] std::vector<std::string> names() override {
         const std::scoped_lock guard{mutex_};
         std::vector<std::string> all = offsets_.groups();
         for (const auto& in : groups_) {
@@ -254,7 +239,7 @@ public:
 
     /// `topics` are the broker's.
     /// Errors    group_id_not_found.
-    [[nodiscard]] group_description describe(std::string_view name, const std::vector<topic_handle>& topics) {
+    [[nodiscard]] group_description describe(std::string_view name, const std::vector<topic_handle>& topics) override {
         const std::scoped_lock guard{mutex_};
         const group* const in = find(name);
         const auto committed = offsets_.positions_of(name);
@@ -283,7 +268,7 @@ public:
 
     /// Forgets what a group has committed.
     /// Errors    non_empty_group, group_id_not_found, what appending says.
-    [[nodiscard]] failure remove(std::string_view name) {
+    [[nodiscard]] failure remove(std::string_view name) override {
         const std::scoped_lock guard{mutex_};
         if (failure why = refuse_members(name)) {
             return why;
@@ -296,7 +281,7 @@ public:
 
     /// Commits for a group without members.
     /// Errors    non_empty_group, unknown_topic_or_partition for a topic that was deleted, what appending says.
-    [[nodiscard]] failure reset(std::string_view name, const std::vector<committed_position>& positions) {
+    [[nodiscard]] failure reset(std::string_view name, const std::vector<committed_position>& positions) override {
         const std::scoped_lock guard{mutex_};
         failure why = refuse_members(name);
         if (!why) {
@@ -395,7 +380,7 @@ private:
             return {errc::illegal_generation, "group '" + std::string{name} + "': " +
                                                   (member == 0 ? "it has members, and this consumer, which was assigned its partitions, is none of them; subscribe, or wait "
                                                                  "until they have gone"
-                                                               : "this consumer has been put out, since it did not poll for its max_poll_interval; what it has not "
+                                                               : "this consumer has been put out, since it did not poll for its max_poll_interval, or its broker was silent, or another broker coordinates the group now; what it has not "
                                                                  "committed others read again. Poll, and it joins anew")};
         }
         if (failure why = refuse_unknown(positions)) {
@@ -478,7 +463,7 @@ private:
             told.metadata = committed->metadata;
         }
         const offset from = told.committed.value_or(log.log_start_offset());
-        told.log_end_offset = log.log_end_offset();  // read last: it only grows
+        told.log_end_offset = log.readable_end();  // read last: it only grows
         told.lag = told.log_end_offset > from ? told.log_end_offset - from : 0;
         return told;
     }

@@ -62,12 +62,21 @@ enum class compression { none = 0, lz4 = 1, zstd = 2, user6 = 6, user7 = 7 };
     return "unknown";
 }
 
-/// How a broker runs. This version keeps everything in one process: `peers` and `transport` must be left alone.
+/// How a broker runs: alone, or with peers as a member of a cluster, which takes brook/replication.hpp.
 struct broker_options {
     int node_id = 0;                                  ///< this broker's number among its peers
-    std::vector<int> peers{};                         ///< replication comes with a later version; others than node_id are refused
-    std::shared_ptr<brook::transport> transport{};    ///< likewise
+    std::vector<int> peers{};                         ///< the numbers of all brokers of its cluster, its own among them, 64 at most: the same in each, and always
+    std::shared_ptr<brook::transport> transport{};    ///< how they reach each other; goes with peers
     brook::maintenance maintenance = brook::maintenance::thread;
+
+    /// A leader that has not been heard of for that long, or up to twice it, is replaced; one that hears of no majority for one and a
+    /// half times it gives up. Shorter fails over sooner, and takes a slow moment for a death. The same in all brokers of a cluster; 10 ms
+    /// or more [controller.quorum.election.timeout.ms].
+    std::chrono::nanoseconds election_timeout = std::chrono::seconds{1};
+
+    /// How long making and deleting a topic, in a cluster, waits for the others: for a leader of the cluster's metadata, which takes a majority, and
+    /// at its very beginning all brokers; and for this broker to have done its part. More than 0 [default.api.timeout.ms].
+    std::chrono::nanoseconds default_api_timeout = std::chrono::seconds{60};
 
     /// Told of what went wrong in upkeep, on the thread that does it. `broker.health()` keeps it too.
     callback<void(const failure&)> on_error{};
@@ -106,8 +115,8 @@ struct broker_options {
 /// when it is opened; what is given must agree with what the topic was created with.
 struct topic_options {
     std::optional<std::int32_t> partitions{};          ///< 1, as Kafka's num.partitions
-    std::optional<std::int32_t> replication_factor{};  ///< 1; more comes with a later version
-    std::optional<std::int32_t> min_insync_replicas{};  ///< 1; likewise
+    std::optional<std::int32_t> replication_factor{};   ///< brokers that decide what is committed: 1. More takes a cluster
+    std::optional<std::int32_t> min_insync_replicas{};  ///< what acks::all needs, and a majority in any case: 1
 
     /// 64 MiB; Kafka's is 1 GiB. Segments are mapped, and prepared ahead where a topic is busy. 4 KiB to 1 GiB,
     /// rounded up to 4 KiB. A record must fit in one.

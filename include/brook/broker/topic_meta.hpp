@@ -16,6 +16,7 @@
 #include <brook/core/error.hpp>
 #include <brook/format/properties.hpp>
 #include <brook/format/segment_header.hpp>
+#include <brook/os/platform.hpp>
 #include <brook/storage/log.hpp>
 
 namespace brook::inline BROOK_ABI::broker_room {
@@ -65,6 +66,12 @@ struct topic_meta {
     cleanup_policy policy = cleanup_policy::delete_;  ///< as `log` has it, too
     std::optional<compression> compression_type;  ///< forced on producers; nullopt: as they say
 
+    std::int32_t min_insync_replicas = 1;
+    std::vector<std::vector<std::int32_t>> replicas;  ///< of each partition those that decide, the preferred leader first; empty: it is not replicated
+    std::vector<std::pair<std::int32_t, format::topic_id>> directories;  ///< which directory each broker had when it was made: another one was not there
+
+    [[nodiscard]] bool is_replicated() const noexcept { return !replicas.empty(); }
+
     /// Errors    invalid_config, which names the option and what it may be.
     [[nodiscard]] static topic_meta make(std::string_view topic, const topic_options& options, format::topic_id id, schema key, schema value) {
         require_legal(topic, options);
@@ -94,6 +101,7 @@ struct topic_meta {
         compaction.max_lag = options.max_compaction_lag;
         compaction.delete_retention = options.delete_retention.value_or(usual_delete_retention);
         meta.compression_type = options.compression_type;
+        meta.min_insync_replicas = options.min_insync_replicas.value_or(1);
         return meta;
     }
 
@@ -102,6 +110,8 @@ struct topic_meta {
         require_legal(topic, given);
         require_compaction_wanted(topic, given, policy);
         agree(topic, "partitions", given.partitions, partitions);
+        agree(topic, "replication_factor", given.replication_factor, is_replicated() ? static_cast<std::int64_t>(replicas.front().size()) : 1);
+        agree(topic, "min_insync_replicas", given.min_insync_replicas, min_insync_replicas);
         agree(topic, "segment_bytes", given.segment_bytes ? rounded(*given.segment_bytes) : given.segment_bytes, log.segment_bytes);
         agree(topic, "flush_messages", given.flush_messages, log.flush_messages);
         const auto flush_interval = given.flush_interval.value_or(log.flush_interval);
@@ -166,6 +176,11 @@ struct topic_meta {
         if (compression_type) {
             file.set("compression_type", to_string(*compression_type));
         }
+        if (is_replicated()) {
+            file.set("min_insync_replicas", min_insync_replicas);
+            file.set("replicas", encode_replicas());
+            file.set("directories", encode_directories());
+        }
         return file.encode();
     }
 
@@ -218,10 +233,42 @@ struct topic_meta {
                 throw_error(errc::unsupported_version, path + ": 'compression_type' is " + std::string{*type} + ", which this brook does not know; use a newer one");
             }
         }
+        if (const auto replicas = file.find("replicas")) {
+            meta.min_insync_replicas = static_cast<std::int32_t>(number("min_insync_replicas", 1, most_replicas));
+            meta.decode_replicas(*replicas, path);
+            meta.decode_directories(file.find("directories").value_or(""), path);
+            meta.log.is_replicated = true;
+        }
         return meta;
     }
 
+    [[nodiscard]] static std::string hex_of(const format::topic_id& id) {
+        return format::properties::hex(load<std::uint64_t>(id.data())) + format::properties::hex(load<std::uint64_t>(id.data() + 8));
+    }
+
+    /// One that nobody has.
+    [[nodiscard]] static format::topic_id new_id(os::platform& platform) {
+        format::topic_id id{};
+        store(id.data(), platform.random());
+        store(id.data() + 8, platform.random());
+        return id;
+    }
+
+    /// Errors    corrupt_record, which names `path` and what stands there.
+    [[nodiscard]] static format::topic_id id_of(std::string_view text, const std::string& path, std::string_view name = "id") {
+        format::topic_id id{};
+        for (std::size_t half = 0; half < 2; ++half) {
+            const auto number = text.size() == 32 ? format::properties::parse(text.substr(half * 16, 16), 16) : std::nullopt;
+            if (!number) {
+                throw_error(errc::corrupt_record, path + ": '" + std::string{name} + "' is not 32 hex digits");
+            }
+            store(id.data() + half * 8, *number);
+        }
+        return id;
+    }
+
 private:
+    static constexpr std::int32_t most_replicas = 1'000;
     static constexpr std::chrono::nanoseconds usual_delete_retention = std::chrono::hours{24};
     static constexpr std::int64_t ratio_parts = 1'000'000;  // a ratio is stored in whole millionths
 
@@ -253,8 +300,10 @@ private:
 
     /// An option that would do nothing is refused instead.
     static void require_legal(std::string_view topic, const topic_options& options) {
-        require(topic, options.replication_factor.value_or(1) == 1, "replication_factor is 1 in this version: it has no replication yet");
-        require(topic, options.min_insync_replicas.value_or(1) == 1, "min_insync_replicas is 1 in this version: it has no replication yet");
+        require(topic, options.replication_factor.value_or(1) >= 1, "replication_factor is 1 or more");
+        require(topic, options.min_insync_replicas.value_or(1) >= 1, "min_insync_replicas is 1 or more");
+        require(topic, !options.replication_factor || options.min_insync_replicas.value_or(1) <= *options.replication_factor,
+                "min_insync_replicas is at most replication_factor: else nothing could be acknowledged");
         require(topic, !options.retention || options.retention->count() > 0, "retention is more than 0; leave it out to keep records for ever");
         require(topic, options.retention_bytes.value_or(1) >= 1, "retention_bytes is 1 or more; leave it out for no limit");
         const auto policy = options.cleanup_policy.value_or(brook::cleanup_policy::delete_);
@@ -320,20 +369,61 @@ private:
         return '\'' + type.name + "' (" + format::properties::hex(type.fingerprint) + ')';
     }
 
-    [[nodiscard]] static std::string hex_of(const format::topic_id& id) {
-        return format::properties::hex(load<std::uint64_t>(id.data())) + format::properties::hex(load<std::uint64_t>(id.data() + 8));
+    [[nodiscard]] std::string encode_replicas() const {
+        std::string text;
+        for (const auto& partition : replicas) {
+            text += text.empty() ? "" : ";";
+            for (std::size_t i = 0; i < partition.size(); ++i) {
+                text += (i == 0 ? "" : ",") + std::to_string(partition[i]);
+            }
+        }
+        return text;
     }
 
-    [[nodiscard]] static format::topic_id id_of(std::string_view text, const std::string& path) {
-        format::topic_id id{};
-        for (std::size_t half = 0; half < 2; ++half) {
-            const auto number = text.size() == 32 ? format::properties::parse(text.substr(half * 16, 16), 16) : std::nullopt;
-            if (!number) {
-                throw_error(errc::corrupt_record, path + ": 'id' is not 32 hex digits");
-            }
-            store(id.data() + half * 8, *number);
+    [[nodiscard]] std::string encode_directories() const {
+        std::string text;
+        for (const auto& [node, directory] : directories) {
+            text += (text.empty() ? "" : ",") + std::to_string(node) + ':' + hex_of(directory);
         }
-        return id;
+        return text;
+    }
+
+    /// Takes what stands in front of the next one of `ends`, and that.
+    [[nodiscard]] static std::string_view take_until(std::string_view& text, std::string_view ends, char& end) noexcept {
+        const std::size_t size = text.find_first_of(ends);
+        const std::string_view found = text.substr(0, size);
+        end = size == text.npos ? '\0' : text[size];
+        text.remove_prefix(size == text.npos ? text.size() : size + 1);
+        return found;
+    }
+
+    [[nodiscard]] static std::int32_t node_of(std::string_view text, const std::string& path) {
+        const auto number = format::properties::parse(text, 10);
+        if (!number || *number > INT32_MAX) {
+            throw_error(errc::corrupt_record, path + ": '" + std::string{text} + "' is no broker's number");
+        }
+        return static_cast<std::int32_t>(*number);
+    }
+
+    void decode_replicas(std::string_view text, const std::string& path) {
+        char end = ';';
+        while (end != '\0' && replicas.size() < static_cast<std::size_t>(most_partitions)) {
+            if (end == ';') {
+                replicas.emplace_back();
+            }
+            replicas.back().push_back(node_of(take_until(text, ",;", end), path));
+        }
+        if (!text.empty() || replicas.size() != static_cast<std::size_t>(partitions)) {
+            throw_error(errc::corrupt_record, path + ": 'replicas' does not name those of " + std::to_string(partitions) + " partitions");
+        }
+    }
+
+    void decode_directories(std::string_view text, const std::string& path) {
+        while (!text.empty()) {
+            char end = 0;
+            const std::int32_t node = node_of(take_until(text, ":", end), path);
+            directories.emplace_back(node, id_of(take_until(text, ",", end), path));
+        }
     }
 };
 

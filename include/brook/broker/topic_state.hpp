@@ -69,6 +69,13 @@ public:
         }
     }
 
+    /// What is said elsewhere for as long as it is so has begun.
+    void announce(const failure& why) const {
+        if (on_error_) {
+            on_error_(why);
+        }
+    }
+
     [[nodiscard]] std::vector<failure> errors() const {
         const std::scoped_lock guard{mutex_};
         return errors_;

@@ -316,8 +316,7 @@ private:
             holder& of = holder_of(in.transactional_id_);
             of.last_epoch = in.epoch_;
             in.has_appended_ = true;
-            const auto now = shared_.platform.monotonic();
-            in.deadline_ = in.timeout_ < std::chrono::nanoseconds::max() - now ? now + in.timeout_ : std::chrono::nanoseconds::max();
+            in.deadline_ = moment_after(shared_.platform.monotonic(), in.timeout_);
             shared_.transactions.begin(in.producer_id_, in.epoch_);
             shared_.upkeep.notify();  // it looks anew when the time will be over
         }

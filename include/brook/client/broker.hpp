@@ -28,7 +28,8 @@ namespace brook::inline BROOK_ABI {
 /// Keeps topics in one directory, in this process: what Kafka's broker is to a cluster.
 ///
 /// Its destructor stops everything, waits for no user, and frees the directory at once. Handles, records and slots may
-/// outlive it; they say closed, and what was read stays readable.
+/// outlive it; they say closed, and what was read stays readable. In a cluster it hands its leads over, and where its consumers are still
+/// members of groups it tells the coordinator that they go, which it waits for, an election_timeout at most.
 ///
 /// Threads   shared, but for moving it.
 class broker {
@@ -55,8 +56,12 @@ public:
 
     /// Makes a topic of records with these types, or opens one that agrees.
     ///
+    /// In a cluster whoever leads its metadata says which topic it is, also where one of the name is here: another broker may have made it anew. Where
+    /// nobody says so in some election timeouts the one that is here is opened.
+    ///
     /// Errors    invalid_topic, invalid_config; topic_already_exists when an option is given that it was not made with;
-    ///           schema_mismatch when its types are others; closed.
+    ///           schema_mismatch when its types are others; closed. In a cluster, when default_api_timeout is over: timed_out, and
+    ///           not_leader_or_follower where nothing can have come of it; the text says whom it takes.
     template <class Key, class Value>
     brook::topic<Key, Value, broker> create_topic(std::string_view name, topic_options options = {}) {
         if constexpr (std::is_same_v<Key, no_key>) {

@@ -10,7 +10,6 @@
 #include <exception>
 #include <initializer_list>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -93,6 +92,13 @@ public:
             seat_ = std::exchange(other.seat_, {});
             seen_changes_ = other.seen_changes_;
             has_settled_ = other.has_settled_;
+            inquiries_ = std::exchange(other.inquiries_, {});
+            joining_changes_ = other.joining_changes_;
+            asked_at_ = other.asked_at_;
+            has_released_ = other.has_released_;
+            has_taken_ = other.has_taken_;
+            commits_ = std::exchange(other.commits_, {});
+            committing_ = std::exchange(other.committing_, {});
             awaits_more_ = other.awaits_more_;
             is_fenced_ = other.is_fenced_;
             came_ = std::move(other.came_);
@@ -137,7 +143,7 @@ public:
 
     /// Reads these partitions alone, of any topics of its broker that have its types, whoever else does: a consumer that is
     /// assigned to is no member of its group. It commits for the group as long as that has no members.
-    /// Errors    schema_mismatch; unknown_topic_or_partition for a partition of another broker.
+    /// Errors    schema_mismatch; invalid_config for a partition of another broker, also of its cluster; so in all that takes a partition.
     void assign(std::span<const brook::partition> chosen) {
         std::vector<brook::partition> wanted;
         for (const auto& one : chosen) {
@@ -182,6 +188,10 @@ public:
     [[nodiscard]] records<Key, Value, Broker> poll() { return poll_until(std::nullopt); }
 
     /// The same, for at most this long; 0 looks once. An empty batch is not the end: `caught_up` is.
+    ///
+    /// That holds in a cluster, too, whether or not the group's coordinator, another broker perhaps, can be reached: what a poll has asked it and
+    /// did not have an answer to is found by a later one, and records of what the member has go on meanwhile. `broker.health()` says so where there is no
+    /// coordinator for long.
     template <class Rep, class Period>
     [[nodiscard]] records<Key, Value, Broker> poll(std::chrono::duration<Rep, Period> longest) {
         return poll_until(saturated(longest));
@@ -193,7 +203,7 @@ public:
             return false;
         }
         for (auto& one : partitions_) {
-            if (!one.has_position || (!one.is_paused && !one.reader.at_end(options_.check_crcs))) {
+            if (!one.has_position || one.seen_end >= 0 || (!one.is_paused && !one.reader.at_end(options_.check_crcs))) {
                 return false;
             }
         }
@@ -263,7 +273,8 @@ public:
 
     /// Commits, for its group, everything that polls have given so far: after a crash the group goes on behind it.
     /// Errors    illegal_state without a group; illegal_generation when the group has put it out, or it is assigned to and
-    ///           the group has members; closed; no space. Then nothing is committed.
+    ///           the group has members; closed; no space. Then nothing is committed. In a cluster also illegal_generation when another broker has come to
+    ///           coordinate the group: members join it anew at their next poll, and go on behind what was committed; auto-commit does so by itself.
     void commit() {
         require_group();
         raise(fenced());
@@ -282,7 +293,7 @@ public:
         }
         open_core()->require_open();
         const assigned& one = find(which);
-        if (const offset end = one.log->log_end_offset(); next < 0 || next > end) {
+        if (const offset end = one.log->readable_end(); next < 0 || next > end) {
             throw_error(errc::offset_out_of_range, place(one.of) + ": offset " + std::to_string(next) + " cannot be committed; 0 to " +
                                                        std::to_string(end) + " can");
         }
@@ -298,9 +309,10 @@ public:
         for (auto& one : partitions_) {
             one.has_position = false;
             one.committed = -1;
+            one.knows_commit = false;
         }
         for (auto& one : partitions_) {
-            adopt_commit(*core, one);
+            adopt_commit(*core, one, nullptr);
             if (!one.has_position) {
                 begin(one);
             }
@@ -351,8 +363,12 @@ private:
         storage::log* log;
         typename engine_type::reader reader;
         offset committed = -1;      ///< what is known to be committed
+        bool knows_commit = false;  ///< it has been looked up
+        offset seen_end = -1;       ///< what the group has committed is behind this, where this broker's copy ended; -1: the copy has come so far
+        std::int32_t committed_epoch = -1;  ///< then: of the record in front of it
         bool has_position = false;  ///< was sought, or has been looked up
         bool is_paused = false;
+        bool is_untold = false;     ///< the listener does not know yet that it has come: nothing of it is given before
     };
 
     explicit consumer(consumer_options&& options) : options_{std::move(options)}, wakeups_{std::make_unique<detail::bell>()} {}
@@ -429,11 +445,20 @@ private:
         has_settled_ = false;
         awaits_more_ = false;
         is_fenced_ = false;
+        forget_inquiries();
+    }
+
+    void forget_inquiries() {
+        inquiries_.clear();
+        asked_at_.reset();
+        commits_.clear();
+        committing_.clear();
     }
 
     void go(assigned& one, offset wanted) {
         one.reader.seek(wanted);
         one.has_position = true;
+        one.seen_end = -1;
     }
 
     // ---- what was sought before anything was assigned ----
@@ -492,8 +517,8 @@ private:
             throw_error(errc::unknown_topic_or_partition, what() + (subscription_.has_several_names() ? " were deleted" : " was deleted"));
         }
         for (auto& one : partitions_) {
-            if (!options_.group_id.empty() && one.committed < 0) {
-                adopt_commit(*core, one);
+            if (!options_.group_id.empty() && !one.knows_commit) {
+                adopt_commit(*core, one, &inquiries_);
             }
             if (!one.has_position) {
                 begin(one);
@@ -501,37 +526,59 @@ private:
         }
         has_settled_ = true;
         sought_.clear();
+        for (auto& one : partitions_) {
+            one.is_untold = false;
+        }
         tell(options_.rebalance_listener.on_partitions_assigned, std::exchange(came_, {}));
     }
 
-    void settle_with(broker_room::group_coordinator& groups) {
+    void settle_with(broker_room::group_service& groups) {
         if (seat_.id != 0 && !groups.is_member(options_.group_id, seat_.id)) {
-            is_fenced_ = groups.has_instance(options_.group_id, options_.group_instance_id);
+            is_fenced_ = !options_.group_instance_id.empty() && groups.has_instance(options_.group_id, options_.group_instance_id, &inquiries_);
             lose_all();
         }
         raise(fenced());
         if (seat_.id == 0) {
+            if (inquiries_.joining != 0 && joining_changes_ != subscription_.changes()) {
+                leave();  // it has asked to read something else
+            }
+            joining_changes_ = subscription_.changes();
             seat_ = groups.join(options_.group_id,
                                 {options_.group_instance_id, options_.max_poll_interval, options_.session_timeout, options_.partition_assignment_strategy},
-                                subscription_.for_group());
+                                subscription_.for_group(), &inquiries_);
             seat_.shared->polls.store(1, std::memory_order_release);  // it is in one
+            asked_at_.reset();
         } else if (told_changes_ != subscription_.changes()) {
-            groups.subscribe(options_.group_id, seat_.id, subscription_.for_group());
+            groups.subscribe(options_.group_id, seat_.id, subscription_.for_group(), &inquiries_);
+            asked_at_.reset();
         }
         told_changes_ = subscription_.changes();
-        seen_changes_ = seat_.shared->changes.load(std::memory_order_acquire);  // before it is looked at: what changes from here on is seen next time
-        if (const auto going = groups.to_release(options_.group_id, seat_.id); !going.empty()) {
-            give_up(groups, going);
+        const std::uint64_t changes = seat_.shared->changes.load(std::memory_order_acquire);  // before it is looked at: what changes from here on is seen next time
+        if (asked_at_ != changes) {
+            inquiries_.clear();  // their answers may be of before
+            asked_at_ = changes;
+            has_released_ = has_taken_ = false;
         }
-        for (const auto& place : groups.take(options_.group_id, seat_.id, awaits_more_)) {
-            take(partition_at(place));
-            came_.push_back(partitions_.back().of);
-            for (const auto& one : sought_) {
-                if (one.of == came_.back()) {
-                    go(partitions_.back(), one.next);
+        if (!has_released_) {
+            if (const auto going = groups.to_release(options_.group_id, seat_.id, &inquiries_); !going.empty()) {
+                give_up(groups, going);
+            }
+            has_released_ = true;
+        }
+        if (!has_taken_) {
+            for (const auto& place : groups.take(options_.group_id, seat_.id, awaits_more_, &inquiries_)) {
+                take(partition_at(place));
+                partitions_.back().is_untold = true;
+                came_.push_back(partitions_.back().of);
+                for (const auto& one : sought_) {
+                    if (one.of == came_.back()) {
+                        go(partitions_.back(), one.next);
+                    }
                 }
             }
+            has_taken_ = true;
         }
+        seen_changes_ = changes;
     }
 
     /// What the group shares out is of the topics that its members have named to it.
@@ -542,7 +589,7 @@ private:
     }
 
     /// The listener may commit; whatever it throws, the group goes on without these.
-    void give_up(broker_room::group_coordinator& groups, const std::vector<broker_room::group_place>& going) {
+    void give_up(broker_room::group_service& groups, const std::vector<broker_room::group_place>& going) {
         std::vector<brook::partition> told;
         for (const auto& one : partitions_) {
             for (const auto& place : going) {
@@ -563,7 +610,13 @@ private:
             }
         }
         next_partition_ = 0;
-        groups.release(options_.group_id, seat_.id, going);
+        try {
+            groups.release(options_.group_id, seat_.id, going, &inquiries_);
+        } catch (const error& why) {
+            if (!thrown || why.code() != errc::coordinator_not_available) {
+                throw;
+            }  // else the next poll finds the answer
+        }
         if (thrown) {
             std::rethrow_exception(thrown);
         }
@@ -577,6 +630,7 @@ private:
         next_partition_ = 0;
         has_settled_ = false;
         seat_ = {};
+        forget_inquiries();
         tell(options_.rebalance_listener.on_partitions_lost, lost);
     }
 
@@ -603,32 +657,68 @@ private:
     [[nodiscard]] bool has_new_topics() const noexcept { return shared_ && subscription_.has_news(*shared_); }
 
     [[nodiscard]] std::optional<broker_room::committed_position> find_commit(const brook::partition& which) const {
-        return open_core()->offsets().find(options_.group_id, id_of(which), which.number());
+        return open_core()->groups().committed(options_.group_id, id_of(which), which.number());
     }
 
     /// R7: a commit of a history that was cut, by the epoch of its last record or by the end of the log, is not believed:
-    /// the log is right, and the group goes on where the two part.
-    void adopt_commit(broker_room::core& core, assigned& one) {
-        const auto found = core.offsets().find(options_.group_id, id_of(one.of), one.of.number());
+    /// the log is right, and the group goes on where the two part. A copy of a replicated log that ends before the commit, and has
+    /// nothing of a later epoch, is only behind: another member has read another broker's copy. Then this one waits for it.
+    void adopt_commit(broker_room::core& core, assigned& one, broker_room::group_inquiries* later) {
+        const auto found = core.groups().committed(options_.group_id, id_of(one.of), one.of.number(), later);
+        one.knows_commit = true;
         if (!found) {
             return;
         }
-        const offset end = one.log->log_end_offset();
-        offset next = found->next < end ? found->next : end;
-        if (found->leader_epoch >= 0) {
-            if (const auto epoch = one.log->epoch_before(next); epoch && *epoch > static_cast<std::uint32_t>(found->leader_epoch)) {
-                next = one.log->end_of_epoch(static_cast<std::uint32_t>(found->leader_epoch));
+        one.committed = found->next;
+        if (one.has_position) {
+            return;
+        }
+        const offset end = one.log->readable_end();
+        if (const auto parting = find_parting(one, found->next, found->leader_epoch, end)) {
+            report_cut(one, found->next, *parting);
+            go(one, *parting);
+        } else {
+            go(one, found->next);
+            one.seen_end = found->next > end ? end : -1;
+            one.committed_epoch = found->leader_epoch;
+        }
+    }
+
+    /// Where a commit and the log, which can be read up to `end`, part; nullopt where they do not, as far as can be told.
+    [[nodiscard]] static std::optional<offset> find_parting(assigned& one, offset committed, std::int32_t committed_epoch, offset end) {
+        const offset next = committed < end ? committed : end;
+        if (committed_epoch >= 0) {
+            if (const auto epoch = one.log->epoch_before(next); epoch && *epoch > static_cast<std::uint32_t>(committed_epoch)) {
+                return one.log->end_of_epoch(static_cast<std::uint32_t>(committed_epoch));
             }
         }
-        if (next != found->next && !one.has_position) {
-            core.shared()->report({errc::offset_out_of_range, place(one.of) + ": group '" + options_.group_id + "' has committed offset " +
-                                                                  std::to_string(found->next) + ", and what it had read there was cut with the power; it goes on at " +
-                                                                  std::to_string(next)});
+        return next == committed || one.log->options().is_replicated ? std::nullopt : std::optional{next};
+    }
+
+    void report_cut(const assigned& one, offset committed, offset next) {
+        if (next != committed) {
+            shared_->report({errc::offset_out_of_range, place(one.of) + ": group '" + options_.group_id + "' has committed offset " + std::to_string(committed) +
+                                                            ", and what it had read there was cut with the power; it goes on at " + std::to_string(next)});
         }
-        one.committed = found->next;
-        if (!one.has_position) {
-            go(one, next);
+    }
+
+    /// False: this broker's copy has not come to what the group has committed, and it cannot be told yet whether it will.
+    [[nodiscard]] bool has_come(assigned& one) {
+        if (one.seen_end < 0) [[likely]] {
+            return true;
         }
+        const offset end = one.log->readable_end();
+        if (end == one.seen_end) {
+            return false;
+        }
+        const offset committed = one.reader.position_offset();
+        if (const auto parting = find_parting(one, committed, one.committed_epoch, end)) {
+            report_cut(one, committed, *parting);
+            go(one, *parting);
+        } else {
+            one.seen_end = committed > end ? end : -1;
+        }
+        return one.seen_end < 0;
     }
 
     template <class Log>
@@ -655,7 +745,7 @@ private:
             case offset_reset::latest: one.reader.seek(end_of(*one.log)); break;
             case offset_reset::none:
                 throw_error(errc::offset_out_of_range, place(one.of) + ": " + why + ", and auto_offset_reset is none; seek first, to something from " +
-                                                           std::to_string(one.log->log_start_offset()) + " to " + std::to_string(one.log->log_end_offset()));
+                                                           std::to_string(one.log->log_start_offset()) + " to " + std::to_string(one.log->readable_end()));
         }
     }
 
@@ -663,14 +753,9 @@ private:
 
     records<Key, Value, Broker> poll_until(std::optional<std::chrono::nanoseconds> longest) {
         const detail::alive while_polling{seat_};
-        if (options_.enable_auto_commit && has_settled_) {
-            commit_before_polling();
-        }
-        if (!has_settled_ || has_changed()) {
-            settle();
-        }
         broker_room::shared_state& shared = *shared_;
         std::optional<std::chrono::nanoseconds> deadline;
+        bool is_settled = keep_up();
         for (;;) {
             records<Key, Value, Broker> found = fetch();
             if (!found.empty() || wakeups_->take() || (longest && longest->count() <= 0 && !partitions_.empty())) {
@@ -678,12 +763,11 @@ private:
             }
             const auto ticket = shared.readers.prepare();  // first: who closes from here on ends the wait
             open_core()->require_open();
-            if (has_changed()) {
-                if (options_.enable_auto_commit) {
-                    commit_before_polling();
+            if (!is_settled || has_changed()) {  // behind the ticket: an answer that comes from here on ends the wait
+                is_settled = keep_up();
+                if (is_settled) {
+                    continue;
                 }
-                settle();
-                continue;
             }
             if (longest && longest->count() <= 0) {
                 return found;
@@ -691,7 +775,7 @@ private:
             std::optional<std::chrono::nanoseconds> left;
             if (longest) {
                 const auto now = shared.platform.monotonic();
-                deadline = deadline ? deadline : std::optional{*longest < std::chrono::nanoseconds::max() - now ? now + *longest : std::chrono::nanoseconds::max()};
+                deadline = deadline ? deadline : std::optional{moment_after(now, *longest)};
                 left = *deadline - now;
                 if (left->count() <= 0) {
                     return found;
@@ -703,20 +787,56 @@ private:
                 }
             }
             shared.readers.fence();
-            if (nothing_new() && !wakeups_->is_rung() && !has_changed()) {
+            if (!is_settled) {  // the coordinator has not answered: its answer wakes, and where nobody is to be asked it is tried again; meanwhile what it reads goes on
+                if (!has_more() && !wakeups_->is_rung()) {
+                    shared.readers.wait(ticket, left && *left < coordinator_pause ? *left : std::chrono::nanoseconds{coordinator_pause});
+                }
+            } else if (nothing_new() && !wakeups_->is_rung() && !has_changed()) {
                 shared.readers.wait(ticket, left);
             }
+        }
+    }
+    static constexpr std::chrono::milliseconds coordinator_pause{50};
+
+    /// Commits what polls have given, where they do that, then settles what has changed. Waits for nothing.
+    /// Returns   false: the coordinator of its group has not answered yet, or cannot be reached.
+    [[nodiscard]] bool keep_up() {
+        const bool is_committed = !options_.enable_auto_commit || !has_settled_ || commit_before_polling();
+        const bool is_settled = (has_settled_ && !has_changed()) || (is_committed && try_settle());  // what it has read is committed before it gives that up
+        return is_committed && is_settled;
+    }
+
+    /// False: as `keep_up`.
+    [[nodiscard]] bool try_settle() {
+        try {
+            settle();
+            return true;
+        } catch (const error& why) {
+            if (why.code() != errc::coordinator_not_available) {
+                throw;
+            }
+            return false;
         }
     }
 
     /// After the flags are raised, once more: else a record that came just before would wait for the next one.
     [[nodiscard]] bool nothing_new() {
-        for (auto& one : partitions_) {
-            if (one.log->is_closed() || (!one.is_paused && !one.reader.at_end(options_.check_crcs))) {
+        for (const auto& one : partitions_) {
+            if (one.log->is_closed()) {
                 return false;
             }
         }
-        return true;
+        return !has_more();
+    }
+
+    [[nodiscard]] bool has_more() {
+        for (auto& one : partitions_) {
+            const bool has_none = one.seen_end < 0 ? one.reader.at_end(options_.check_crcs) : one.seen_end == one.log->readable_end();
+            if (!one.log->is_closed() && !one.is_paused && !one.is_untold && one.has_position && !has_none) {
+                return true;
+            }
+        }
+        return false;
     }
 
     /// One look at each partition, beginning where the last look ended, so that none is starved.
@@ -733,7 +853,7 @@ private:
                 }
                 one.log->refusal().raise();
             }
-            if (one.is_paused || one.reader.sees_nothing()) {
+            if (one.is_paused || one.is_untold || !one.has_position || !has_come(one) || one.reader.sees_nothing()) {
                 continue;
             }
             ranges_.clear();
@@ -781,10 +901,32 @@ private:
         }
     }
 
-    /// What auto commit does. Who has been put out is told so by the poll that it does it for.
-    void commit_before_polling() {
-        if (const failure why = commit_all(); why.code != errc::illegal_generation) {
-            raise(why);
+    /// What auto commit does: one commit after the other, of everything that has been given by then. Who has been put out is told so by the poll that it
+    /// does it for.
+    /// Returns   false: it is not known yet that all of it is committed.
+    [[nodiscard]] bool commit_before_polling() {
+        for (;;) {
+            if (committing_.empty()) {
+                committing_ = positions_read();
+            }
+            if (committing_.empty()) {
+                return true;
+            }
+            const failure why = open_core()->groups().commit(options_.group_id, seat_.id, committing_, &commits_);
+            if (why.code == errc::coordinator_not_available) {
+                if (commits_.is_empty()) {
+                    committing_.clear();  // it was not reached: the next try commits more
+                }
+                return false;
+            }
+            const auto done = std::exchange(committing_, {});
+            if (!why) {
+                note_committed(done);
+            } else if (why.code == errc::illegal_generation) {
+                return true;
+            } else if (!is_any_deleted(done)) {  // else they are left out the next time
+                raise(why);
+            }
         }
     }
 
@@ -799,22 +941,40 @@ private:
     /// Nothing is committed for a topic that was deleted, also while that is done, and of partitions assigned by hand.
     [[nodiscard]] failure commit_all() {
         for (;;) {
-            std::vector<broker_room::committed_position> positions;
-            std::size_t deleted = 0;
-            for (auto& one : partitions_) {
-                if (is_deleted(one)) {
-                    ++deleted;
-                } else if (one.has_position && one.reader.position_offset() != one.committed) {
-                    positions.push_back(position_of(one, one.reader.position_offset(), {}));
+            const std::vector<broker_room::committed_position> positions = positions_read();
+            failure why = commit(positions);
+            if (!why || !is_any_deleted(positions)) {
+                return why;
+            }
+        }
+    }
+
+    /// Of partitions whose topic is there, as far as they are not committed already.
+    [[nodiscard]] std::vector<broker_room::committed_position> positions_read() const {
+        std::vector<broker_room::committed_position> positions;
+        for (const auto& one : partitions_) {
+            if (!is_deleted(one) && one.has_position && one.reader.position_offset() != one.committed) {
+                positions.push_back(position_of(one, one.reader.position_offset(), {}));
+            }
+        }
+        return positions;
+    }
+
+    [[nodiscard]] bool is_any_deleted(const std::vector<broker_room::committed_position>& positions) const noexcept {
+        for (const auto& position : positions) {
+            for (const auto& one : partitions_) {
+                if (id_of(one.of) == position.topic && is_deleted(one)) {
+                    return true;
                 }
             }
-            failure why = commit(positions);
-            std::size_t deleted_now = 0;
-            for (const auto& one : partitions_) {
-                deleted_now += is_deleted(one) ? 1u : 0u;
-            }
-            if (!why || deleted_now == deleted) {
-                return why;
+        }
+        return false;
+    }
+
+    void note_committed(const std::vector<broker_room::committed_position>& positions) {
+        for (const auto& position : positions) {
+            for (auto& one : partitions_) {
+                one.committed = one.of.number() == position.partition && id_of(one.of) == position.topic ? position.next : one.committed;
             }
         }
     }
@@ -827,11 +987,7 @@ private:
         if (failure why = core->groups().commit(options_.group_id, seat_.id, positions)) {
             return why;
         }
-        for (const auto& position : positions) {
-            for (auto& one : partitions_) {
-                one.committed = one.of.number() == position.partition && id_of(one.of) == position.topic ? position.next : one.committed;
-            }
-        }
+        note_committed(positions);
         return {};
     }
 
@@ -867,7 +1023,7 @@ private:
 
     void require_our_broker(const brook::partition& which) const {
         if (state_of(which)->shared != shared_) {
-            throw_error(errc::unknown_topic_or_partition, place(which) + ": that is a partition of another broker than this consumer's");
+            throw_error(errc::invalid_config, place(which) + ": this handle is another broker's, and this consumer reads the copies of its own; take the partition from a topic of that one");
         }
         state_of(which)->require_there();
     }
@@ -900,12 +1056,13 @@ private:
     [[nodiscard]] std::string what() const { return subscription_.text(); }
 
     void leave() noexcept {
-        if (seat_.id != 0) {
-            if (const auto core = core_.lock()) {
-                core->leave(options_.group_id, seat_.id);
+        for (const auto id : {seat_.id, inquiries_.joining}) {  // also where it is not known whether it has joined
+            if (const auto core = id != 0 ? core_.lock() : nullptr) {
+                core->leave(options_.group_id, id);
             }
         }
         seat_ = {};
+        inquiries_ = {};
     }
 
     consumer_options options_;
@@ -920,6 +1077,13 @@ private:
     std::vector<brook::partition> came_;        // the listener has not been told yet
     broker_room::group_seat seat_;
     std::uint64_t seen_changes_ = 0;
+    broker_room::group_inquiries inquiries_;    // what the group's coordinator has been asked,
+    std::uint64_t joining_changes_ = 0;         // what it was to read when it asked to join,
+    std::optional<std::uint64_t> asked_at_;     // which of the group's changes the others are of,
+    bool has_released_ = false;                 // and what has been answered and followed
+    bool has_taken_ = false;
+    broker_room::group_inquiries commits_;      // auto commit's, one at a time:
+    std::vector<broker_room::committed_position> committing_;  // this is what it commits
     bool has_settled_ = false;                  // what it reads is decided,
     bool awaits_more_ = false;                  // and others still have some of it
     bool is_fenced_ = false;                    // another has its instance id

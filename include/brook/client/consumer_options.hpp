@@ -56,8 +56,13 @@ struct consumer_options {
     /// the time [max.poll.interval.ms].
     std::chrono::nanoseconds max_poll_interval = std::chrono::minutes{5};
 
-    /// How long a member with a group_instance_id may be away [session.timeout.ms]. Any other member's session ends with
-    /// it: here a member cannot die without its process.
+    /// How long a member with a group_instance_id may be away; and in a cluster, how long any member may be silent [session.timeout.ms].
+    ///
+    /// A consumer that is destroyed leaves its group at once, and so do all members of a broker that is closed: what they read falls to
+    /// others without a wait, but for a member with a group_instance_id, whose partitions wait for it to come back. In one broker alone a
+    /// member cannot go in any other way but with its process, and its groups with it. In a cluster a broker may die, or be cut off: then
+    /// nobody says for its members any more that they live, which it does every quarter of an election_timeout, and after this time they are put out and
+    /// others read what they had. 0: a minute.
     std::chrono::nanoseconds session_timeout = std::chrono::seconds{45};
 
     /// How the group shares out partitions; all members name the same [partition.assignment.strategy]. Kafka's default
@@ -73,7 +78,9 @@ struct consumer_options {
     /// Most that one poll gives [max.poll.records]. It gives fewer when compressed batches have become 16 MiB.
     std::int32_t max_poll_records = 500;
 
-    /// Commit at each poll what the poll before it gave: at least once, without a timer [enable.auto.commit].
+    /// Commit at each poll what the poll before it gave: at least once, without a timer [enable.auto.commit]. Where another broker of a cluster
+    /// coordinates the group, the poll has asked for that when it returns, and a later one sees that it is done, or tries again; before the member
+    /// gives something up it is.
     bool enable_auto_commit = false;
 
     /// Verify checksums of what comes from the disk, at the first read since it was opened [check.crcs].

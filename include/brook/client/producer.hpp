@@ -36,8 +36,8 @@ namespace brook::inline BROOK_ABI {
 /// When a record counts as acknowledged.
 enum class acks {
     none,    ///< at once: nobody waits for the topic's flush policy
-    leader,  ///< when this broker has it, as its topic's flush policy says
-    all,     ///< when all in-sync replicas have it; with one replica the same as leader
+    leader,  ///< when the partition's leader has it, as its topic's flush policy says: in a cluster it is lost when that broker goes before another one has it
+    all,     ///< when it is committed, on a majority and on min_insync_replicas, and can be read on this broker, unless its copy is late; with one replica the same as leader
 };
 
 struct producer_options {
@@ -63,7 +63,7 @@ struct producer_options {
     std::chrono::nanoseconds delivery_timeout = std::chrono::minutes{2};
 
     /// Numbers its records per partition, so that one that is sent twice is there once: a repetition is told by its
-    /// `record::sequence`, and its delivery says where the first is, as long as that is one of the producer's last five
+    /// `record::sequence`, and its delivery says where the first is, as long as that is one of the producer's last sixteen
     /// batches. Kafka's default is true; here nothing is sent twice unless the user does it [enable.idempotence].
     bool enable_idempotence = false;
 
@@ -78,7 +78,10 @@ struct producer_options {
     bool dense_sequences = false;
 
     /// Told of every record, once: where it is, or why it is nowhere. On the sending thread, or where flush_messages
-    /// or linger make it later, on the one that flushes or does the upkeep.
+    /// or linger make it later, on the one that flushes or does the upkeep. Of a replicated topic on whichever thread learns of
+    /// it, one of the broker's own mostly: who takes long there holds up what the cluster has to tell. Commits, topics and other
+    /// producers may be waited for there, and the cluster's work goes on meanwhile; the records of the same producer may not: to
+    /// flush it, or to `get` what it has sent, is illegal_state until this has returned.
     callback<void(const record_metadata&, std::error_code)> on_delivery{};
 };
 
@@ -237,6 +240,7 @@ private:
         require(options.delivery_timeout >= options.linger, "delivery_timeout is at least linger");
         engine::sender_options untyped;
         untyped.waits_for_sync = options.acks != brook::acks::none;
+        untyped.waits_for_replicas = options.acks == brook::acks::all;
         untyped.batch_size = static_cast<std::size_t>(options.batch_size);
         untyped.linger = options.linger;
         untyped.delivery_timeout = options.delivery_timeout;

@@ -18,7 +18,7 @@ namespace brook::inline BROOK_ABI {
 /// leaves a gap that no consumer sees.
 ///
 /// Consumers stop in front of an open slot, and so do flush and durable acknowledgements: hold it briefly. On topics
-/// with flush_messages or append time, and of idempotent producers, the slot is a buffer, appended at commit.
+/// with flush_messages or append time, of replicated topics, and of idempotent producers, the slot is a buffer, appended at commit.
 ///
 /// Threads   confined.
 /// Lifetime  may outlive producer and broker: then its bytes reach nobody, and `commit` says closed.

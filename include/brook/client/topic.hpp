@@ -4,6 +4,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -11,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include <brook/broker/cluster.hpp>
 #include <brook/broker/topic_meta.hpp>
 #include <brook/client/codec.hpp>
 #include <brook/client/serde.hpp>
@@ -65,8 +67,49 @@ public:
     offset log_start_offset() const { return log().log_start_offset(); }
 
     /// Offset after the last record that can be read: where everything before has been published. A record whose send
-    /// has returned may still stand behind one of another thread that has not.
-    offset log_end_offset() const { return log().log_end_offset(); }
+    /// has returned may still stand behind one of another thread that has not. Of a replicated topic: the high watermark, as far as this
+    /// broker knows.
+    offset log_end_offset() const { return log().readable_end(); }
+
+    /// The broker that leads it, as far as this one knows; -1: nobody does just now. Of a topic that is not replicated: this broker's node_id.
+    [[nodiscard]] int leader() const { return replication().leader; }
+
+    /// Who leads, who decides, how far this broker's replica is.
+    [[nodiscard]] replication_state replication() const {
+        const auto core = topic_.open_core();
+        if (broker_room::cluster* const cluster = core->cluster()) {
+            if (auto found = cluster->state_of(id())) {
+                return *std::move(found);
+            }
+        }
+        replication_state alone;
+        alone.leader_epoch = log().leader_epoch();
+        alone.log_end_offset = log().log_end_offset();
+        if (const auto& meta = topic_.state()->meta; meta.is_replicated()) {  // its replica is just about to begin
+            const auto& replicas = meta.replicas[static_cast<std::size_t>(number_)];
+            alone.replicas.assign(replicas.begin(), replicas.end());
+            alone.high_watermark = log().high_watermark();
+            return alone;
+        }
+        alone.leader = core->node_id();
+        alone.is_leader = true;
+        alone.replicas = {core->node_id()};
+        alone.in_sync = alone.replicas;
+        alone.high_watermark = alone.log_end_offset;
+        return alone;
+    }
+
+    /// Has another of its replicas lead, once that has everything: some milliseconds without appends. To be called on the broker that leads.
+    /// Errors    not_leader_or_follower, which says why: it does not lead, another hand-over is under way, or that one is no replica, does not follow, has
+    ///           not caught up or has no room.
+    void transfer_leadership(int to) const { raise(cluster().transfer(id(), to)); }
+
+    /// An operator's word that replicas which do not answer are lost for good: this one leads by the votes of those that do, whatever the others had.
+    /// What was acknowledged may be gone then, and replicas that come back cut what is not there; broker.health() of each says so.
+    /// It goes on when a majority answers, with empty directories perhaps, and takes to be said again where it does not in one and a half times
+    /// election_timeout. The cluster's own topics follow it, where they have no leader.
+    /// Source    Kafka's unclean leader election, for one partition and once.
+    void force_unclean_leader() const { cluster().force_unclean(id()); }
 
     /// How far a consumer with isolation_level read_committed gets: up to the first transaction that is not decided.
     offset last_stable_offset() const { return log().last_stable_offset(); }
@@ -113,7 +156,12 @@ public:
     ///
     /// Errors    offset_out_of_range: `before` is behind the log end offset; and what the disk said.
     /// Source    Kafka's DeleteRecords (KIP-107).
-    void delete_records(offset before) const { raise(log().delete_records(before)); }
+    void delete_records(offset before) const {
+        if (log().options().is_replicated) {
+            throw_error(errc::invalid_config, log().name().text() + ": it is replicated, and in this version records of it go by retention alone");
+        }
+        raise(log().delete_records(before));
+    }
 
     /// What opening it found and did.
     [[nodiscard]] recovery_report recovery() const { return log().report(); }
@@ -128,6 +176,16 @@ public:
 
 private:
     friend struct detail::access;
+
+    [[nodiscard]] broker_room::partition_id id() const { return {topic_.state()->meta.id, number_}; }
+
+    [[nodiscard]] broker_room::cluster& cluster() const {
+        broker_room::cluster* const found = topic_.open_core()->cluster();
+        if (found == nullptr) {
+            throw_error(errc::invalid_config, log().name().text() + ": it is not replicated: its broker is alone");
+        }
+        return *found;
+    }
 
     [[nodiscard]] storage::log& log() const {
         storage::log& log = topic_.log(number_);

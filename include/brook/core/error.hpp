@@ -3,6 +3,9 @@
 /// Floor 0, core. Source: Kafka's protocol errors (org.apache.kafka.common.protocol.Errors).
 #pragma once
 
+#include <exception>
+#include <new>
+#include <stdexcept>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -44,7 +47,12 @@ enum class errc {
     schema_read,                    ///< a record's bytes end before its type does
     forked,                         ///< the broker belongs to the parent process
     illegal_state,                  ///< the call does not fit what the object is doing
+    not_leader_or_follower,         ///< no leader of the partition can be reached; nothing was written
+    not_enough_replicas,            ///< fewer than min_insync_replicas are in sync; nothing was written
+    coordinator_not_available,      ///< the broker that coordinates the group was not reached in time
     timed_out,                      ///< delivery_timeout passed first; whether the record is there shows later
+    network_exception,              ///< a connection between brokers was refused, lost or never made
+    authentication_failed,          ///< a broker has not proved who it is: its certificate, or what it speaks, is not good
 };
 
 }  // namespace brook::inline BROOK_ABI
@@ -93,7 +101,12 @@ public:
             case errc::schema_read: return "record does not match its schema";
             case errc::forked: return "forked";
             case errc::illegal_state: return "illegal state";
+            case errc::not_leader_or_follower: return "not leader or follower";
+            case errc::not_enough_replicas: return "not enough replicas";
+            case errc::coordinator_not_available: return "coordinator not available";
             case errc::timed_out: return "timed out";
+            case errc::network_exception: return "network exception";
+            case errc::authentication_failed: return "authentication failed";
         }
         return "unknown brook error";
     }
@@ -134,8 +147,24 @@ struct failure {
     failure(std::error_code why, std::string what) : code{why}, text{std::move(what)} {}
     failure(errc why, std::string what) : code{make_error_code(why)}, text{std::move(what)} {}
 
+    /// What an error said, without the code's own words, which raising it adds again.
+    explicit failure(const std::system_error& thrown) : code{thrown.code()}, text{thrown.what()} {
+        if (const std::string suffix = ": " + code.message(); text.ends_with(suffix)) {
+            text.resize(text.size() - suffix.size());
+        }
+    }
+
     explicit operator bool() const noexcept { return static_cast<bool>(code); }
     void raise() const { throw_error(code, text); }
 };
+
+/// What was thrown, by whomever: with its own code where it has one; not_enough_memory, where that is what it says; else illegal_state.
+[[nodiscard]] inline failure failure_of(const std::exception& thrown) {
+    if (const auto* const coded = dynamic_cast<const std::system_error*>(&thrown)) {
+        return failure{*coded};
+    }
+    const bool is_memory = dynamic_cast<const std::bad_alloc*>(&thrown) != nullptr || dynamic_cast<const std::length_error*>(&thrown) != nullptr;
+    return {is_memory ? std::make_error_code(std::errc::not_enough_memory) : make_error_code(errc::illegal_state), thrown.what()};
+}
 
 }  // namespace brook::inline BROOK_ABI

@@ -27,6 +27,11 @@ using position = std::uint32_t;
 /// Nanoseconds since 1970-01-01 UTC: a record's create time or append time.
 using timestamp = std::chrono::sys_time<std::chrono::nanoseconds>;
 
+/// The moment that is `time` after `begin`; the last one that there is, where that is not to be said.
+[[nodiscard]] constexpr std::chrono::nanoseconds moment_after(std::chrono::nanoseconds begin, std::chrono::nanoseconds time) noexcept {
+    return time < std::chrono::nanoseconds::max() - begin ? begin + time : std::chrono::nanoseconds::max();
+}
+
 inline constexpr std::uint32_t kib = 1u << 10;
 inline constexpr std::uint32_t mib = 1u << 20;
 inline constexpr std::uint32_t gib = 1u << 30;

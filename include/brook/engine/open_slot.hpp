@@ -38,7 +38,7 @@ public:
             throw_error(errc::record_too_large, log.name().text() + ": a slot of " + std::to_string(size) + " bytes, and a segment holds " +
                                                     std::to_string(log.largest_frame()) + " with their frame; raise the topic's segment_bytes or claim less");
         }
-        if (log.options().flush_messages > 0 || log.options().is_append_time || sender_->is_idempotent()) {
+        if (log.options().flush_messages > 0 || log.options().is_append_time || log.options().is_replicated || sender_->is_idempotent()) {
             if (log.is_closed()) {
                 log.refusal().raise();
             }

@@ -26,6 +26,7 @@
 #include <brook/engine/gathering.hpp>
 #include <brook/engine/numbering.hpp>
 #include <brook/engine/pending.hpp>
+#include <brook/engine/replicated_lane.hpp>
 #include <brook/format/record.hpp>
 #include <brook/storage/log.hpp>
 #include <brook/storage/producer_table.hpp>
@@ -40,6 +41,7 @@ struct sent {
 
 struct sender_options {
     bool waits_for_sync = true;  ///< acks other than none
+    bool waits_for_replicas = true;  ///< acks all; of a replicated topic
     std::size_t batch_size = 16 * kib;
     std::chrono::nanoseconds linger{};
     std::chrono::nanoseconds delivery_timeout{};
@@ -90,6 +92,9 @@ public:
         }
         appended done;
         failure why;
+        if (!replicated_.empty()) {
+            return acknowledge_batch(partition, replicated_[static_cast<std::size_t>(partition)]->send_batch(body_size, count, write_body, why), 0, std::move(why), count);
+        }
         const std::int64_t time = platform_.now().time_since_epoch().count();
         storage::log& log = *logs_[static_cast<std::size_t>(partition)];
         const auto append = [&](std::size_t size, std::uint16_t codec, const auto& write) {
@@ -153,6 +158,17 @@ public:
     /// Appends everything that was gathered, waits until all that was sent is acknowledged.
     /// Returns   the first failure that nobody asked for.
     [[nodiscard]] failure flush() {
+        failure first;
+        for (const auto& one : replicated_) {
+            one->close_now();  // all of them, then the first is waited for
+        }
+        for (const auto& one : replicated_) {
+            failure why = one->flush();
+            first = first ? std::move(first) : std::move(why);
+        }
+        if (!replicated_.empty()) {
+            return first ? first : failures_.take_first();
+        }
         for (const auto& one : lanes_) {
             if (one.gathered) {
                 finish(one.gathered->close(nullptr));
@@ -185,6 +201,11 @@ public:
     std::optional<std::chrono::nanoseconds> run_due(std::chrono::nanoseconds now) override {
         std::optional<std::chrono::nanoseconds> next;
         const auto sooner = [&next](std::chrono::nanoseconds when) { next = next && *next < when ? *next : when; };
+        for (const auto& one : replicated_) {
+            if (const auto due = one->run_due(now)) {
+                sooner(*due);
+            }
+        }
         for (const auto& one : lanes_) {
             if (!one.gathered) {
                 break;
@@ -267,8 +288,9 @@ private:
         promises_durability_ = logs_.front()->options().promises_durability();
         waits_for_sync_ = options_.waits_for_sync && logs_.front()->options().flush_messages > 0;
         const bool is_more = promises_durability_ || is_gathering() || options_.on_delivery || logs_.front()->options().is_append_time || options_.compression;
-        is_numbered_ = is_idempotent() && !is_more;
-        is_special_.store(is_idempotent() || is_more, std::memory_order_relaxed);
+        const bool is_replicated = topic_.state()->meta.is_replicated();
+        is_numbered_ = is_idempotent() && !is_more && !is_replicated;
+        is_special_.store(is_idempotent() || is_more || is_replicated, std::memory_order_relaxed);
     }
 
     [[nodiscard]] bool is_gathering() const noexcept { return options_.linger.count() > 0; }
@@ -276,6 +298,10 @@ private:
     /// Errors    closed.
     void start() {
         const auto core = topic_.open_core();
+        if (topic_.state()->meta.is_replicated()) {
+            start_lanes(*core);
+            return;
+        }
         if (waits_for_sync_ || is_gathering() || is_idempotent()) {
             lanes_ = std::vector<lane>(logs_.size());
         }
@@ -295,6 +321,40 @@ private:
         if (is_gathering() || (waits_for_sync_ && options_.on_delivery)) {
             core->attach(weak_from_this());
         }
+    }
+
+    /// Of a replicated topic: its records go to leaders, and are numbered in any case.
+    void start_lanes(broker_room::core& core) {
+        if (!options_.name.empty() || options_.are_sequences_dense) {
+            throw_error(errc::invalid_config, "producer of topic '" + topic_.name() + "': it is replicated, and in this version its producers have no names of their own; leave name and "
+                                                                                      "dense_sequences out (what a producer sends twice by itself is there once in any case)");
+        }
+        options_.is_idempotent = false;  // numbers of the user's own are not looked at
+        waits_for_sync_ = false;
+        promises_durability_ = false;
+        lane_options each;
+        each.acks = options_.waits_for_sync && options_.waits_for_replicas ? broker_room::replicated_acks::all : broker_room::replicated_acks::leader;
+        each.batch_size = options_.batch_size;
+        each.linger = options_.linger;
+        each.delivery_timeout = options_.delivery_timeout;
+        each.compression = options_.compression;
+        each.on_delivery = options_.on_delivery;
+        for (std::int32_t partition = 0; partition < topic_.partition_count(); ++partition) {
+            replicated_.push_back(std::make_shared<replicated_lane>(topic_, partition, each));
+        }
+        if (options_.linger.count() > 0) {
+            core.attach(weak_from_this());
+        }
+    }
+
+    [[nodiscard]] sent acknowledge_batch(std::int32_t partition, std::shared_ptr<replicated_batch> batch, std::uint32_t index, failure why, std::uint32_t count = 1) {
+        if (!batch) {
+            return fail(partition, std::move(why), count);
+        }
+        if (!options_.waits_for_sync) {
+            return {appended{}, nullptr};  // nobody waits, and nobody knows where it will be
+        }
+        return {appended{gathered_batch::mark_of(index), 0}, std::move(batch)};
     }
 
     /// Finds out where the producer stands in each partition, and puts those aside that had its name before.
@@ -375,6 +435,15 @@ private:
                                           std::optional<std::int64_t> sequence, const WriteKey& write_key, const WriteValue& write_value, bytes headers) {
         if (static_cast<std::size_t>(partition) >= logs_.size() || is_closed_.load(std::memory_order_relaxed)) {
             return refuse(partition);
+        }
+        if (!replicated_.empty()) {
+            std::uint32_t index = 0;
+            failure why;
+            auto batch = replicated_[static_cast<std::size_t>(partition)]->send(sizes, timestamp, write_key, write_value, headers, index, why);
+            if (batch && index == 0 && is_gathering()) {
+                topic_.shared().upkeep.notify();  // it sleeps until the next deadline that it knows of
+            }
+            return acknowledge_batch(partition, std::move(batch), index, std::move(why));
         }
         appended done;
         if (is_numbered_ && try_send_numbered(partition, sizes, timestamp, sequence, write_key, write_value, headers, done)) [[likely]] {
@@ -584,6 +653,7 @@ private:
     bool waits_for_sync_ = false;
     std::atomic<bool> is_closed_{false};
     uncollected_failures failures_;
+    std::vector<std::shared_ptr<replicated_lane>> replicated_;  // one a partition; empty: the topic is not replicated
     std::vector<lane> lanes_;              // one a partition; empty: linger 0, and no sync is waited for
     std::recursive_mutex telling_mutex_;   // held while upkeep calls on_delivery: flush waits for that
     std::mutex unanswered_mutex_;          // guards the records that on_delivery waits for

@@ -678,7 +678,7 @@ private:
 
     void require_history() {
         const offset start = log_->log_start_offset();
-        const offset end = log_->log_end_offset();
+        const offset end = log_->readable_end();
         if (settings_.until < start || settings_.until > end) {
             throw_error(errc::offset_out_of_range, name().text() + ": there is no state as of offset " + std::to_string(settings_.until) + "; it can be read from " +
                                                        std::to_string(start) + " to " + std::to_string(end));
@@ -707,7 +707,7 @@ private:
         const bool is_ours = file.open(log_->platform(), log_->path() + '/' + std::string{format::table_file_name}, header) &&
                              header.topic == name().topic_id && header.partition == name().number &&
                              ((header.flags ^ file_flags()) & format::table_file_flag::uncommitted) == 0;
-        if (!is_ours || header.covered <= start_ || header.covered > log_->log_end_offset() ||
+        if (!is_ours || header.covered <= start_ || header.covered > log_->readable_end() ||
             (settings_.until >= 0 && header.covered > settings_.until) || header.segments >= table_entry::most_homes || header.entries > table_index::most_entries ||
             log_->epoch_before(header.covered) != header.leader_epoch || !take_file(file, header)) {
             drop_all();

@@ -103,7 +103,7 @@ public:
             }
         }
         is_over_ = true;
-        if (const failure why = core->transactions().commit(handle_, core->groups(), commits_, state_)) {
+        if (const failure why = core->transactions().commit(handle_, core->groups_here(), commits_, state_)) {
             why.raise();
         }
     }

@@ -137,7 +137,7 @@ inline constexpr std::size_t least_deflated = 64;  ///< no codec gains anything 
 /// `most`: how large that frame may be. `room(size)` gives 8-aligned memory of `size` bytes, and is called once all sizes
 /// have been checked.
 ///
-/// Requires  most <= 1 GiB; a published frame with a codec, of kind data or control, whose size lies within the memory at
+/// Requires  most <= 1 GiB; a published frame of kind data, with a codec, whose size lies within the memory at
 ///           `frame` and holds its extensions.
 /// Errors    what `room` throws; std::bad_alloc.
 template <class Room>

@@ -20,7 +20,7 @@ enum class frame_kind : std::uint16_t {
     filler = 1,    ///< offsets that were claimed and never published: consumed, not delivered
     seal = 2,      ///< the segment ends here; its base offset is the next segment's
     evidence = 3,  ///< no records: everything below the offset in its timestamp field was on disk when it was written
-    control = 4,   ///< a batch for the log's readers, not for users: not written by this version
+    control = 4,   ///< offsets of those who replicate the log: consumed, not delivered; the body is theirs
     producers = 5,  ///< no records: what the partition remembers of its producers, for whoever opens it next
 };
 
@@ -57,7 +57,7 @@ inline constexpr std::uint32_t bytes_each = 16;
 ///   24    8   base_timestamp  ns since 1970-01-01 UTC of the first record; evidence: the durable offset; producers: the
 ///                             offset up to which it tells of everything
 ///   32    4   leader_epoch    leadership, or local history, under which it was appended
-///   36    4   count           records in a batch, offsets in a filler; a lone record keeps its key's size here (-1: null)
+///   36    4   count           records in a batch, offsets of a filler or a control frame; a lone record keeps its key's size here (-1: null)
 ///
 /// The checksum of a filler, seal or evidence covers the header alone: what lies in a gap is nobody's.
 /// Integers are little-endian. Frames begin at multiples of 8. The first eight bytes are one atomic word: it is stored
@@ -240,9 +240,9 @@ static_assert(sizeof(batch_detail) == extension::bytes_each);
         case frame_kind::seal:
         case frame_kind::evidence:
         case frame_kind::producers: return 0;
-        case frame_kind::filler: return header.count;
-        case frame_kind::data:
-        case frame_kind::control: break;
+        case frame_kind::filler:
+        case frame_kind::control: return header.count;
+        case frame_kind::data: break;
     }
     if ((header.attributes & attribute::lone) != 0) {
         return 1;

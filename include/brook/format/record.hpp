@@ -262,7 +262,7 @@ public:
     /// Of nothing.
     record_walk() noexcept = default;
 
-    /// Requires  a published frame of kind data or control whose size lies within the memory at `frame`.
+    /// Requires  a published frame of kind data whose size lies within the memory at `frame`.
     record_walk(const frame_header& header, const std::byte* frame) noexcept
         : frame_{frame},
           at_{frame + frame_header_size},

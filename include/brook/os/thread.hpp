@@ -15,7 +15,7 @@ namespace brook::inline BROOK_ABI::os {
 /// Runs one function beside its owner.
 ///
 /// Threads   confined.
-/// Lifetime  joined or forgotten before it goes.
+/// Lifetime  joined, detached or forgotten before it goes.
 class thread {
 public:
     thread() noexcept = default;
@@ -49,6 +49,16 @@ public:
     /// Requires  it is running, and does not call this itself: it would use what its owner destroys next.
     void join() noexcept {
         if (::pthread_join(id_, nullptr) != 0) {
+            std::terminate();
+        }
+        run_ = nullptr;
+    }
+
+    /// Lets it run on by itself; nobody joins it. What it uses it keeps alive itself, and it uses this object no more.
+    ///
+    /// Requires  it is running, and `run` has been called: the thread itself may say so, or one that has heard from it.
+    void detach() noexcept {
+        if (::pthread_detach(id_) != 0) {
             std::terminate();
         }
         run_ = nullptr;

@@ -19,6 +19,7 @@
 #include <brook/core/types.hpp>
 #include <brook/format/checksum.hpp>
 #include <brook/format/frame.hpp>
+#include <brook/format/wire_frame.hpp>
 #include <brook/os/platform.hpp>
 #include <brook/storage/event_count.hpp>
 #include <brook/storage/recovery.hpp>
@@ -118,24 +119,21 @@ public:
         const std::uint64_t checksum = format::body_hash(word, taken.data) ^
                                        format::binding(home.seed, taken.at, word, taken.first, base_timestamp, leader_epoch, count);
         format::store_behind_word(taken.data, checksum, taken.first, base_timestamp, leader_epoch, count);
-        if ((taken.at - 1) / index_interval != (taken.at + taken.length - 1) / index_interval) {
-            home.index->note(taken.at, taken.length, static_cast<std::uint32_t>(taken.first - home.base));
-        }
-        // Published last: who sees the size sees the frame. Then the flag, which must not be loaded earlier: see event_count.
-        const auto published = atomic_at<std::uint64_t>(taken.data);
-        if (hot_->sleepers_fence) [[likely]] {
-            published.store(word.raw(), std::memory_order_release);
-            std::atomic_signal_fence(std::memory_order_seq_cst);
-        } else {
-            published.store(word.raw(), std::memory_order_seq_cst);
-        }
-        if (hot_->waiters.load(std::memory_order_seq_cst) != 0) [[unlikely]] {
-            wake();
-        }
+        note_in_index(home, taken);
+        show(taken, word);
         return checksum;
     }
     void publish(const claim& taken, const format::frame_header& header) noexcept {
         publish(taken, format::word_of(header), header.base_timestamp, header.leader_epoch, header.count);
+    }
+
+    /// The same for a frame that was made elsewhere: its checksum is the one that it has in wire form, and its body is not hashed again.
+    void publish_copy(const claim& taken, const format::frame_header& header) noexcept {
+        segment& home = *taken.home;
+        const std::uint64_t checksum = format::rebound(format::wire_seed, format::wire_position, header, home.seed, taken.at, header);
+        format::store_behind_word(taken.data, checksum, header.base_offset, header.base_timestamp, header.leader_epoch, header.count);
+        note_in_index(home, taken);
+        show(taken, format::word_of(header));
     }
 
     /// Gives a claim up: its bytes and offsets become a filler, which nobody is shown.
@@ -208,6 +206,36 @@ public:
             const std::scoped_lock no_growth{growth_mutex_};  // who was writing zeros ahead is through, and whoever comes later sees the seal
         }
         events_.notify();
+    }
+
+    /// Stops all appends for a while: what was claimed has been published.
+    [[nodiscard]] failure pause() {
+        const std::scoped_lock guard{roll_mutex_};
+        if (state_ == append_state::open) {
+            reason_ = {errc::illegal_state, files_.name().text() + ": is being cut"};
+            hot_->current.store(nullptr, std::memory_order_release);
+            return {};
+        }
+        return reason_;
+    }
+
+    /// Goes on with the last segment, which ends at `end`. False: the log has been closed meanwhile, or has failed.
+    [[nodiscard]] bool resume(tail_word end) {
+        const std::scoped_lock guard{roll_mutex_};
+        segment& home = *segments_.last();
+        if (state_ != append_state::open) {
+            home.tail.store(end.sealed().raw(), std::memory_order_release);
+            return false;
+        }
+        {
+            const std::scoped_lock no_growth{growth_mutex_};
+            home.allocated = align_up(end.end(), page_size);
+            home.ready.store(0, std::memory_order_relaxed);  // the first append takes what it needs
+            home.tail.store(end.raw(), std::memory_order_release);
+        }
+        reason_ = {};
+        hot_->current.store(&home, std::memory_order_release);
+        return true;
     }
 
     /// True in a child of the process that opened the log.
@@ -317,6 +345,27 @@ private:
         bool sleepers_fence = false;                                  // who sleeps makes the barrier that publishers leave out
         alignas(cache_line) std::atomic<std::uint32_t> waiters{0};   // somebody sleeps until a frame is published
     };
+
+    /// Most small frames cover the beginning of no slot.
+    [[gnu::always_inline]] static void note_in_index(const segment& home, const claim& taken) noexcept {
+        if ((taken.at - 1) / index_interval != (taken.at + taken.length - 1) / index_interval) {
+            home.index->note(taken.at, taken.length, static_cast<std::uint32_t>(taken.first - home.base));
+        }
+    }
+
+    /// Published last: who sees the size sees the frame. Then the flag, which must not be loaded earlier: see event_count.
+    [[gnu::always_inline]] void show(const claim& taken, format::frame_word word) noexcept {
+        const auto published = atomic_at<std::uint64_t>(taken.data);
+        if (hot_->sleepers_fence) [[likely]] {
+            published.store(word.raw(), std::memory_order_release);
+            std::atomic_signal_fence(std::memory_order_seq_cst);
+        } else {
+            published.store(word.raw(), std::memory_order_seq_cst);
+        }
+        if (hot_->waiters.load(std::memory_order_seq_cst) != 0) [[unlikely]] {
+            wake();
+        }
+    }
 
     static void mark(segment& home, tail_word tail, std::uint32_t length, claim& taken) noexcept {
         taken.home = &home;

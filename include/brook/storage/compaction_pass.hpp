@@ -598,15 +598,15 @@ private:
 
     [[nodiscard]] failure copy_frame(const frame_view& found, bool& is_broken) {
         const bool is_data = found.kind() == format::frame_kind::data;
-        const bool is_control = found.kind() == format::frame_kind::control;
         if (found.offsets_taken() == 0) {
             return {};  // one of the log's own marks
         }
-        if (failure why = output_->begin_frame(next_, found.header.leader_epoch); why || !(is_data || is_control)) {
+        if (failure why = output_->begin_frame(next_, found.header.leader_epoch); why || !is_data) {
+            is_broken = !why && !is_intact(found);  // its offsets and its epoch are what stays of it
             return why;
         }
-        const transaction_fate fate = is_data ? source_.fate_of(found) : transaction_fate::unknown;
-        if (is_control || fate == transaction_fate::unknown) {
+        const transaction_fate fate = source_.fate_of(found);
+        if (fate == transaction_fate::unknown) {
             is_broken = !is_intact(found);
             hold_back();
             tombstones_may_go_ = false;

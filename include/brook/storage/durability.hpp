@@ -49,14 +49,22 @@ public:
     /// Everything below it is on the disk.
     [[nodiscard]] offset durable_offset() const noexcept { return durable_.load(std::memory_order_acquire); }
 
-    /// Waits until everything below `end` is on the disk, syncing if nobody else does.
+    /// How often the log has been cut. To be read before the end that is waited for: what is cut in between is not waited for.
+    [[nodiscard]] std::uint32_t cuts() const noexcept { return cuts_.load(std::memory_order_acquire); }
+
+    /// Waits until everything below `end` is on the disk, syncing if nobody else does. `cuts`: as they were when offsets below `end` had
+    /// been claimed.
     ///
     /// Requires  offsets below `end` have been claimed, and not by a claim that this thread still holds.
-    /// Errors    partition_failed, closed; timed_out at `deadline` on the monotonic clock, except for the thread that syncs.
-    [[nodiscard]] failure wait(offset end, std::optional<std::chrono::nanoseconds> deadline = std::nullopt) {
+    /// Errors    partition_failed, closed; illegal_state once the log has been cut; timed_out at `deadline` on the monotonic clock, except
+    ///           for the thread that syncs.
+    [[nodiscard]] failure wait(offset end, std::uint32_t cuts, std::optional<std::chrono::nanoseconds> deadline = std::nullopt) {
         os::platform& platform = files_.platform();
         const presence here{waiting_};
         while (durable_offset() < end) {
+            if (cuts_.load(std::memory_order_acquire) != cuts) {
+                return was_cut(end);
+            }
             const std::uint32_t round = round_.load(std::memory_order_acquire);
             if (durable_offset() >= end) {
                 break;
@@ -77,7 +85,7 @@ public:
                 return why;
             }
             if (!has_moved && durable_offset() < end) {
-                if (failure why = await_publication(end, deadline)) {
+                if (failure why = await_publication(end, cuts, deadline)) {
                     return why;
                 }
                 if (appends_.state() == append_state::closed) {
@@ -106,6 +114,50 @@ public:
         });
     }
 
+    /// Does something while nobody syncs, nor says how far the log is on the disk.
+    template <class Work>
+    void alone(const Work& work) {
+        for (;;) {
+            const std::uint32_t round = round_.load(std::memory_order_acquire);
+            if (!syncing_.exchange(true, std::memory_order_acquire)) {
+                lead(work);
+                return;
+            }
+            files_.platform().wait(round_, round, std::nullopt);
+        }
+    }
+
+    /// The log ends at `end` from now on, in `last`, and all of it from there on is on the disk: that nothing is. Who waits for what
+    /// has been cut is told.
+    ///
+    /// Requires  that nobody else leads: `alone`.
+    void cut(offset end, segment& last) noexcept {
+        if (durable_offset() > end) {
+            durable_.store(end, std::memory_order_release);
+        }
+        if (synced_.home->base > last.base || (synced_.home == &last && synced_.next > end)) {
+            synced_ = {&last, format::segment_header_size, last.base};
+        }
+        cuts_.fetch_add(1, std::memory_order_release);
+    }
+
+    /// The log is empty, and begins with this segment.
+    void start_anew(segment& first) noexcept {
+        durable_.store(first.base, std::memory_order_release);
+        synced_ = {&first, format::segment_header_size, first.base};
+        cuts_.fetch_add(1, std::memory_order_release);
+    }
+
+    /// Somebody else's sync has failed, or a cut has not come to its end: what is on the disk the next opening finds out, and nothing is synced any more.
+    ///
+    /// Requires  that nobody else leads: `alone`.
+    void give_up(failure why) {
+        const std::scoped_lock guard{failure_mutex_};
+        if (!failure_) {  // the first one is why
+            failure_ = std::move(why);
+        }
+    }
+
     /// Where recovery may begin: everything before it is on the disk. No place (a null home) while a round is under way.
     [[nodiscard]] log_place synced_place() {
         if (syncing_.exchange(true, std::memory_order_acquire)) {
@@ -118,6 +170,12 @@ public:
     [[nodiscard]] failure sync_failure() const {
         const std::scoped_lock guard{failure_mutex_};
         return failure_;
+    }
+
+    /// What to say to who waits for what has been cut.
+    [[nodiscard]] failure was_cut(offset end) const {
+        return {errc::illegal_state, files_.name().text() + ": the log was cut before it was on the disk up to offset " + std::to_string(end) +
+                                         "; the record is perhaps not there any more"};
     }
 
 private:
@@ -219,7 +277,7 @@ private:
     }
 
     /// Somebody claimed before us and has not published yet.
-    [[nodiscard]] failure await_publication(offset end, std::optional<std::chrono::nanoseconds> deadline) {
+    [[nodiscard]] failure await_publication(offset end, std::uint32_t cuts, std::optional<std::chrono::nanoseconds> deadline) {
         for (int attempt = 0;; ++attempt) {
             const bool may_sleep = attempt >= 64;
             const auto ticket = events_.prepare();
@@ -232,6 +290,9 @@ private:
             }
             if (failure why = sync_failure()) {
                 return why;  // whoever holds the claim may hold it for long
+            }
+            if (cuts_.load(std::memory_order_acquire) != cuts) {
+                return was_cut(end);
             }
             if (appends_.state() == append_state::closed) {
                 return closed();
@@ -271,6 +332,7 @@ private:
     bool names_are_synced_ = false;  // of the files that were there at the start: who made them may have died before that
     alignas(cache_line) std::atomic<offset> durable_{0};
     std::atomic<std::uint32_t> round_{0};  // grows at the end of each round; waiters sleep on it
+    std::atomic<std::uint32_t> cuts_{0};    // grows when the log is cut
     std::atomic<std::int32_t> waiting_{0};  // threads in `wait`
     std::atomic<bool> syncing_{false};     // some thread leads a round
     mutable std::mutex failure_mutex_;     // guards the failure

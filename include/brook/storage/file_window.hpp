@@ -56,11 +56,6 @@ public:
         return buffer_.get() + (at - begin_);
     }
 
-    /// How many bytes from `at` on the last look has left in the buffer.
-    [[nodiscard]] std::size_t at_hand(std::uint64_t at) const noexcept {
-        return at < begin_ || at - begin_ > filled_ ? 0 : filled_ - static_cast<std::size_t>(at - begin_);
-    }
-
     /// Where the last look that gave nothing met its error: one page, which may begin before what was asked for.
     [[nodiscard]] const read_failure& failed() const noexcept { return failed_; }
 

@@ -74,10 +74,8 @@ enum class trust {
     return seen == look::nothing && is_from_disk ? look::corrupt : seen;
 }
 
-/// How far an offset behind damage may be ahead: each offset took a byte at least, but for those that were compacted away.
-[[nodiscard]] constexpr offset most_offsets_ahead(bool is_compacted, position capacity) noexcept {
-    return is_compacted ? std::int64_t{1} << 31 : offset{capacity};
-}
+/// How far an offset behind damage may be ahead: what was compacted away, here or where a frame was copied from, takes no bytes.
+inline constexpr offset most_offsets_ahead = std::int64_t{1} << 31;
 
 /// The first frame that verifies at or after `from` and does not go back behind `expected`: what can be saved beyond
 /// damage. Steps by 8 bytes; a record whose payload imitates a frame does not verify, since its position is wrong.
@@ -85,12 +83,11 @@ enum class trust {
 /// Cost      a few ns per 8 bytes; only where something is broken.
 [[nodiscard]] inline bool find_frame(const mapped_segment& segment, position from, offset expected, frame_view& found) noexcept {
     const position end = segment.search_end();
-    const offset span = most_offsets_ahead(segment.is_compacted(), segment.capacity());
     for (position at = align_up(from, format::frame_alignment); at >= from && at <= end && end - at >= format::frame_header_size; at += format::frame_alignment) {
         std::byte* const data = segment.frame(at);
         const format::frame_header header = format::load_header(data);
         if (header.size < static_cast<std::int32_t>(format::frame_header_size) || header.base_offset < expected ||
-            header.base_offset - expected > span || !format::verifies(segment.seed(), at, segment.readable(), data)) {
+            header.base_offset - expected > most_offsets_ahead || !format::verifies(segment.seed(), at, segment.readable(), data)) {
             continue;
         }
         found = {header, data, at};

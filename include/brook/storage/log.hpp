@@ -7,58 +7,49 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
+#include <brook/core/bytes.hpp>
 #include <brook/core/config.hpp>
 #include <brook/core/error.hpp>
 #include <brook/core/types.hpp>
 #include <brook/format/checkpoint.hpp>
+#include <brook/format/epoch_history.hpp>
 #include <brook/format/frame.hpp>
 #include <brook/os/platform.hpp>
 #include <brook/storage/appender.hpp>
-#include <brook/storage/compaction.hpp>
-#include <brook/storage/durability.hpp>
 #include <brook/storage/event_count.hpp>
-#include <brook/storage/log_life.hpp>
+#include <brook/storage/frame_repair.hpp>
+#include <brook/storage/frame_walk.hpp>
+#include <brook/storage/log_cut.hpp>
+#include <brook/storage/log_epochs.hpp>
+#include <brook/storage/log_options.hpp>
+#include <brook/storage/log_parts.hpp>
 #include <brook/storage/log_reader.hpp>
+#include <brook/storage/log_upkeep.hpp>
 #include <brook/storage/open_claims.hpp>
-#include <brook/storage/producer_memory.hpp>
 #include <brook/storage/producer_table.hpp>
 #include <brook/storage/published_prefix.hpp>
 #include <brook/storage/recovery.hpp>
-#include <brook/storage/retention.hpp>
 #include <brook/storage/segment.hpp>
-#include <brook/storage/segment_chain.hpp>
 #include <brook/storage/segment_directory.hpp>
 #include <brook/storage/time_index.hpp>
+#include <brook/storage/transaction_table.hpp>
+#include <brook/storage/wire_append.hpp>
 
 namespace brook::inline BROOK_ABI::storage {
 
-/// How one partition keeps its records.
-struct log_options {
-    std::uint32_t segment_bytes = 64 * mib;    ///< capacity of new segments
-    std::int64_t flush_messages = 0;           ///< at most this many acknowledged records less one are not synced; 0: no promise
-    std::chrono::nanoseconds flush_interval{};  ///< upkeep syncs what is older; 0: only sealed segments
-    retention_policy retention{};
-    compaction_policy compaction{};
-    compaction_turn* turn = nullptr;           ///< goes with compaction: the memory for keys
-    bool awaits_compaction_limit = false;      ///< somebody says how far: limit_compaction
-    disk_budget* budget = nullptr;             ///< counts what all logs together take of the disk; null: nobody does
-    bool heeds_budget = true;                  ///< and is refused by it when that is too much
-    bool reuses_segments = false;              ///< a deleted segment's file may become the next spare
-    bool is_append_time = false;               ///< the log stamps its records itself, in the order of their offsets
-    std::chrono::nanoseconds producer_id_expiration = std::chrono::hours{24};  ///< producers without a name are forgotten then
-
-    [[nodiscard]] bool promises_durability() const noexcept { return flush_messages > 0 || flush_interval.count() > 0; }
-};
-
 /// A partition's log. Its parts: the appender claims and publishes, the prefix tells how far it has come, durability
-/// brings it to the disk, readers read it in place, and upkeep works ahead of the writers and behind them.
+/// brings it to the disk, readers read it in place, and upkeep works ahead of the writers and behind them. Of a replicated one
+/// `wire_append` takes what its replica appends, and `log_cut` lets go of what a majority does not have. What all of them need is in `log_parts`,
+/// with the locks in their order.
 ///
 /// Threads   shared.
 /// Lifetime  after `close` every call says closed, after `end_deleted` that the topic was deleted; memory that readers pinned stays.
@@ -78,42 +69,42 @@ public:
     log& operator=(const log&) = delete;
     ~log() { close(); }
 
-    [[nodiscard]] const partition_name& name() const noexcept { return files_.name(); }
+    [[nodiscard]] const partition_name& name() const noexcept { return parts_.files.name(); }
     /// Its directory.
-    [[nodiscard]] const std::string& path() const noexcept { return files_.path(); }
-    [[nodiscard]] const log_options& options() const noexcept { return options_; }
-    [[nodiscard]] os::platform& platform() const noexcept { return files_.platform(); }
+    [[nodiscard]] const std::string& path() const noexcept { return parts_.files.path(); }
+    [[nodiscard]] const log_options& options() const noexcept { return parts_.options; }
+    [[nodiscard]] os::platform& platform() const noexcept { return parts_.files.platform(); }
     [[nodiscard]] const recovery_report& report() const noexcept { return report_; }
 
     // ---- appending ----
 
     /// The hot path: take a claim, write the body behind the frame header, publish.
     [[nodiscard]] bool try_take(std::uint32_t length, std::uint32_t offsets, claim& taken) noexcept {
-        return appends_.try_take(length, offsets, taken);
+        return parts_.appends.try_take(length, offsets, taken);
     }
     [[nodiscard]] bool take(std::uint32_t length, std::uint32_t offsets, claim& taken, failure& why) {
-        if (!appends_.take(length, offsets, taken, why)) [[unlikely]] {
-            why = life_.judged(std::move(why), name().topic);
+        if (!parts_.appends.take(length, offsets, taken, why)) [[unlikely]] {
+            why = parts_.judged(std::move(why));
             return false;
         }
         return true;
     }
     [[gnu::always_inline]] std::uint64_t publish(const claim& taken, format::frame_word word, std::int64_t base_timestamp, std::uint32_t count) noexcept {
-        return appends_.publish(taken, word, base_timestamp, leader_epoch_, count);
+        return parts_.appends.publish(taken, word, base_timestamp, leader_epoch(), count);
     }
     void publish(const claim& taken, const format::frame_header& header) noexcept {
         publish(taken, format::word_of(header), header.base_timestamp, header.count);
     }
-    void abandon(const claim& taken, std::uint32_t offsets) noexcept { appends_.abandon(taken, offsets, leader_epoch_); }
-    [[nodiscard]] std::uint32_t largest_frame() const noexcept { return appends_.largest_frame(); }
+    void abandon(const claim& taken, std::uint32_t offsets) noexcept { parts_.appends.abandon(taken, offsets, leader_epoch()); }
+    [[nodiscard]] std::uint32_t largest_frame() const noexcept { return parts_.appends.largest_frame(); }
 
     /// Held around claim and publication where records must be in the order of something else: append time.
     class ordered_section {
     public:
         /// Time of the record to be appended: never before the last one's.
-        ordered_section(log& of, std::int64_t now) : guard_{of.order_mutex_} {
-            of.last_append_time_ = now > of.last_append_time_ ? now : of.last_append_time_;
-            time = of.last_append_time_;
+        ordered_section(log& of, std::int64_t now) : guard_{of.parts_.order_mutex} {
+            of.parts_.last_append_time = now > of.parts_.last_append_time ? now : of.parts_.last_append_time;
+            time = of.parts_.last_append_time;
         }
         std::int64_t time;
 
@@ -130,12 +121,12 @@ public:
             why = refusal();
             return nullptr;
         }
-        if (appends_.is_forked()) {
-            why = {errc::forked, name().text() + ": its broker belongs to the parent of this process"};
+        if (parts_.appends.is_forked()) {
+            why = parts_.forked();
             return nullptr;
         }
-        why = flag(format::checkpoint_flag::producers);
-        return why ? nullptr : producers_.table().find_or_add(id);
+        why = parts_.flag(format::checkpoint_flag::producers);
+        return why ? nullptr : parts_.producers.table().find_or_add(id);
     }
 
     // ---- transactions ----
@@ -146,7 +137,7 @@ public:
     /// Errors    closed; what the disk said.
     /// Cost      the first one of a partition writes the checkpoint, which says so from then on.
     [[nodiscard]] failure begin_transactional(offset& began) {
-        if (failure why = flag(format::checkpoint_flag::transactions)) {
+        if (failure why = parts_.flag(format::checkpoint_flag::transactions)) {
             return why;
         }
         const std::scoped_lock guard{open_transactions_mutex_};
@@ -156,7 +147,7 @@ public:
     }
 
     /// Whether it may have parts of transactions.
-    [[nodiscard]] bool has_transactions() const noexcept { return (flags_.load(std::memory_order_acquire) & format::checkpoint_flag::transactions) != 0; }
+    [[nodiscard]] bool has_transactions() const noexcept { return parts_.has_transactions(); }
 
     /// It has been decided, and told: wakes who waits in front of it.
     void end_transactional(offset began) {
@@ -170,28 +161,30 @@ public:
                 }
             }
         }
-        appends_.wake();
+        parts_.appends.wake();
     }
 
     /// How far readers of committed records get: up to the first transaction that is not decided [last stable offset].
     [[nodiscard]] offset last_stable_offset() {
         const std::scoped_lock guard{open_transactions_mutex_};  // before the look: who begins to append behind it is seen, then
-        offset stable = log_end_offset();
+        offset stable = readable_end();
         for (const offset began : open_transactions_) {
             stable = began < stable ? began : stable;
         }
         return stable;
     }
 
-    [[nodiscard]] std::uint32_t leader_epoch() const noexcept { return leader_epoch_; }
+    /// In which records are appended. Of a replicated log, in which its last record was.
+    [[nodiscard]] std::uint32_t leader_epoch() const noexcept { return parts_.leader_epoch(); }
 
     /// Whether the log has the frame that ends at `end`, was appended in this leader epoch, and has this checksum; of what has been
     /// compacted the epoch is all that can be asked for, and it is enough, since an epoch has each offset once.
     [[nodiscard]] bool has_frame(offset end, std::uint32_t epoch, std::uint64_t checksum) {
+        const auto uncut = parts_.keep_uncut();
         if (const offset start = log_start_offset(); end <= start || end > log_end_offset()) {
             return end <= start;
         }
-        log_reader looking = reader();
+        log_reader looking = parts_.whole_reader();
         frame_view found;
         return looking.find(end - 1, found) && found.header.leader_epoch == epoch &&
                (looking.is_in_compacted() || (found.header.base_offset + found.offsets_taken() == end && found.header.checksum == checksum));
@@ -203,7 +196,7 @@ public:
             return false;
         }
         pin = taken.home->pin();
-        const auto added = claims_.add(taken, pin, platform().monotonic());
+        const auto added = parts_.claims.add(taken, pin, platform().monotonic());
         if (!added) {
             abandon(taken, 1);
             why = refusal();
@@ -214,99 +207,102 @@ public:
     }
     template <class Finish>
     [[nodiscard]] bool settle(open_claims::id id, const Finish& finish) {
-        return !appends_.is_forked() && claims_.settle(id, finish);  // a child's claims are its parent's
+        return !parts_.appends.is_forked() && parts_.claims.settle(id, finish);  // a child's claims are its parent's
     }
-    [[nodiscard]] std::optional<open_claims::info> oldest_claim() const { return claims_.oldest(); }
+    [[nodiscard]] std::optional<open_claims::info> oldest_claim() const { return parts_.claims.oldest(); }
 
     /// Seals the active segment and goes on in a new one.
-    [[nodiscard]] failure roll() { return life_.judged(appends_.roll(), name().topic); }
+    [[nodiscard]] failure roll() {
+        const auto alone = parts_.options.is_replicated ? std::unique_lock{parts_.order_mutex} : std::unique_lock<std::mutex>{};
+        return parts_.judged(parts_.appends.roll());
+    }
 
     // ---- how far ----
 
     /// Offset of the first record that can be read.
-    [[nodiscard]] offset log_start_offset() const noexcept { return segments_.start(); }
+    [[nodiscard]] offset log_start_offset() const noexcept { return parts_.log_start_offset(); }
 
     /// Offset after the last record that readers can see.
-    [[nodiscard]] offset log_end_offset() { return prefix_.advance().next; }
+    [[nodiscard]] offset log_end_offset() { return parts_.log_end_offset(); }
 
-    /// Everything below it survives the loss of power.
-    [[nodiscard]] offset durable_offset() const noexcept { return durability_.durable_offset(); }
+    /// How far readers get: of a replicated log up to its high watermark.
+    [[nodiscard]] offset readable_end() { return parts_.readable_end(); }
+
+    /// The first offset that is not on a majority, as far as this log has been told; of a log that is not replicated, its end.
+    [[nodiscard]] offset high_watermark() { return readable_end(); }
+
+    /// Everything below survives the loss of power.
+    [[nodiscard]] offset durable_offset() const noexcept { return parts_.durable_offset(); }
 
     /// Waits for what the topic's flush policy promises of the record at `at`.
     [[nodiscard]] failure wait_acknowledged(offset at, std::optional<std::chrono::nanoseconds> deadline = std::nullopt) {
-        return options_.flush_messages == 0 ? failure{} : wait_durable(acknowledged_by(at), deadline);
+        return parts_.options.flush_messages == 0 ? failure{} : wait_durable(acknowledged_by(at), deadline);
     }
 
     /// The durable offset at which the record at `at` counts as acknowledged. flush_messages 1: its own sync; 100: at
     /// most 99 acknowledged records are not synced.
-    [[nodiscard]] offset acknowledged_by(offset at) const noexcept { return at + 2 - options_.flush_messages; }
+    [[nodiscard]] offset acknowledged_by(offset at) const noexcept { return at + 2 - parts_.options.flush_messages; }
 
     /// Waits until everything below `end` is on the disk.
-    /// Errors    claim_open when this thread itself holds a claim in front of it; partition_failed; closed.
+    /// Errors    claim_open when this thread itself holds a claim in front of it; partition_failed; closed; illegal_state when it is
+    ///           cut meanwhile, and `end` was not on a majority; or, of a replicated log, when it ends in front of it.
     [[nodiscard]] failure wait_durable(offset end, std::optional<std::chrono::nanoseconds> deadline = std::nullopt) {
-        if (durable_offset() >= end) {
-            return {};
-        }
-        if (claims_.held_here_before(end)) {
-            return {errc::claim_open, name().text() + ": this thread holds a claim in front of offset " + std::to_string(end) +
-                                          "; commit it or let it go before you wait"};
-        }
-        return life_.judged(durability_.wait(end, deadline), name().topic);
+        return parts_.wait_durable(end, parts_.durable.cuts(), deadline);
     }
 
-    [[nodiscard]] failure sync() { return wait_durable(log_end_offset()); }
-
+    [[nodiscard]] failure sync() { return parts_.sync(); }
     /// Whether this thread holds a claim in front of `end`: then it must not wait for what is behind.
-    [[nodiscard]] bool holds_claim_before(offset end) const { return claims_.held_here_before(end); }
+    [[nodiscard]] bool holds_claim_before(offset end) const { return parts_.claims.held_here_before(end); }
 
     // ---- reading ----
 
-    [[nodiscard]] log_reader reader() noexcept { return log_reader{source_}; }
+    /// Of a replicated log: up to its high watermark.
+    [[nodiscard]] log_reader reader() noexcept { return log_reader{parts_.source}; }
 
     /// The leader epoch of the last record in front of `end`: with it a position can be told from one in a history that was
     /// cut. nullopt where there is no record, or no intact one.
     [[nodiscard]] std::optional<std::uint32_t> epoch_before(offset end) {
-        return end > log_start_offset() && end <= log_end_offset() ? reader().epoch_at(end - 1) : std::nullopt;
+        const auto uncut = parts_.keep_uncut();
+        return end > log_start_offset() && end <= log_end_offset() ? parts_.whole_reader().epoch_at(end - 1) : std::nullopt;
     }
 
-    /// Where what was appended in this leader epoch or an earlier one ends.
+    /// Where what was appended in this leader epoch or an earlier one ends. Never behind that: where a damaged frame hides it, in front of
+    /// what is damaged.
     ///
-    /// Cost      a look-up for each halving of the log.
+    /// Cost      a look-up for each halving of the log; none of a replicated one.
     /// Source    Kafka's OffsetsForLeaderEpoch (KIP-101).
     [[nodiscard]] offset end_of_epoch(std::uint32_t epoch) {
-        offset low = log_start_offset();
-        offset high = log_end_offset();
-        while (low < high) {
-            const offset middle = low + (high - low) / 2;
-            const auto there = reader().epoch_at(middle);
-            if (there.value_or(0) <= epoch) {  // what cannot be read is not thought to be newer
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
+        const auto uncut = parts_.keep_uncut();
+        const offset start = log_start_offset();
+        const offset end = log_end_offset();
+        if (!parts_.options.is_replicated) {
+            log_reader looking = parts_.whole_reader();
+            return detail::find_later_epoch(looking, epoch, start, end).first;
         }
-        return low;
+        failure unclear;
+        return parts_.epochs.history(start, end, unclear).end_of(epoch, end).end;
     }
 
     /// True in a child of the process that opened it: nothing there may wait for a lock, which a thread of the parent may have held.
-    [[nodiscard]] bool is_forked() const noexcept { return appends_.is_forked(); }
+    [[nodiscard]] bool is_forked() const noexcept { return parts_.appends.is_forked(); }
 
-    [[nodiscard]] bool is_closed() const noexcept { return life_.is_over(); }
+    [[nodiscard]] bool is_closed() const noexcept { return parts_.is_closed(); }
 
     /// Why it is closed: its broker is, or its topic was deleted.
-    [[nodiscard]] failure refusal() const { return life_.refusal(name().topic, name().text()); }
+    [[nodiscard]] failure refusal() const { return parts_.refusal(); }
 
-    void expect_reader() noexcept { appends_.expect_waiter(); }
+    void expect_reader() noexcept { parts_.appends.expect_waiter(); }
 
     /// Offset of the first record whose timestamp is at or after `time`; nullopt when there is none.
     [[nodiscard]] std::optional<offset> offset_for_time(std::int64_t time, failure& why) {
-        std::vector<segment*> all = segments_.all();
-        for (std::size_t i = 0; i < all.size(); ++i) {
+        const offset until = parts_.source.limit();
+        std::vector<segment*> all = parts_.segments.all();
+        for (std::size_t i = 0; i < all.size() && all[i]->base < until; ++i) {
             segment& home = *all[i];
-            const segment_pin pin = source_.pin(home, why);
+            const segment_pin pin = parts_.source.pin(home, why);
             if (home.is_replaced.load(std::memory_order_acquire)) {  // compacted meanwhile: from the beginning, with what is there now
                 why = {};
-                all = segments_.all();
+                all = parts_.segments.all();
                 i = static_cast<std::size_t>(-1);
                 continue;
             }
@@ -318,7 +314,7 @@ public:
                 return std::nullopt;
             }
             bool is_corrupt = false;
-            if (const auto found = times_of(home)->find(*pin, home.base, log_start_offset(), time, is_corrupt, why); found || why) {
+            if (const auto found = times_of(home)->find(*pin, home.base, log_start_offset(), until, time, is_corrupt, why); found || why) {
                 return found;
             }
             if (is_corrupt) {
@@ -332,42 +328,14 @@ public:
     /// What has been published, in the segments that are there.
     ///
     /// Cost      the first call reads the header of each segment that was sealed before the log was opened.
-    [[nodiscard]] std::uint64_t size_bytes(failure& why) {
-        if (appends_.is_forked()) {
-            why = {errc::forked, name().text() + ": its broker belongs to the parent of this process"};
-            return 0;
-        }
-        const std::scoped_lock guard{upkeep_mutex_};
-        const std::uint64_t found = is_closed() ? 0 : static_cast<std::uint64_t>(retention_.bytes_of(segments_.all(), finished_, why));
-        why = life_.judged(std::move(why), name().topic);
-        return found;
-    }
+    [[nodiscard]] std::uint64_t size_bytes(failure& why) { return upkeep_.size_bytes(why); }
 
     /// The oldest segment that could go: when it was sealed, and its bytes. nullopt: there is none that is sealed and on the disk.
-    struct oldest_segment {
-        std::int64_t sealed_at;
-        std::int64_t bytes;
-    };
-    [[nodiscard]] std::optional<oldest_segment> oldest(failure& why) {
-        const std::scoped_lock guard{upkeep_mutex_};
-        if (is_closed() || finished_ == 0 || segments_.first()->base >= producers_.needed_from(durable_offset())) {
-            return std::nullopt;
-        }
-        segment& first = *segments_.first();
-        why = life_.judged(retention_.look_up(first), name().topic);
-        return why ? std::nullopt
-                   : std::optional{oldest_segment{first.sealed_at.load(std::memory_order_relaxed), std::int64_t{first.used.load(std::memory_order_relaxed)}}};
-    }
+    using oldest_segment = log_upkeep::oldest_segment;
+    [[nodiscard]] std::optional<oldest_segment> oldest(failure& why) { return upkeep_.oldest(why); }
 
     /// Lets it go, whatever the policy says.
-    [[nodiscard]] failure drop_oldest() {
-        const std::scoped_lock guard{upkeep_mutex_};
-        if (is_closed() || finished_ == 0) {
-            return {};
-        }
-        failure why = move_start(segments_.at(1)->base);
-        return life_.judged(why ? std::move(why) : drop_deleted(), name().topic);
-    }
+    [[nodiscard]] failure drop_oldest() { return upkeep_.drop_oldest(); }
 
     /// What its files take of the disk: also what is taken ahead, a spare, and what is deleted and has not gone yet.
     ///
@@ -375,15 +343,15 @@ public:
     [[nodiscard]] std::uint64_t disk_bytes(failure& why) {
         std::uint64_t all = 0;
         std::vector<os::directory_entry> entries;
-        if (const auto code = platform().list(files_.path(), entries)) {
-            why = life_.judged({code, name().text() + ": cannot list " + files_.path()}, name().topic);
+        if (const auto code = platform().list(parts_.files.path(), entries)) {
+            why = parts_.judged({code, name().text() + ": cannot list " + parts_.files.path()});
             return 0;
         }
         for (const auto& entry : entries) {
             std::uint64_t bytes = 0;
-            const std::string path = files_.path() + '/' + entry.name;
+            const std::string path = parts_.files.path() + '/' + entry.name;
             if (const auto code = platform().disk_bytes(path, bytes); code && code != std::errc::no_such_file_or_directory) {
-                why = life_.judged({code, name().text() + ": cannot look at " + path}, name().topic);
+                why = parts_.judged({code, name().text() + ": cannot look at " + path});
             }
             all += bytes;
         }
@@ -395,115 +363,182 @@ public:
     /// Lets go of the records in front of `before`, which are synced first. Whole segments go at once, the rest of a segment
     /// with it. Readers go on with what they hold.
     ///
-    /// Errors    offset_out_of_range (behind the log end offset), closed, and what the disk said. Where the start could not be
+    /// Errors    offset_out_of_range (behind the log end offset, or the high watermark of a replicated log), closed, and what the disk said. Where the start could not be
     ///           written down for sure the records are there until the log is closed, and may be gone when it is opened again; where a
     ///           file could not be removed the next opening tries again.
     /// Source    Kafka's DeleteRecords (KIP-107).
     [[nodiscard]] failure delete_records(offset before) {
-        if (appends_.is_forked()) {
-            return {errc::forked, name().text() + ": its broker belongs to the parent of this process"};
+        if (parts_.appends.is_forked()) {
+            return parts_.forked();
         }
-        if (before < 0 || before > log_end_offset()) {
+        if (before < 0 || before > readable_end()) {
             return {errc::offset_out_of_range, name().text() + ": records in front of offset " + std::to_string(before) + " cannot be deleted; it ends at " +
-                                                   std::to_string(log_end_offset())};
+                                                   std::to_string(readable_end())};
         }
         if (failure why = wait_durable(before)) {
             return why;  // a log must not end before it begins
         }
-        const std::scoped_lock guard{upkeep_mutex_};
+        const std::scoped_lock guard{parts_.upkeep_mutex};
         if (is_closed()) {
             return refusal();
         }
-        failure why = move_start(before);
-        return life_.judged(why ? std::move(why) : drop_deleted(), name().topic);
+        failure why = upkeep_.move_start(before);
+        return parts_.judged(why ? std::move(why) : upkeep_.drop_deleted());
     }
+
+    // ---- a replicated log: its replica appends, and says how far it is on a majority. Nobody else appends, or takes claims ----
+
+    /// The end of what is on a majority: readers get there. It only grows, and stays within the log.
+    void set_high_watermark(offset to) {
+        if (!parts_.options.is_replicated || parts_.appends.is_forked()) {
+            return;
+        }
+        {
+            const std::scoped_lock alone{parts_.order_mutex};  // it is not cut meanwhile
+            const offset end = log_end_offset();
+            BROOK_ASSERT(parts_.source.limit() <= end);
+            to = to < end ? to : end;
+            if (to <= parts_.source.limit()) {
+                return;
+            }
+            parts_.source.raise_limit(to);
+        }
+        parts_.appends.wake();
+    }
+
+    /// A leader's append. `frame` is in wire form; its base offset, leader epoch and, with `now`, its time are filled in, and it is in wire
+    /// form again, so that it may be sent on. With `now` the log stamps its records: it is never before the last one's.
+    ///
+    /// Requires  that the caller holds no producer_state's lock: what the frame says of its producer is noted here; and that records
+    ///           which the log stamps have no times of their own [time deltas].
+    /// Errors    corrupt_record: that is no such frame. illegal_state: an epoch below the last one's, claims that are open. record_too_large,
+    ///           closed, partition_failed, what the disk said. Nothing has been appended then.
+    /// Cost      hashes the frame and walks its records, then copies it.
+    [[nodiscard]] failure append_new(mutable_bytes frame, std::uint32_t epoch, const std::optional<std::int64_t>& now, offset& first) {
+        return appending_.append_new(frame, epoch, now, first);
+    }
+
+    /// A follower's: frames in wire form, one behind the other, each of which begins where the log ends. They keep their offsets, epochs and
+    /// times. One that was compacted where it comes from, and begins in front of the end, is taken from there on. `end`: where the log ends then, also where it stops early.
+    ///
+    /// Requires  as append_new.
+    /// Errors    corrupt_record: a frame is not what was sent, or not the next one; and as append_new.
+    [[nodiscard]] failure append_copy(bytes frames, offset& end) { return appending_.append_copy(frames, end); }
+
+    /// Puts frames behind `into`, in wire form: from the one that holds `from` on, those that end at or in front of `until`, up to
+    /// `most_bytes`, but one at least where there is one. Also what lies behind the high watermark.
+    ///
+    /// Errors    offset_out_of_range, corrupt_record (with the place), what the disk said: where nothing could be put there.
+    [[nodiscard]] failure read_frames(offset from, offset until, std::size_t most_bytes, std::vector<std::byte>& into) {
+        const auto uncut = parts_.keep_uncut();
+        const offset end = log_end_offset();
+        if (from > end) {
+            return parts_.source.out_of_range(from, end);
+        }
+        return parts_.judged(parts_.whole_reader().copy_frames(from, until < end ? until : end, most_bytes, into));
+    }
+
+    /// Looks at everything from `from` on that is on a majority, whether or not it has been read before: what is damaged is put behind
+    /// `found`. `reached`: how far it has come, when `most_bytes` have been looked at; the high watermark at the end.
+    ///
+    /// Errors    what the disk said, closed.
+    [[nodiscard]] failure find_damage(offset from, std::uint64_t most_bytes, std::vector<offset_range>& found, offset& reached) {
+        if (failure why = parts_.check_replicated()) {
+            return why;
+        }
+        const auto uncut = parts_.keep_uncut();
+        reached = from;
+        return parts_.judged(frame_repair{parts_.files, parts_.source}.find(high_watermark(), most_bytes, found, reached));
+    }
+
+    /// Whether a reader has met damage since the last look.
+    [[nodiscard]] bool take_damage() noexcept { return parts_.source.take_damage(); }
+
+    /// Puts frames, in wire form, in the place of damaged ones: all of a range that find_damage has found. On the disk when this returns.
+    ///
+    /// Errors    corrupt_record: they are not what was sent, or not all of one range. illegal_state: nothing is damaged there, or nothing
+    ///           intact follows in the segment. record_too_large: what was there took other bytes, and they do not fit.
+    ///           Where they cannot be synced the log takes no more appends.
+    [[nodiscard]] failure repair(bytes frames) {
+        if (failure why = parts_.check_replicated()) {
+            return why;
+        }
+        const std::scoped_lock alone{parts_.order_mutex};
+        const std::scoped_lock guard{parts_.upkeep_mutex};  // nor is it compacted, or deleted
+        if (is_closed()) {
+            return refusal();
+        }
+        segment_pin mended;
+        failure why = frame_repair{parts_.files, parts_.source}.mend(frames, mended);
+        if (mended) {
+            parts_.durable.alone([&] {  // the system tells one of those that sync that it could not
+                if (const auto code = mended->log_file().sync()) {
+                    why = {code, name().text() + ": cannot sync " + mended->path() + " after it was repaired"};
+                    failure told{errc::partition_failed, why.text + "; close the broker, see to the disk, open again"};
+                    parts_.durable.give_up(told);
+                    parts_.appends.stop(append_state::failed, std::move(told));
+                }
+            });
+        }
+        parts_.epochs.look_again(log_start_offset(), log_end_offset());
+        return parts_.judged(std::move(why));
+    }
+
+    /// In which leader epochs the records of a replicated log were appended, and where each begins. It ends with last_epoch(); empty where
+    /// there are no records.
+    ///
+    /// Errors    `why`, beside what is known: corrupt_record, where an epoch begins cannot be told, since what stands there is damaged. The
+    ///           log must not lead as long as it is so.
+    [[nodiscard]] format::epoch_history epochs(failure& why) {
+        const auto uncut = parts_.keep_uncut();
+        return parts_.epochs.history(log_start_offset(), log_end_offset(), why);
+    }
+
+    /// Of its last record; of a log without any, of what was in front.
+    [[nodiscard]] std::uint32_t last_epoch() const noexcept { return leader_epoch(); }
+
+    /// Cuts everything from `to` on: it was never on a majority, and another leader has something else there. When this returns it is gone
+    /// from the disk, too; who is killed, or powered off, in between comes to a log that ends at `to`, or has not been cut. Readers
+    /// in front of `to` go on, and find what is appended next. What is cut is kept nowhere.
+    ///
+    /// `gives_up`: `to` may be below the high watermark: all agree that what was on a majority is lost. Readers may hold views of that, which
+    /// stay as they are: what is to be left of its segment is copied into a new one, in memory meanwhile; who is killed in between comes to
+    /// a log that may end in front of `to`.
+    ///
+    /// Errors    illegal_state: `to` is below the high watermark, or the start; behind the end, or not between two frames; claims are open.
+    ///           corrupt_record: what stands in front of `to`, and would have to be moved, is damaged; nothing is cut then.
+    ///           Where the disk refuses in the middle of it the log takes no more appends, and the next opening brings it to its end.
+    [[nodiscard]] failure truncate(offset to, bool gives_up = false) { return cut_.truncate(to, gives_up); }
+
+    /// Lets go of everything, and goes on, empty, at an offset that is not below the high watermark: what lies between is nowhere any more.
+    /// Crashes as in truncate. `epoch`: of what was in front of it, where that is known. `gives_up`: at any offset, as in truncate.
+    ///
+    /// Errors    illegal_state: `at` is below the high watermark; claims are open. What the disk said, as in truncate.
+    [[nodiscard]] failure start_anew(offset at, std::uint32_t epoch = 0, bool gives_up = false) { return cut_.start_anew(at, epoch, gives_up); }
 
     // ---- upkeep: one thread at a time ----
 
-    struct upkeep_result {
-        bool is_busy = false;  ///< appends are coming in: look again soon
-        bool has_more = false;  ///< of what is due: look again at once
-        failure why;           ///< what could not be done; nothing promised is lost by it
-    };
-
-    /// What whoever looks after the log remembers from one look to the next: kept here, used by them alone.
-    struct upkeep_notes {
-        offset end = 0;    ///< where the log ended
-        std::string told;  ///< the error that has been reported, and that it still has
-    };
-    [[nodiscard]] upkeep_notes& notes() noexcept { return notes_; }
+    using upkeep_result = log_upkeep::upkeep_result;
+    using upkeep_notes = log_upkeep::upkeep_notes;
+    [[nodiscard]] upkeep_notes& notes() noexcept { return upkeep_.notes(); }
 
     /// The shortest time after which something becomes due that nobody tells of; nullopt: there is none. For upkeep.
-    [[nodiscard]] std::optional<std::chrono::nanoseconds> shortest_age() const noexcept {
-        const auto& age = options_.retention.age;
-        const auto& awaited = compaction_.awaited();
-        return !awaited || (age && *age < *awaited) ? age : awaited;
-    }
+    [[nodiscard]] std::optional<std::chrono::nanoseconds> shortest_age() const noexcept { return upkeep_.shortest_age(); }
 
     /// From here on what stands at or behind `limit` is not compacted, whatever else allows it: in a log that has to be told, or has
     /// parts of transactions. Until then nothing in it is.
-    void limit_compaction(offset limit) noexcept { compaction_limit_.store(limit, std::memory_order_release); }
-    [[nodiscard]] offset compaction_limit() const noexcept {
-        return options_.awaits_compaction_limit || has_transactions() ? compaction_limit_.load(std::memory_order_acquire) : largest_offset;
-    }
+    void limit_compaction(offset limit) noexcept { upkeep_.limit_compaction(limit); }
+    [[nodiscard]] offset compaction_limit() const noexcept { return upkeep_.compaction_limit(); }
 
     /// Offset after the last one that was claimed; records may not have been published yet in front of it.
-    [[nodiscard]] offset claimed_end_offset() const {
-        const segment& active = *segments_.last();
-        return active.base + static_cast<offset>(tail_word{active.tail.load(std::memory_order_acquire)}.records());
-    }
+    [[nodiscard]] offset claimed_end_offset() const { return parts_.claimed_end_offset(); }
 
     /// Where the active segment begins: what lies in front of it is sealed.
-    [[nodiscard]] offset active_base() const { return segments_.last()->base; }
+    [[nodiscard]] offset active_base() const { return parts_.segments.last()->base; }
 
     /// Works ahead of the writers (disk space, populated pages, the next segment) and behind them (names, syncs of what
     /// was sealed, footers, the checkpoint). `until`: what was appended there or behind it need not be compacted in this pass.
-    upkeep_result upkeep(std::chrono::nanoseconds now, offset until = largest_offset) {
-        upkeep_result result;
-        if (appends_.is_forked()) {
-            return result;  // without the lock, which some other thread of the parent may have held
-        }
-        const std::scoped_lock guard{upkeep_mutex_};
-        if (is_closed()) {
-            return result;
-        }
-        const std::uint64_t rate = measure_rate(now);
-        result.is_busy = rate > 0;
-        result.why = appends_.name_taken_spare();
-        failure ahead;
-        if (!result.why && rate >= mib) {  // below that the writer's own steps, from 64 KiB up, cost it nothing
-            ahead = work_ahead(rate);  // without room for it what follows is needed all the more
-        }
-        if (!result.why && durability_.sync_sealed()) {
-            result.is_busy = true;
-        }
-        if (!result.why) {
-            result.why = finish_synced();
-        }
-        if (!result.why) {
-            producers_.look_after(now, options_.producer_id_expiration, segments_, appends_, durable_offset());
-        }
-        if (!result.why && is_flush_due(now)) {
-            result.why = sync();
-        }
-        if (!result.why) {
-            result.why = retain(now, result.has_more);
-        }
-        if (result.why) {
-            compaction_.stop();  // another log's may be of use
-        } else if (options_.compaction.is_on) {
-            result.why = compact(now, until, result.has_more);
-        }
-        result.has_more = result.has_more && !result.why;
-        if (!result.why) {
-            result.why = durability_.sync_failure();
-        }
-        if (!result.why) {
-            result.why = std::move(ahead);
-        }
-        result.why = life_.judged(std::move(result.why), name().topic);
-        return result;
-    }
+    upkeep_result upkeep(std::chrono::nanoseconds now, offset until = largest_offset) { return upkeep_.upkeep(now, until); }
 
     /// Stops appends, lets those that are under way finish, and lets go of the files. Waits for no user: a slot that is
     /// still open becomes a filler, and is cut off from the file.
@@ -513,354 +548,133 @@ public:
 
     /// The files are about to be renamed away, or, with false, have not been after all. What cannot be done for that reason says
     /// that the topic was deleted.
-    void expect_deletion(bool is_expected) noexcept { life_.expect_deletion(is_expected); }
+    void expect_deletion(bool is_expected) noexcept { parts_.life.expect_deletion(is_expected); }
 
     /// The same as `close` once the topic is deleted: nothing is written any more, and every call says so from then on.
     void end_deleted() noexcept { end(true); }
 
 private:
     void end(bool is_deleted) noexcept {
-        if (appends_.is_forked()) {
-            compaction_.forget();
+        if (parts_.appends.is_forked()) {
+            upkeep_.forget_compaction();
         }
-        if (!life_.end(is_deleted) || appends_.is_forked()) {
+        if (!parts_.life.end(is_deleted) || parts_.appends.is_forked()) {
             return;  // a child lets go of nothing: the files are its parent's
         }
-        if (segments_.count() == 0) {
+        if (parts_.segments.count() == 0) {
             return;  // it did not open
         }
         if (!is_deleted) {
             write_producers();
         }
-        appends_.stop(append_state::closed, is_deleted ? refusal() : failure{errc::closed, name().text() + ": closed"});
-        const std::scoped_lock guard{upkeep_mutex_};
-        claims_.close([this](const claim& taken) { abandon(taken, 1); });
+        parts_.appends.stop(append_state::closed, is_deleted ? refusal() : failure{errc::closed, name().text() + ": closed"});
+        const std::scoped_lock guard{parts_.upkeep_mutex};
+        parts_.claims.close([this](const claim& taken) { abandon(taken, 1); });
         drain();
-        if (options_.promises_durability() && !is_deleted) {
-            static_cast<void>(durability_.wait(prefix_.advance().next));  // who waits is told; nobody else was promised
+        if (parts_.options.promises_durability() && !is_deleted) {
+            static_cast<void>(parts_.durable.wait(parts_.prefix.advance().next, parts_.durable.cuts()));  // who waits is told; nobody else was promised
         }
-        claims_.detach();
-        compaction_.stop();
-        appends_.discard_spare();
+        parts_.claims.detach();
+        upkeep_.stop_compaction();
+        parts_.appends.discard_spare();
         if (is_deleted) {
-            source_.close();
-            for (segment* const gone : segments_.all()) {
-                let_go(*gone);
+            parts_.source.close();
+            for (segment* const gone : parts_.segments.all()) {
+                parts_.let_go(*gone);
             }
             return;
         }
-        static_cast<void>(appends_.name_taken_spare());  // else recovery does it
-        give_space_back();
-        static_cast<void>(save_checkpoint());  // else recovery reads more
-        source_.close();
-        for (std::size_t i = 0; i < segments_.count(); ++i) {
-            segments_.at(i)->release();
+        static_cast<void>(parts_.appends.name_taken_spare());  // else recovery does it
+        upkeep_.give_space_back();
+        static_cast<void>(parts_.save_checkpoint());  // else recovery reads more
+        parts_.source.close();
+        for (std::size_t i = 0; i < parts_.segments.count(); ++i) {
+            parts_.segments.at(i)->release();
         }
     }
 
     log(segment_directory files, log_options options, event_count& events, event_count& upkeep, const transaction_table* transactions)
-        : files_{std::move(files)},
-          options_{options},
-          appends_{files_, segments_, events, upkeep, options.segment_bytes, options.promises_durability()},
-          durability_{files_, appends_, prefix_, events},
-          source_{files_, segments_, life_, transactions} {}
+        : parts_{std::move(files), options, events, upkeep, transactions} {}
 
     [[nodiscard]] failure recover() {
-        files_.count_in(options_.budget);
+        parts_.files.count_in(parts_.options.budget);
         recovered_log found;
-        if (failure why = recovery{files_, options_.segment_bytes}.run(found)) {
+        if (failure why = recovery{parts_.files, parts_.options.segment_bytes, parts_.options.is_replicated}.run(found)) {
             return why;
         }
         report_ = std::move(found.report);
-        checkpoint_ = found.checkpoint;
-        leader_epoch_ = checkpoint_.leader_epoch;
+        parts_.kept.start(found.checkpoint);
+        const format::checkpoint& saved = parts_.kept.saved();
+        parts_.last_epoch.store(saved.leader_epoch, std::memory_order_relaxed);
         const offset first = found.segments.front()->base;
-        const offset start = checkpoint_.log_start_offset > first ? checkpoint_.log_start_offset : first;
+        const offset start = saved.log_start_offset > first ? saved.log_start_offset : first;
         segment* const unsynced = found.segments[found.first_unsynced].get();
-        segments_.adopt(std::move(found.segments), start);
-        prefix_.start({segments_.last(), found.append_at, found.end});
-        durability_.start(checkpoint_.durable_offset, unsynced);
-        finished_ = found.first_unsynced;
-        last_end_ = found.append_at;
-        last_durable_ = checkpoint_.durable_offset;
-        last_segment_ = segments_.last();
-        if ((checkpoint_.flags & format::checkpoint_flag::producers) != 0) {
-            if (failure why = producers_.recall(reader(), segments_)) {
+        parts_.segments.adopt(std::move(found.segments), start);
+        parts_.prefix.start({parts_.segments.last(), found.append_at, found.end});
+        parts_.durable.start(saved.durable_offset, unsynced);
+        if (parts_.options.is_replicated) {
+            start_replicated();
+        }
+        if ((saved.flags & format::checkpoint_flag::producers) != 0) {
+            if (failure why = parts_.producers.recall(parts_.whole_reader(), parts_.segments)) {
                 return why;
             }
-            checkpoint_.flags &= producers_.table().empty() ? ~format::checkpoint_flag::producers : ~0u;
+            if (parts_.producers.table().empty()) {
+                parts_.kept.forget_flag(format::checkpoint_flag::producers);
+            }
         }
-        flags_.store(checkpoint_.flags, std::memory_order_release);
-        appends_.start();
-        retention_.start();
-        compaction_.start(checkpoint_.compacted_offset);
-        if (options_.heeds_budget) {
-            files_.heed_budget();  // not before: what is there can always be opened
+        parts_.kept.show_flags();
+        parts_.appends.start();
+        upkeep_.start(found.first_unsynced, {parts_.segments.last(), found.append_at, found.end});
+        if (parts_.options.heeds_budget) {
+            parts_.files.heed_budget();  // not before: what is there can always be opened
         }
-        not_removed_ = drop_deleted();  // was deleted by a process that died before it had removed the files
+        upkeep_.remove_deleted();
         return {};
     }
 
-    /// Has the checkpoint say, before the first of its kind is appended, that there may be such frames.
-    [[nodiscard]] failure flag(std::uint32_t which) {
-        if ((flags_.load(std::memory_order_acquire) & which) != 0) {
-            return {};
-        }
-        const std::scoped_lock guard{upkeep_mutex_};
-        if (is_closed()) {
-            return refusal();  // and its files may be another's
-        }
-        failure why = rewrite_checkpoint([&](format::checkpoint& changed) { changed.flags |= which; });
-        flags_.store(checkpoint_.flags, std::memory_order_release);
-        return life_.judged(std::move(why), name().topic);
-    }
+    // ---- a replicated log ----
 
-    /// Writes the checkpoint with a change to it. Where that fails it counts as it was.
-    template <class Change>
-    [[nodiscard]] failure rewrite_checkpoint(const Change& change) {
-        format::checkpoint changed = checkpoint_;
-        changed.sequence += 1;
-        change(changed);
-        failure why = files_.write_checkpoint(changed);
-        if (!why) {
-            checkpoint_ = changed;
+    void start_replicated() {
+        const offset start = log_start_offset();
+        const offset end = log_end_offset();
+        offset watermark = parts_.kept.saved().high_watermark < end ? parts_.kept.saved().high_watermark : end;
+        frame_view last;
+        log_reader looking = parts_.whole_reader();
+        if (watermark > start && looking.find(watermark - 1, last)) {
+            watermark = last.header.base_offset + last.offsets_taken();  // it was saved before some frames were compacted into one
         }
-        return why;
+        parts_.source.limit_to(parts_.prefix, watermark < start ? start : watermark);
+        parts_.last_epoch.store(parts_.epochs.recall(parts_.kept.saved(), start, end), std::memory_order_relaxed);
     }
 
     /// In front of a close.
     void write_producers() noexcept {
         try {
-            const std::scoped_lock guard{upkeep_mutex_};
-            producers_.write(segments_, appends_, durable_offset());
+            const std::scoped_lock guard{parts_.upkeep_mutex};
+            parts_.producers.write(parts_.segments, parts_.appends, durable_offset());
         } catch (const std::exception&) {
             // No memory for it: the next opening reads more.
         }
     }
 
     [[nodiscard]] std::shared_ptr<time_index> times_of(segment& home) {
-        const std::scoped_lock guard{times_mutex_};
+        const std::scoped_lock guard{parts_.times_mutex};
         if (!home.times) {
             home.times = std::make_shared<time_index>();
         }
         return home.times;
     }
 
-    /// Bytes per second that were claimed since the last look.
-    [[nodiscard]] std::uint64_t measure_rate(std::chrono::nanoseconds now) noexcept {
-        segment* const home = segments_.last();
-        const position end = tail_word{home->tail.load(std::memory_order_relaxed)}.end();
-        const std::uint64_t bytes = home == last_segment_ ? end - last_end_ : std::uint64_t{end} + options_.segment_bytes - last_end_;
-        const std::int64_t elapsed = (now - last_look_).count();
-        last_segment_ = home;
-        last_end_ = end;
-        last_look_ = now;
-        return elapsed <= 0 ? 0 : static_cast<std::uint64_t>(static_cast<double>(bytes) * 1e9 / static_cast<double>(elapsed));
-    }
-
-    [[nodiscard]] failure work_ahead(std::uint64_t rate) {
-        const tail_word tail{last_segment_->tail.load(std::memory_order_relaxed)};
-        const std::uint64_t ahead = rate / 5 < mib ? rate / 5 : rate / 5 < 64 * mib ? rate / 5 : 64 * mib;
-        const std::uint64_t target = tail.end() + ahead;
-        const std::uint64_t left = options_.segment_bytes - tail.end();
-        if (failure why = appends_.prepare(static_cast<position>(target < options_.segment_bytes ? target : options_.segment_bytes), mib)) {
-            return why;
-        }
-        const bool fills_soon = left < 2 * rate && options_.segment_bytes > first_window;
-        return fills_soon && appends_.wants_spare() ? appends_.prepare_spare() : failure{};
-    }
-
-    /// What is sealed and synced gets its footer, gives unused space back, and is let go of.
-    [[nodiscard]] failure finish_synced() {
-        bool has_finished = false;
-        for (; finished_ + 1 < segments_.count() && segments_.at(finished_)->is_synced.load(std::memory_order_acquire); ++finished_) {
-            segment& home = *segments_.at(finished_);
-            if (const segment_pin pin = home.pin()) {
-                const tail_word tail{home.tail.load(std::memory_order_relaxed)};
-                const offset end = segments_.at(finished_ + 1)->base;
-                const std::int64_t now = retention_.stamp(finished_ > 0 ? segments_.at(finished_ - 1) : nullptr);
-                if (!home.ends_in_damage.load(std::memory_order_relaxed)) {
-                    store(pin->data() + format::footer_at, format::make_footer(pin->seed(), end, tail.end(), now));
-                    punch_behind(*pin, tail.end() + format::frame_header_size);  // behind the seal
-                }
-                pin->written_from.store(pin->capacity(), std::memory_order_release);
-                retention_.note_birth(home);
-                home.sealed_at.store(now, std::memory_order_relaxed);
-                home.used.store(tail.end() + format::frame_header_size, std::memory_order_relaxed);
-            }
-            home.release();
-            has_finished = true;
-        }
-        return has_finished ? save_checkpoint() : failure{};
-    }
-
-    /// Lets go of what the policy does not keep, and of what was deleted. A part of it is enough: the next look goes on.
-    [[nodiscard]] failure retain(std::chrono::nanoseconds now, bool& has_more) {
-        failure why;
-        const offset start = retention_.due(options_.retention, finished_, most_dropped, now, why);
-        if (!why) {
-            why = move_start(start);
-        }
-        if (!why) {
-            const std::size_t before = finished_;
-            why = drop_deleted(options_.reuses_segments);
-            has_more |= before - finished_ == most_dropped;
-        }
-        if (!why) {
-            why = std::exchange(not_removed_, {});
-        }
-        if (!why && is_active_expired()) {
-            why = appends_.roll(true);
-            has_more |= !why;
-        }
-        return why;
-    }
-    static constexpr std::size_t most_dropped = 64;  // in one look: removing a file takes the disk a while
-
-    /// On the disk before a file goes: else a log whose files were removed would pass for one that has lost them.
-    [[nodiscard]] failure move_start(offset start) {
-        if (start <= log_start_offset()) {
-            return {};
-        }
-        if (failure why = appends_.name_taken_spare()) {
-            return why;  // else the files that have names might all go
-        }
-        failure why = rewrite_checkpoint([&](format::checkpoint& moved) {
-            moved.log_start_offset = start;
-            moved.durable_offset = durable_offset();  // not below the start
-        });
-        if (!why) {
-            segments_.begin_at(start);
-        }
-        return why;
-    }
-
-    /// Removes the files of segments that lie below the start, up to the one that tells of the partition's producers: until the
-    /// next one tells of them, repetitions of what was deleted are known by it.
-    /// `may_reuse`: one of them may become the next spare.
-    [[nodiscard]] failure drop_deleted(bool may_reuse = false) {
-        failure first = compaction_.settle();
-        if (first) {
-            return first;  // a file that stands for others must not come back when they have gone
-        }
-        const std::vector<segment*> all = segments_.drop(finished_ < most_dropped ? finished_ : most_dropped, producers_.needed_from(durable_offset()));
-        finished_ -= all.size();
-        for (segment* const gone : all) {
-            const bool is_large = may_reuse && gone->used.load(std::memory_order_relaxed) > options_.segment_bytes / 2;
-            let_go(*gone);
-            if (is_large && appends_.wants_spare() && source_.take_file(*gone)) {
-                may_reuse = false;
-                if (segment_pin spare = files_.recycle(options_.segment_bytes, first)) {
-                    appends_.adopt_spare(std::move(spare));
-                }
-                continue;
-            }
-            if (failure why = files_.remove(gone->base); why && !first) {
-                first = std::move(why);  // the next opening tries again
-            }
-        }
-        if (!all.empty()) {
-            appends_.wake_upkeep();  // there may be room now for who was refused
-        }
-        return first;
-    }
-
-    /// Its files are gone, or are going.
-    void let_go(segment& gone) {
-        if (const segment_pin pin = gone.pin()) {
-            pin->is_gone.store(true, std::memory_order_release);
-        }
-        gone.release();
-        const std::scoped_lock guard{times_mutex_};
-        gone.times.reset();
-    }
-
-    /// Begins or goes on to compact the log, for a slice.
-    [[nodiscard]] failure compact(std::chrono::nanoseconds now, offset until, bool& has_more) {
-        failure why;
-        if (!compaction_.is_running()) {
-            const offset durable = durable_offset();  // before the limit: what was durable then, and is a transaction's, has set it
-            const offset decided = compaction_limit();
-            const compaction::situation at{finished_, decided < durable ? decided : durable, producers_.needed_from(durable), joined_within(), until, now};
-            switch (compaction_.consider(options_.compaction, options_.segment_bytes, *options_.turn, at, why)) {
-                case compaction::verdict::nothing: return why;
-                case compaction::verdict::roll: why = appends_.roll(true); has_more |= !why; return why;
-                case compaction::verdict::begun: break;
-            }
-        }
-        why = compaction_.step(
-            compaction_slice, now, [this](const std::vector<segment*>& old, std::unique_ptr<segment> made) noexcept { replace(old, std::move(made)); },
-            [this](offset compacted) { return rewrite_checkpoint([&](format::checkpoint& changed) { changed.compacted_offset = compacted; }); });
-        has_more |= !why;
-        return why;
-    }
-    static constexpr std::uint64_t compaction_slice = mib;
-
-    [[nodiscard]] std::optional<std::chrono::nanoseconds> joined_within() const noexcept {
-        return options_.retention.age ? std::optional{*options_.retention.age / 8} : std::nullopt;
-    }
-
-    /// Readers go on in what is left of these segments.
-    void replace(const std::vector<segment*>& old, std::unique_ptr<segment> made) noexcept {
-        segments_.replace(old, std::move(made));
-        for (segment* const gone : old) {
-            let_go(*gone);
-        }
-        finished_ -= old.size() - 1;
-    }
-
-    /// Nothing in the active segment has been kept for less than the policy says, or all of it has been deleted. Then it is
-    /// sealed, so that it can go.
-    [[nodiscard]] bool is_active_expired() {
-        segment& active = *segments_.last();
-        if (tail_word{active.tail.load(std::memory_order_relaxed)}.records() == 0) {
-            return false;
-        }
-        const bool is_deleted = log_start_offset() > active.base && log_start_offset() >= log_end_offset();
-        return is_deleted || (options_.retention.age && retention_.is_old(active, *options_.retention.age));
-    }
-
-    /// Who waits for a sync makes it; this is for records that nobody waits for. While the durable offset moves from one
-    /// look to the next, somebody does.
-    [[nodiscard]] bool is_flush_due(std::chrono::nanoseconds now) {
-        if (!options_.promises_durability()) {
-            return false;
-        }
-        const offset durable = durable_offset();
-        const offset unsynced = log_end_offset() - durable;
-        const bool has_moved = std::exchange(last_durable_, durable) != durable;
-        if (unsynced <= 0 || has_moved) {
-            unsynced_since_ = now;
-        }
-        return unsynced > 0 && ((options_.flush_messages > 0 && unsynced >= options_.flush_messages && !has_moved) ||
-                                (options_.flush_interval.count() > 0 && now - unsynced_since_ >= options_.flush_interval));
-    }
-
-    [[nodiscard]] failure save_checkpoint() {
-        const log_place place = durability_.synced_place();
-        if (place.home == nullptr || (durable_offset() == checkpoint_.durable_offset && place.home->base == static_cast<offset>(checkpoint_.segment_base) &&
-                                      place.next == static_cast<offset>(checkpoint_.segment_offset))) {
-            return {};
-        }
-        return rewrite_checkpoint([&](format::checkpoint& saved) {
-            saved.durable_offset = durable_offset();
-            saved.log_start_offset = log_start_offset();
-            saved.high_watermark = durable_offset();  // one replica: it has what it has synced
-            saved.segment_base = place.home->base;
-            saved.segment_position = place.at;
-            saved.segment_offset = place.next;
-        });
-    }
-
     /// Waits for the claims of appends that are under way.
     void drain() {
-        for (log_place before = prefix_.advance();;) {
+        for (log_place before = parts_.prefix.advance();;) {
             const segment_pin pin = before.home->pin();
-            if (!pin || (before.home == segments_.last() && before.at >= appends_.claimed().end())) {
+            if (!pin || (before.home == parts_.segments.last() && before.at >= parts_.appends.claimed().end())) {
                 return;
             }
             const bool was_published = pin->word(before.at).is_published();
-            const log_place now = prefix_.advance();
+            const log_place now = parts_.prefix.advance();
             const bool has_moved = now.home != before.home || now.at != before.at;
             if (was_published && !has_moved) {
                 return;  // sealed, and there was no room for the next segment
@@ -872,66 +686,13 @@ private:
         }
     }
 
-    void give_space_back() {
-        segment& last = *segments_.last();
-        if (const segment_pin pin = last.pin()) {
-            punch_behind(*pin, tail_word{last.tail.load(std::memory_order_relaxed)}.end() + format::frame_header_size);
-        }
-    }
-
-    /// The disk space behind `end`: the file keeps its size, so that nothing is pulled from under a mapping.
-    static void punch_behind(mapped_segment& memory, position end) {
-        const position from = align_up(end, page_size);
-        if (from < memory.readable()) {
-            if (from < memory.search_end()) {
-                memory.set_search_end(from);
-            }
-            static_cast<void>(memory.log_file().punch(from, memory.readable() - from));  // it stays taken; nothing else
-        }
-        if (os::file* const index = memory.index_file()) {
-            const std::uint64_t used = align_up(std::uint64_t{index_slots(end)} * sizeof(index_slot), std::uint64_t{page_size});
-            const std::uint64_t size = segment_directory::index_file_bytes(memory.capacity());
-            if (used < size) {
-                static_cast<void>(index->punch(used, size - used));
-            }
-        }
-    }
-
-    log_life life_;
-    segment_directory files_;
-    log_options options_;
+    log_parts parts_;
     recovery_report report_;
-    segment_chain segments_;
-    appender appends_;
-    published_prefix prefix_;
-    durability durability_;
-    segment_source source_;
-    open_claims claims_;
-    std::uint32_t leader_epoch_ = 0;
-
-    std::mutex order_mutex_;  // guards last_append_time_, and the order of appends that need one
-    std::int64_t last_append_time_ = 0;
-    std::mutex times_mutex_;  // guards the making of each segment's time index
-
-    producer_memory producers_{files_.platform()};
-
-    std::atomic<std::uint32_t> flags_{0};      // the checkpoint's
-    std::atomic<offset> compaction_limit_{0};
-    std::mutex open_transactions_mutex_;       // guards them
-    std::vector<offset> open_transactions_;    // where the log ended when each began to append
-
-    std::mutex upkeep_mutex_;  // guards what follows: upkeep is one thread at a time, and closing waits for it
-    format::checkpoint checkpoint_;
-    retention retention_{files_, segments_};
-    compaction compaction_{files_, segments_, source_, retention_};
-    std::size_t finished_ = 0;  // segments before it have their footer
-    failure not_removed_;       // what the opening could not remove, until upkeep has told it
-    segment* last_segment_ = nullptr;
-    position last_end_ = 0;
-    std::chrono::nanoseconds last_look_{};
-    std::chrono::nanoseconds unsynced_since_{};
-    offset last_durable_ = 0;
-    upkeep_notes notes_;
+    wire_append appending_{parts_};
+    log_upkeep upkeep_{parts_};
+    log_cut cut_{parts_, appending_, upkeep_};
+    std::mutex open_transactions_mutex_;     // guards them
+    std::vector<offset> open_transactions_;  // where the log ended when each began to append
 };
 
 }  // namespace brook::inline BROOK_ABI::storage

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -17,10 +18,12 @@
 #include <brook/core/types.hpp>
 #include <brook/format/codec.hpp>
 #include <brook/format/frame.hpp>
+#include <brook/format/wire_frame.hpp>
 #include <brook/format/record.hpp>
 #include <brook/storage/decoded_batch.hpp>
 #include <brook/storage/frame_walk.hpp>
 #include <brook/storage/log_life.hpp>
+#include <brook/storage/published_prefix.hpp>
 #include <brook/storage/segment.hpp>
 #include <brook/storage/segment_chain.hpp>
 #include <brook/storage/segment_directory.hpp>
@@ -64,6 +67,34 @@ public:
         }
         const format::producer_stamp stamp = format::load_stamp(found.data);
         return transactions_->fate(stamp.id, stamp.epoch);
+    }
+
+    /// What readers have passed may have been given up: wherever they stand, they look for their place anew.
+    void begin_history() noexcept { history_.fetch_add(1, std::memory_order_release); }
+    [[nodiscard]] std::uint32_t history() const noexcept { return history_.load(std::memory_order_acquire); }
+
+    /// A reader has met what is not what was written there.
+    void note_damage() noexcept { has_damage_.store(true, std::memory_order_relaxed); }
+    /// Whether one has since the last look.
+    [[nodiscard]] bool take_damage() noexcept { return has_damage_.exchange(false, std::memory_order_relaxed); }
+
+    // ---- how far readers get, of a replicated log: up to what is on a majority; of any other, as far as it is published ----
+
+    void limit_to(published_prefix& prefix, offset limit) noexcept {
+        prefix_ = &prefix;
+        limit_.store(limit, std::memory_order_release);
+    }
+    void raise_limit(offset limit) noexcept { limit_.store(limit, std::memory_order_seq_cst); }  // in front of the look for sleepers
+    [[nodiscard]] offset limit() const noexcept { return limit_.load(std::memory_order_seq_cst); }
+
+    /// What to say to a reader that stands behind the limit.
+    /// Errors    offset_out_of_range, where the log ends in front of it.
+    [[nodiscard]] failure judge_behind_limit(offset wanted) const {
+        const offset end = prefix_->advance().next;
+        return wanted <= end ? failure{} : out_of_range(wanted, end);
+    }
+    [[nodiscard]] failure out_of_range(offset wanted, offset end) const {
+        return {errc::offset_out_of_range, name().text() + ": offset " + std::to_string(wanted) + " is behind the log end offset " + std::to_string(end)};
     }
 
     /// Errors    nullptr, and `why`: closed, corrupt_record, or what the disk said.
@@ -126,6 +157,10 @@ private:
     segment_chain& segments_;
     const log_life& life_;
     const transaction_table* transactions_;
+    published_prefix* prefix_ = nullptr;  // of a replicated log
+    std::atomic<std::uint32_t> history_{0};
+    std::atomic<bool> has_damage_{false};
+    std::atomic<offset> limit_{std::numeric_limits<offset>::max()};
     std::mutex mutex_;  // guards that a segment is mapped once
     std::atomic<bool> is_closed_{false};
 };
@@ -144,6 +179,11 @@ public:
     /// Whether it waits in front of transactions that are not decided, and passes over those that were aborted.
     void read_committed(bool is_to) noexcept { reads_committed_ = is_to; }
 
+    /// Whether it passes the high watermark of a replicated log: what lies behind is not on a majority yet, and may be cut.
+    ///
+    /// Requires  that the log is not cut while it reads.
+    void read_uncommitted_tail(bool is_to) noexcept { passes_limit_ = is_to; }
+
     /// Goes to an offset; nothing is read before the next fetch.
     void seek(offset wanted) noexcept {
         wanted_ = wanted;
@@ -161,10 +201,15 @@ public:
     /// True when no record is published from the reader's place on. Steps over the log's own marks.
     [[nodiscard]] bool at_end(bool verify) {
         failure why;
-        if (!pin_ && (why = locate(verify))) {
+        ask_for_limit();
+        leave_given_up();
+        if (wanted_ < source_->segments().start() || (!pin_ && (why = locate(verify)))) {
             return false;  // the next fetch says why
         }
         for (;;) {
+            if (!pin_ || next_ >= limit_) {
+                return true;
+            }
             frame_view found;
             const look seen = look_here(verify, found);
             if (seen != look::frame) {
@@ -193,8 +238,11 @@ public:
 
     /// True when a fetch would find nothing, as far as one look can tell: what one that spins asks most of the time.
     [[nodiscard]] bool sees_nothing() const noexcept {
-        if (!pin_ || at_ < pin_->written_from.load(std::memory_order_acquire)) {
-            return false;  // in front of what came from the disk, where nothing would be damage
+        if (!pin_ || at_ < pin_->written_from.load(std::memory_order_acquire) || pin_->is_gone.load(std::memory_order_relaxed) || history_ != source_->history()) {
+            return false;  // in front of what came from the disk, where nothing would be damage; or the log goes on elsewhere
+        }
+        if (!passes_limit_ && next_ >= source_->limit()) {
+            return true;
         }
         return !pin_->word(at_).is_published();
     }
@@ -203,7 +251,8 @@ public:
     ///
     /// Lifetime  until the next call that may move the reader.
     [[nodiscard]] std::byte* next_word() const noexcept {
-        if (!pin_ || at_ < pin_->written_from.load(std::memory_order_acquire)) {
+        if (!pin_ || at_ < pin_->written_from.load(std::memory_order_acquire) || pin_->is_gone.load(std::memory_order_relaxed) || history_ != source_->history() ||
+            (!passes_limit_ && next_ >= source_->limit())) {
             return nullptr;
         }
         const position end = pin_->readable();
@@ -217,8 +266,10 @@ public:
     ///           (behind the end, or deleted), unsupported_compression_type, or what the disk said. The reader stays in front of it.
     [[nodiscard]] failure fetch(std::uint32_t most, bool verify, std::vector<record_range>& ranges, std::uint64_t most_decoded = default_most_decoded) {
         failure why;
+        ask_for_limit();
+        leave_given_up();
         if (!pin_ || wanted_ < source_->segments().start()) {
-            if (why = locate(verify); why) {
+            if (why = locate(verify); why || !pin_) {
                 return why;
             }
         }
@@ -244,11 +295,49 @@ public:
         return why;
     }
 
+    /// Puts frames behind `into` in wire form, from the one that holds `from` on: those that end at or in front of `until`, up to `most`
+    /// bytes, but one at least. What comes from the disk is verified first.
+    ///
+    /// Errors    returned only when it is the first thing that is met: as fetch.
+    [[nodiscard]] failure copy_frames(offset from, offset until, std::size_t most, std::vector<std::byte>& into) {
+        seek(from);
+        ask_for_limit();
+        failure why = locate(true);
+        const std::size_t before = into.size();
+        for (offset reached = next_; !why && pin_ && next_ >= reached && next_ < until;) {  // a compacted segment may begin again in front of it
+            frame_view found;
+            const look seen = look_here(true, found);
+            if (seen != look::frame) {
+                if (seen == look::corrupt || home_->ends_in_damage.load(std::memory_order_acquire)) {
+                    why = damaged();
+                }
+                break;
+            }
+            if (found.kind() == format::frame_kind::seal) {
+                if (!enter_next(why)) {
+                    break;
+                }
+                continue;
+            }
+            if (const std::uint32_t taken = found.offsets_taken(); taken > 0) {
+                const std::size_t copied = into.size() - before;
+                if (next_ + taken > until || (copied > 0 && copied + (found.end() - found.at) > most)) {
+                    break;
+                }
+                format::to_wire(pin_->seed(), found.at, found.header, found.data, into);
+            }
+            advance(found);
+            reached = next_;
+        }
+        return into.size() > before ? failure{} : why;
+    }
+
     /// The frame that the record at an offset is in, or what stands for it; false where nothing intact does. Leaves the reader
     /// there, and the frame is there as long as the reader stays.
     [[nodiscard]] bool find(offset at, frame_view& found) {
         seek(at);
-        return !locate(true) && look_here(true, found) == look::frame && found.kind() != format::frame_kind::seal;
+        ask_for_limit();
+        return !locate(true) && pin_ && next_ < limit_ && look_here(true, found) == look::frame && found.kind() != format::frame_kind::seal;
     }
 
     /// Whether the reader stands in what compaction has left: frames are not there as they were appended.
@@ -260,13 +349,44 @@ public:
         return find(at, found) ? std::optional{found.header.leader_epoch} : std::nullopt;
     }
 
+    /// The first intact frame that takes an offset at or behind `at`, however much is damaged in front of it; false where there is none.
+    /// The frame is there as long as the reader stays.
+    [[nodiscard]] bool find_from(offset at, frame_view& found) {
+        for (;;) {
+            seek(at);
+            ask_for_limit();
+            failure why = locate(true, false);
+            while (!why && pin_ && next_ < limit_) {
+                const look seen = look_here(true, found);
+                if (seen == look::corrupt && find_frame(*pin_, at_ + format::frame_alignment, next_, found)) {
+                    at_ = found.at;
+                    next_ = found.header.base_offset;
+                    continue;
+                }
+                if (seen != look::frame || found.kind() == format::frame_kind::seal) {
+                    break;
+                }
+                if (found.offsets_taken() > 0 && next_ + found.offsets_taken() > at) {
+                    return true;
+                }
+                advance(found);
+            }
+            const segment* const next = home_ != nullptr ? home_->next.load(std::memory_order_acquire) : nullptr;
+            if (next == nullptr || next->base <= at) {
+                return false;
+            }
+            at = next->base;
+        }
+    }
+
     /// Shows each intact frame to `use`, whatever it is, from the one that holds `from` to the end of its segment or of the
     /// log. Damage is passed over, and also what was deleted and is in a file as yet is shown.
     template <class Use>
     [[nodiscard]] failure visit(offset from, bool goes_beyond_segment, const Use& use) {
         seek(from);
+        ask_for_limit();
         failure why = locate(true, false);
-        while (!why) {
+        while (!why && pin_) {
             frame_view found;
             const look seen = look_here(true, found);
             if (seen == look::corrupt && find_frame(*pin_, at_ + format::frame_alignment, next_, found)) {
@@ -292,9 +412,25 @@ public:
     }
 
 private:
-    /// Finds the frame that holds the wanted offset.
+    /// Before the start is looked at: a log that begins anew has its start before it has its limit.
+    void ask_for_limit() noexcept { limit_ = passes_limit_ ? std::numeric_limits<offset>::max() : source_->limit(); }
+
+    /// What it holds is of a history that was given up: records of another one stand at these offsets now, or none.
+    void leave_given_up() noexcept {
+        if (pin_ && history_ != source_->history()) [[unlikely]] {
+            seek(next_ > wanted_ ? next_ : wanted_);
+        }
+    }
+
+    /// Finds the frame that holds the wanted offset. Without one where the limit is in front of it.
     [[nodiscard]] failure locate(bool verify, bool must_be_there = true) {
         failure why;
+        history_ = source_->history();
+        if (wanted_ > limit_) [[unlikely]] {
+            pin_.reset();
+            epoch_.reset();
+            return source_->judge_behind_limit(wanted_);
+        }
         do {
             why = {};
             home_ = source_->segments().find(wanted_);
@@ -308,11 +444,12 @@ private:
         if (!pin_) {
             return why;
         }
-        const walk_start start = find_start(*pin_, home_->base, wanted_, pin_->readable());
+        // At the limit, from the last frame in front of it: what stands behind is not to be looked at, and may get another place.
+        const walk_start start = find_start(*pin_, home_->base, wanted_ == limit_ && wanted_ > home_->base ? wanted_ - 1 : wanted_, pin_->readable());
         at_ = start.at;
         next_ = start.next;
         look seen = look::nothing;
-        for (;;) {
+        while (next_ < limit_) {
             frame_view found;
             seen = look_here(verify, found);
             if (seen == look::corrupt && step_over_damage(found)) {
@@ -326,8 +463,7 @@ private:
         if (seen == look::nothing && next_ < wanted_ && !home_->ends_in_damage.load(std::memory_order_acquire)) {
             pin_.reset();
             epoch_.reset();
-            return {errc::offset_out_of_range, source_->name().text() + ": offset " + std::to_string(wanted_) +
-                                                   " is behind the log end offset " + std::to_string(next_)};
+            return source_->out_of_range(wanted_, next_);
         }
         if (next_ != wanted_) {
             epoch_.reset();  // in the middle of a batch, which it has not passed
@@ -349,10 +485,13 @@ private:
     /// Collects records within one segment; false when nothing more can be had now. Where it goes on to the next segment,
     /// `left_behind` is the one that the range lies in.
     [[nodiscard]] bool walk(std::uint32_t most, bool verify, record_range& range, segment_pin& left_behind, failure& why) {
+        if (next_ >= limit_) {
+            return false;
+        }
         walk_lone<true>(most, verify, range);
         range.is_bare = range.count > 0;
         while (range.count < most) {
-            if (sees_nothing()) {
+            if (next_ >= limit_ || sees_nothing()) {
                 return false;
             }
             if (range.is_bare && pin_->word(at_).kind() != format::frame_kind::seal) {
@@ -433,7 +572,8 @@ private:
         const position from_disk = verify ? segment.written_from.load(std::memory_order_relaxed) : 0;  // frames before it came from there
         const position begin = at_;
         const offset first = next_;
-        const offset stop = first + (most - range.count);
+        const offset most_here = first + (most - range.count);
+        const offset stop = most_here < limit_ ? most_here : limit_;
         position at = at_;
         position passed = at_;
         offset next = next_;
@@ -532,6 +672,9 @@ private:
         const position from_disk = pin_->written_from.load(std::memory_order_relaxed);  // before the look, which verifies that much at least
         const bool is_due = verify && at_ >= verified_to;
         const look seen = look_for_reader(*pin_, at_, next_, is_due, found);
+        if (seen == look::corrupt && history_ != source_->history()) [[unlikely]] {
+            return look::nothing;  // not damaged but cut, under its eyes: the next look is for its place
+        }
         if (seen == look::frame && is_due && at_ == verified_to && found.end() <= from_disk) {
             pin_->verified_to.store(found.end(), std::memory_order_relaxed);
         }
@@ -577,7 +720,7 @@ private:
     [[nodiscard]] bool enter_replaced(failure& why, bool must_be_there) {
         wanted_ = next_ > wanted_ ? next_ : wanted_;
         why = locate(true, must_be_there);
-        return !why;
+        return !why && pin_;
     }
 
     [[nodiscard]] failure below_start() const {
@@ -586,6 +729,7 @@ private:
     }
 
     [[nodiscard]] failure damaged() const {
+        source_->note_damage();
         const segment* const next = home_->next.load(std::memory_order_acquire);
         frame_view found;
         std::string beyond = "nothing intact follows";
@@ -600,7 +744,10 @@ private:
 
     segment_source* source_;
     bool reads_committed_ = false;
+    bool passes_limit_ = false;
     offset wanted_ = 0;
+    offset limit_ = std::numeric_limits<offset>::max();  // frames that begin there or behind it are not looked at
+    std::uint32_t history_ = 0;  // the source's, when it was located
     segment* home_ = nullptr;
     segment_pin pin_;      // empty: to be located
     position at_ = 0;

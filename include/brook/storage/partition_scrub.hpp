@@ -44,13 +44,46 @@ public:
     partition_scrub(os::platform& platform, std::string path, partition_name name, bool knows_topic, const scrub_rules& rules, finding_list& found)
         : platform_{platform}, path_{std::move(path)}, name_{std::move(name)}, knows_topic_{knows_topic}, rules_{rules}, found_{found} {}
 
+    /// Where there seems to be damage, and the log was cut or rewritten meanwhile, which its checkpoint tells, it is looked at anew: what was cut
+    /// under the look was there at its beginning, and at its end was not. Not where there is a visitor: it is told of each frame once.
+    ///
     /// Returns   false when the visitor had enough.
     bool run(partition_report& report) {
+        const bool has_visitor = rules_.on_frame || rules_.on_record;
+        for (int left = most_looks;; --left) {
+            finding_list found;
+            partition_report seen;
+            partition_scrub one{platform_, path_, name_, knows_topic_, rules_, found};
+            const bool goes_on = one.look(seen);
+            if (left > 1 && !has_visitor && found.count(severity::damage) > 0 && one.was_changed_meanwhile()) {
+                continue;
+            }
+            found_.add_all(found);
+            report = std::move(seen);
+            return goes_on;
+        }
+    }
+
+private:
+    static constexpr int most_looks = 5;
+
+    [[nodiscard]] bool was_changed_meanwhile() {
+        const std::uint64_t before = first_checkpoint_.sequence;
+        const bool was_cut_short = first_checkpoint_.cut_plus_one != 0;
+        partition_report unused;
+        report_ = &unused;
+        checkpoint_ = {};
+        read_checkpoint();
+        return was_cut_short || checkpoint_.sequence != before;
+    }
+
+    bool look(partition_report& report) {
         report_ = &report;
         report.number = static_cast<std::int32_t>(name_.number);
         report.path = path_;
         std::vector<os::directory_entry> entries;
         read_checkpoint();  // before the listing: what it vouches for was in some file by then
+        first_checkpoint_ = checkpoint_;
         if (const auto code = platform_.list(path_, entries)) {
             tell(severity::damage, path_, "cannot be listed: " + code.message() + ". Without it the topic does not open; restore the directory from a copy");
             return true;
@@ -78,7 +111,6 @@ public:
         return !has_stopped_;
     }
 
-private:
     struct chain_link {
         offset base = 0;
         std::string path;
@@ -298,7 +330,7 @@ private:
             }
         }
         if (const auto newest = format::newest_checkpoint(raw);
-            newest && newest->version <= format::format_version && newest->partition == name_.number && (!knows_topic_ || newest->topic == name_.topic_id)) {
+            newest && newest->version <= format::checkpoint_version && newest->partition == name_.number && (!knows_topic_ || newest->topic == name_.topic_id)) {
             checkpoint_ = *newest;
             report_->has_checkpoint = true;
             report_->log_start_offset = newest->log_start_offset < 0 ? 0 : newest->log_start_offset;
@@ -315,7 +347,7 @@ private:
             if (!format::verifies(slot)) {
                 const bool is_zero = std::all_of(at, at + sizeof slot, [](std::byte value) { return value == std::byte{0}; });
                 told = {is_zero ? slot_state::empty : slot_state::broken, 0, 0};
-            } else if (slot.version > format::format_version) {
+            } else if (slot.version > format::checkpoint_version) {
                 told.state = slot_state::newer;
             } else if (slot.partition != name_.number || (knows_topic_ && slot.topic != name_.topic_id)) {
                 told.state = slot_state::foreign;
@@ -510,7 +542,12 @@ private:
 
     // ---- what is durable ----
 
+    /// A truncation has begun, and has not come to its end: what takes its offset or a later one is nobody's any more.
+    [[nodiscard]] bool is_being_cut() const noexcept { return report_->has_checkpoint && checkpoint_.is_cutting(); }
+    [[nodiscard]] bool is_to_go(offset at) const noexcept { return is_being_cut() && at >= checkpoint_.cut_to(); }
+
     void raise_evidence(offset durable, evidence_source by, const std::string& file, std::uint64_t at) {
+        durable = is_to_go(durable) ? checkpoint_.cut_to() : durable;
         if (durable > report_->durable_offset && durable <= largest_offset) {
             report_->durable_offset = durable;
             report_->durable_by = by;
@@ -576,6 +613,10 @@ private:
                 chain_.erase(chain_.begin() + static_cast<std::ptrdiff_t>(i));
             }
         }
+        while (chain_.size() > 1 && chain_.back().problem.code == std::errc::no_such_file_or_directory) {
+            chain_.pop_back();  // it was listed, so that it has been cut meanwhile, and what told of it told of nothing more
+            report_->durable_offset = std::min(report_->durable_offset, offset{checkpoint_.durable_offset});
+        }
     }
 
     /// Goes along the chain as recovery does. Everything that may have been in progress makes it doubtful.
@@ -584,6 +625,14 @@ private:
         has_doubts_ = false;
         cut_.reset();
         tail_end_ = 0;
+        if (is_being_cut()) {
+            say(severity::note, path_of("checkpoint"), "the log is being cut at offset " + std::to_string(checkpoint_.cut_to()) +
+                                                           ": a broker is at it, or was killed, and then the next open brings it to its end. What comes behind is to go");
+            if (is_to_go(report_->log_start_offset)) {
+                report_->end_offset = report_->log_start_offset;  // it begins anew
+                return std::move(findings_);
+            }
+        }
         if (chain_.empty()) {
             if (report_->has_checkpoint) {
                 say(severity::damage, path_, "has a checkpoint and no segment. Restore the .log files from a copy", 0, 0, report_->log_start_offset,
@@ -597,7 +646,7 @@ private:
         if (chain_.front().base < expected) {
             expected = chain_.front().base;
         }
-        for (std::size_t i = 0; i < chain_.size(); ++i) {
+        for (std::size_t i = 0; i < chain_.size() && (i == 0 || chain_[i].base == checkpoint_.cut_to() || !is_to_go(chain_[i].base)); ++i) {
             judge_link(i, expected);
         }
         const segment_report& last = chain_.back().scan.report;
@@ -609,6 +658,7 @@ private:
                 last.used_bytes, last.file_bytes, expected, report_->durable_offset);
         }
         report_->end_offset = cut_ ? *cut_ : std::max(expected, report_->durable_offset);
+        report_->end_offset = is_to_go(report_->end_offset) ? checkpoint_.cut_to() : report_->end_offset;
         if (cut_) {
             tell_tail(expected);
         }
@@ -617,7 +667,8 @@ private:
 
     void judge_link(std::size_t i, offset& expected) {
         chain_link& link = chain_[i];
-        const std::optional<offset> next_base = i + 1 < chain_.size() ? std::optional{chain_[i + 1].base} : std::nullopt;
+        const bool has_next = i + 1 < chain_.size() && (!is_to_go(chain_[i + 1].base) || chain_[i + 1].base == checkpoint_.cut_to());
+        const std::optional<offset> next_base = has_next ? std::optional{chain_[i + 1].base} : std::nullopt;
         if (!cut_ && link.base > expected) {
             missing_.push_back(expected);
             has_doubts_ = true;
@@ -666,6 +717,9 @@ private:
     /// Returns   true when nothing intact was found behind, so that the segment ends in damage.
     bool judge_break(chain_link& link, const log_break& here, std::optional<offset> next_base) {
         using kind = log_break::kind;
+        if (is_to_go(here.first)) {
+            return false;
+        }
         const bool is_durable = report_->durable_offset > here.first;
         const offset last = here.last ? *here.last : next_base ? *next_base : std::max(here.first + 1, report_->durable_offset);
         const bool is_sure = here.what == kind::unreadable || here.what == kind::malformed;
@@ -799,6 +853,7 @@ private:
     finding_list& found_;
     partition_report* report_ = nullptr;
     format::checkpoint checkpoint_;
+    format::checkpoint first_checkpoint_;  // as it was when the look began
     std::error_code checkpoint_code_;
     std::vector<chain_link> chain_;  // ascending by base
     std::vector<swap_range> swaps_;  // what compactions have made, as listed

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include <brook/core/bytes.hpp>
@@ -64,6 +65,16 @@ public:
             }
         });
         return is_serious(why) ? why : failure{};
+    }
+
+    /// The same once more: the log has been cut, and numbers of what was cut are forgotten.
+    [[nodiscard]] failure recall_anew(log_reader reader, const segment_chain& segments) {
+        table_.forget_batches();
+        home_ = written_ = nullptr;
+        complete_to_ = -1;
+        written_at_ = 0;
+        needed_before_ = 0;
+        return recall(std::move(reader), segments);
     }
 
     /// Where the segment begins without which the next opening would not know the producers, also after a loss of power; behind

@@ -1,6 +1,6 @@
 /// \file brook/storage/producer_table.hpp
 /// What a partition remembers of its producers, to tell a repetition from something new.
-/// Floor 2, storage. Source: Kafka's ProducerStateManager (KIP-98), which also keeps five batches of each.
+/// Floor 2, storage. Source: Kafka's ProducerStateManager (KIP-98), which keeps five batches of each.
 #pragma once
 
 #include <array>
@@ -31,7 +31,7 @@ namespace brook::inline BROOK_ABI::storage {
 ///           the note that it is there. So its records stand in the order of their sequences, and others' go on.
 class producer_state {
 public:
-    static constexpr std::size_t most_remembered = 5;
+    static constexpr std::size_t most_remembered = 16;  ///< as many as a producer may have on their way at once
 
     /// Records that were appended together: sequences [first, last], of which the first has offset `at`.
     struct batch {
@@ -144,6 +144,17 @@ public:
             state->set_epoch(stamp.epoch);
         }
         state->note({stamp.sequence, stamp.sequence + std::int64_t{count} - 1, at});
+    }
+
+    /// Forgets what was appended, for it to be noted anew: the log has been cut. Who holds a producer's state goes on with it.
+    void forget_batches() {
+        const std::scoped_lock guard{mutex_};
+        for (const auto& state : states_) {
+            const std::scoped_lock held{state->lock};
+            state->batches_ = {};
+            state->newest_ = 0;
+            state->last_sequence_ = -1;
+        }
     }
 
     /// Every producer that has appended something. Waits for those who are about to.

@@ -32,6 +32,14 @@ public:
         place_ = place;
     }
 
+    /// Goes back to a place, behind which `erase` has left nothing: nobody looks while it is at it.
+    template <class Erase>
+    void rewind(const log_place& place, const Erase& erase) {
+        const std::scoped_lock guard{mutex_};
+        erase();
+        place_ = place;
+    }
+
     /// Moves as far as it goes now.
     [[nodiscard]] log_place advance() {
         const std::scoped_lock guard{mutex_};

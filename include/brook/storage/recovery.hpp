@@ -66,6 +66,57 @@ struct recovered_log {
     recovery_report report;
 };
 
+/// Where the last word behind `at` that is not zero ends; `at` where all of them are.
+[[nodiscard]] inline position find_dirty_end(const mapped_segment& memory, position at) noexcept {
+    position dirty_end = at;
+    for (position here = at; here + 8 <= memory.search_end(); here += 8) {
+        if (load<std::uint64_t>(memory.frame(here)) != 0) {
+            dirty_end = here + 8;
+        }
+    }
+    return dirty_end;
+}
+
+/// Leaves nothing of a segment from `at` on, in memory: no frame, no footer, no slot of its index.
+/// Returns   the end of what was there.
+///
+/// Threads   readers may look at the word at `at` meanwhile, and at nothing behind it.
+inline position erase_behind(mapped_segment& memory, position at) noexcept {
+    const position dirty_end = find_dirty_end(memory, at);
+    if (dirty_end > at) {
+        atomic_at<std::uint64_t>(memory.frame(at)).store(0, std::memory_order_release);
+        std::memset(memory.frame(at + 8), 0, dirty_end - at - 8);
+    }
+    store(memory.data() + format::footer_at, std::array<std::byte, sizeof(format::segment_footer)>{});
+    memory.forget_behind(at);
+    return dirty_end;
+}
+
+/// Brings to the disk that a segment ends at `at`. Also where there is nothing to erase: it may have been erased by a recovery that was
+/// killed before it had synced.
+[[nodiscard]] inline failure sync_erased(const segment_directory& files, mapped_segment& memory, position at) {
+    const auto code = memory.log_file().sync();
+    if (!code) {
+        return {};
+    }
+    // Zeros that could not be written pass for clean now, and the disk may have the old tail, also where a recovery
+    // before this one erased it: the next opening, in this boot, would take them for what is there. Written again, they
+    // are dirty, and its sync brings them to the disk, or fails like this one. Not stored, since a hole may be among
+    // them, and the disk full.
+    static constexpr std::array<std::byte, page_size> zeros{};
+    for (position here = at; here < memory.readable();) {
+        const position end = align_up(here + 1, page_size) < memory.readable() ? align_up(here + 1, page_size) : memory.readable();
+        if (memory.log_file().write_at(here, bytes{zeros}.first(end - here))) {
+            break;
+        }
+        here = end;
+    }
+    if (load<std::uint64_t>(memory.data() + format::footer_at) == 0) {
+        static_cast<void>(memory.log_file().write_at(format::footer_at, bytes{zeros}.first(sizeof(format::segment_footer))));
+    }
+    return {code, files.name().text() + ": cannot sync " + memory.path() + " after cutting it"};
+}
+
 /// Finds the end of a log and makes it whole. Killed at any instruction, it starts over and comes to the same result.
 ///
 /// Two cases, told apart by who wrote a segment last (boot, device, inode, birth time):
@@ -77,11 +128,16 @@ struct recovered_log {
 /// - Otherwise power may have gone, and with it any page that was not synced. Frames below the durable evidence are
 ///   there, or rotten; above it the log ends at the first frame that does not verify, and what lies beyond is cut.
 ///
+/// A replicated log is one of several that are alike. What is missing in it others have, so it is cut where something is missing that
+/// it need not have, and no offset is filled, nor passed over; and its leader epochs are its leaders'. A truncation that was begun is
+/// brought to its end, in either case.
+///
 /// Threads   confined; nobody else has the partition open.
 /// Cost      reads what lies above the evidence, and makes no use of the rest.
 class recovery {
 public:
-    recovery(segment_directory& files, std::uint32_t segment_bytes) noexcept : files_{files}, segment_bytes_{segment_bytes} {}
+    recovery(segment_directory& files, std::uint32_t segment_bytes, bool is_replicated = false) noexcept
+        : files_{files}, segment_bytes_{segment_bytes}, is_replicated_{is_replicated} {}
 
     [[nodiscard]] failure run(recovered_log& log) {
         log_ = &log;
@@ -114,7 +170,11 @@ private:
         }
         if (saved) {
             log_->checkpoint = *saved;
-            if (bases_.empty()) {
+            if (saved->is_cutting()) {
+                if (failure why = take_away_cut()) {
+                    return why;
+                }
+            } else if (bases_.empty()) {
                 return {errc::corrupt_record, files_.name().text() + ": " + files_.path() +
                                                   " has a checkpoint and no segment; restore the .log files from a copy, or move the checkpoint away, too, "
                                                   "to begin again at offset 0"};
@@ -138,6 +198,25 @@ private:
         }
         log_->first_unsynced = first_scanned_;
         return {};
+    }
+
+    /// A truncation has begun: what it was to cut is in no evidence any more, and the segments behind it go. The newest goes first. Nothing
+    /// of it is kept: that it has to go is not inferred, it was decided, and is on the disk.
+    [[nodiscard]] failure take_away_cut() {
+        format::checkpoint& told = log_->checkpoint;
+        cut_at_ = told.cut_to();
+        told.durable_offset = told.durable_offset < cut_at_ ? told.durable_offset : cut_at_;
+        const bool is_all = told.log_start_offset >= cut_at_;  // it begins anew there
+        for (std::size_t i = bases_.size(); i-- > 0;) {
+            if (is_all ? bases_[i] != cut_at_ : bases_[i] >= cut_at_) {  // where one begins there the seal in front of it may be cut
+                if (failure why = files_.remove(bases_[i])) {
+                    return why;
+                }
+                erase_at(bases_, i);
+            }
+        }
+        const auto code = files_.platform().sync_directory(files_.path());
+        return code ? failure{code, files_.name().text() + ": cannot sync " + files_.path()} : failure{};
     }
 
     [[nodiscard]] failure list() {
@@ -420,7 +499,7 @@ private:
     /// that is newer than the segment (one of them came from a copy) points at nothing, or between two frames.
     void start_at_checkpoint(scan_state& scan) const noexcept {
         const format::checkpoint& from = log_->checkpoint;
-        if (from.segment_base != scan.base || from.segment_offset <= scan.base || from.segment_position > scan.memory->readable()) {
+        if (from.segment_base != scan.base || from.segment_offset <= scan.base || (is_cutting() && from.segment_offset > cut_at_) || from.segment_position > scan.memory->readable()) {
             return;
         }
         const auto at = static_cast<position>(from.segment_position);
@@ -439,7 +518,15 @@ private:
 
     [[nodiscard]] failure mend(scan_state& scan, std::size_t i) {
         bool knows_evidence = false;
+        const auto find_evidence = [&]() -> failure {
+            failure why = knows_evidence ? failure{} : gather_evidence(scan, i);
+            knows_evidence = true;
+            return why;
+        };
         for (;;) {
+            if (is_cut_here(scan, i)) {
+                return cut_as_told(scan);
+            }
             frame_view found;
             switch (look_at(*scan.memory, scan.at, scan.next, trust::verify, found)) {
                 case look::frame:
@@ -450,6 +537,14 @@ private:
                     }
                     break;
                 case look::corrupt:
+                    if (is_replicated_ && i + 1 == bases_.size() && !find_frame(*scan.memory, scan.at + format::frame_alignment, scan.next, found)) {
+                        if (failure why = find_evidence()) {
+                            return why;
+                        }
+                        if (!was_relied_upon(scan)) {
+                            return cut(scan);
+                        }
+                    }
                     if (!step_over_damage(scan)) {
                         return {};
                     }
@@ -459,14 +554,14 @@ private:
                     if (hole.is_whole && !hole.has_end) {
                         return erase_end(scan, hole);
                     }
-                    if (!knows_evidence) {
-                        if (failure why = gather_evidence(scan, i)) {
-                            return why;
-                        }
-                        knows_evidence = true;
+                    if (failure why = find_evidence()) {
+                        return why;
                     }
                     // No prefix passes a claim that is open: what is missing below the evidence had been published.
-                    const bool was_claimed = hole.is_whole && log_->checkpoint.durable_offset <= scan.next;
+                    const bool was_claimed = hole.is_whole && !was_relied_upon(scan);
+                    if (is_replicated_ && was_claimed && format::load_header(scan.memory->frame(hole.end)).base_offset != scan.next) {
+                        return cut(scan);  // else a mark of the log's own was claimed there
+                    }
                     if (!(was_claimed && fill(scan, hole.end)) && !step_over_damage(scan)) {
                         return {};
                     }
@@ -474,6 +569,11 @@ private:
                 }
             }
         }
+    }
+
+    /// Whether what comes was on the disk, or is on a majority.
+    [[nodiscard]] bool was_relied_upon(const scan_state& scan) const noexcept {
+        return log_->checkpoint.durable_offset > scan.next || (is_replicated_ && log_->checkpoint.high_watermark > scan.next);
     }
 
     struct gap {
@@ -531,7 +631,7 @@ private:
         header.attributes = published.attributes();
         header.base_offset = scan.next;
         header.count = static_cast<std::uint32_t>(after - scan.next);
-        header.leader_epoch = log_->checkpoint.leader_epoch;
+        header.leader_epoch = is_replicated_ ? 0 : log_->checkpoint.leader_epoch;
         header.checksum = format::checksum_of(memory.seed(), scan.at, header, data);
         format::store_behind_word(data, header);
         word.store(published.raw(), std::memory_order_release);
@@ -571,6 +671,9 @@ private:
 
     [[nodiscard]] failure believe_evidence(scan_state& scan, std::size_t i) {
         for (;;) {
+            if (is_cut_here(scan, i)) {
+                return cut_as_told(scan);
+            }
             frame_view found;
             if (look_at(*scan.memory, scan.at, scan.next, trust::verify, found) == look::frame) {
                 accept(scan, found);
@@ -623,9 +726,23 @@ private:
     }
 
     void raise_evidence(offset durable) noexcept {
+        durable = is_cutting() && durable > cut_at_ ? cut_at_ : durable;  // of what is to go nothing is missed
         if (durable > log_->checkpoint.durable_offset && durable <= largest_offset) {
             log_->checkpoint.durable_offset = durable;
         }
+    }
+
+    // ---- a truncation that had begun ----
+
+    [[nodiscard]] bool is_cutting() const noexcept { return cut_at_ >= 0; }
+    [[nodiscard]] bool is_cut_here(const scan_state& scan, std::size_t i) const noexcept {
+        return is_cutting() && i + 1 == bases_.size() && scan.next >= cut_at_;
+    }
+
+    [[nodiscard]] failure cut_as_told(scan_state& scan) {
+        scan.is_cut = true;
+        log_->report.cut_bytes += erase_behind(*scan.memory, scan.at) - scan.at;
+        return sync_erased(files_, *scan.memory, scan.at);
     }
 
     /// The log ends here. What verifies beyond is copied aside, everything beyond is erased, and that is on the disk
@@ -633,21 +750,14 @@ private:
     [[nodiscard]] failure cut(scan_state& scan) {
         scan.is_cut = true;
         mapped_segment& memory = *scan.memory;
-        position dirty_end = scan.at;
-        for (position at = scan.at; at + 8 <= memory.search_end(); at += 8) {
-            if (load<std::uint64_t>(memory.frame(at)) != 0) {
-                dirty_end = at + 8;
-            }
-        }
+        const position dirty_end = find_dirty_end(memory, scan.at);
         // Positions that readers kept are of another history from now on, also where nothing is left of the one that they
-        // are of: pages that never arrived leave no trace.
-        log_->checkpoint.leader_epoch += 1;
+        // are of: pages that never arrived leave no trace. Of a replicated log they are in front of the high watermark, and its leaders
+        // have the epochs.
+        log_->checkpoint.leader_epoch += is_replicated_ ? 0 : 1;
         ++log_->checkpoint.sequence;
         if (failure why = files_.write_checkpoint(log_->checkpoint)) {
             return why;
-        }
-        if (dirty_end == scan.at) {
-            return sync_cut(scan);
         }
         frame_view found;
         position saved_end = scan.at;
@@ -659,34 +769,12 @@ private:
                 return why;
             }
         }
-        std::memset(memory.frame(scan.at), 0, dirty_end - scan.at);
-        if (failure why = sync_cut(scan)) {
+        erase_behind(memory, scan.at);
+        if (failure why = sync_erased(files_, memory, scan.at)) {
             return why;
         }
         log_->report.cut_bytes += dirty_end - scan.at;
         return {};
-    }
-
-    /// Also where there is nothing to erase: it may have been erased by a recovery that was killed before it had synced.
-    [[nodiscard]] failure sync_cut(const scan_state& scan) {
-        mapped_segment& memory = *scan.memory;
-        const auto code = memory.log_file().sync();
-        if (!code) {
-            return {};
-        }
-        // Zeros that could not be written pass for clean now, and the disk may have the old tail, also where a recovery
-        // before this one erased it: the next opening, in this boot, would take them for what is there. Written again, they
-        // are dirty, and its sync brings them to the disk, or fails like this one. Not stored, since a hole may be among
-        // them, and the disk full.
-        static constexpr std::array<std::byte, page_size> zeros{};
-        for (position at = scan.at; at < memory.readable();) {
-            const position end = align_up(at + 1, page_size) < memory.readable() ? align_up(at + 1, page_size) : memory.readable();
-            if (memory.log_file().write_at(at, bytes{zeros}.first(end - at))) {
-                break;
-            }
-            at = end;
-        }
-        return {code, files_.name().text() + ": cannot sync " + memory.path() + " after cutting it"};
     }
 
     /// Under a name of its own, unless a recovery that was killed behind this has made the same copy: one that was killed
@@ -772,7 +860,7 @@ private:
         scan.next += found.offsets_taken();
         scan.at = found.end();
         scan.is_sealed = found.kind() == format::frame_kind::seal;
-        if (found.header.leader_epoch > log_->checkpoint.leader_epoch) {
+        if (!is_replicated_ && found.header.leader_epoch > log_->checkpoint.leader_epoch) {
             log_->checkpoint.leader_epoch = found.header.leader_epoch;  // the checkpoint was lost
         }
         if (found.kind() == format::frame_kind::evidence) {
@@ -783,7 +871,7 @@ private:
     /// Goes on at the next frame that verifies; false when none does: the rest of the segment is lost.
     [[nodiscard]] bool step_over_damage(scan_state& scan) {
         frame_view found;
-        if (!find_frame(*scan.memory, scan.at + format::frame_alignment, scan.next, found)) {
+        if (!find_frame(*scan.memory, scan.at + format::frame_alignment, scan.next, found) || (is_cutting() && found.header.base_offset > cut_at_)) {
             scan.ends_in_damage = true;
             return false;
         }
@@ -806,6 +894,7 @@ private:
         if (end < log_->checkpoint.durable_offset) {
             end = log_->checkpoint.durable_offset;
         }
+        end = is_cutting() ? cut_at_ : end;
         lose(memory.path(), scan.at, memory.readable(), scan.next, end);
         scan.next = end;
     }
@@ -817,7 +906,7 @@ private:
     // ---- the end of the log ----
 
     [[nodiscard]] failure open_end() {
-        offset end = 0;
+        offset end = is_cutting() ? cut_at_ : 0;
         if (!log_->segments.empty()) {
             segment& last = *log_->segments.back();
             const tail_word tail{last.tail.load(std::memory_order_relaxed)};
@@ -849,6 +938,10 @@ private:
         for (std::size_t i = 0; i + 1 < log_->segments.size(); ++i) {
             log_->segments[i]->next.store(log_->segments[i + 1].get(), std::memory_order_relaxed);
         }
+        if (is_cutting()) {
+            log_->checkpoint.cut_plus_one = 0;  // once nothing of it is left, on the disk
+            is_checkpoint_stale_ = true;
+        }
         if (is_checkpoint_stale_ || log_->checkpoint.sequence == 0) {  // 0: none yet; it also says that segments must exist
             ++log_->checkpoint.sequence;
             return files_.write_checkpoint(log_->checkpoint);
@@ -876,6 +969,8 @@ private:
 
     segment_directory& files_;
     std::uint32_t segment_bytes_;
+    bool is_replicated_;
+    offset cut_at_ = -1;  // a truncation that was begun cuts there; -1: none was
     recovered_log* log_ = nullptr;
     std::vector<offset> bases_;  // of the files with a name, ascending
     std::vector<swap_range> swaps_;

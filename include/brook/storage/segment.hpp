@@ -144,6 +144,15 @@ public:
         }
     }
 
+    /// Forgets the frames from `from` on.
+    void forget_behind(position from) const noexcept {
+        for (std::uint32_t k = (from + index_interval - 1) / index_interval; index_ && k < index_slots(capacity_); ++k) {
+            if (const auto word = slot_word(k); word.load(std::memory_order_relaxed) != 0) {
+                word.store(0, std::memory_order_relaxed);
+            }
+        }
+    }
+
     /// Its file was deleted, or replaced by what compaction has left of it: who holds the memory long should look anew.
     std::atomic<bool> is_gone{false};
 
@@ -231,7 +240,7 @@ public:
     position allocated = 0;                    ///< disk space taken up to here; guarded by the appender's growth mutex
     std::atomic<bool> is_synced{false};        ///< sealed, and all of it on the disk
     std::atomic<bool> ends_in_damage{false};   ///< recovery found no seal and went on in the next segment
-    std::atomic<bool> is_replaced{false};      ///< compacted: what is left of it stands in another segment of the chain
+    std::atomic<bool> is_replaced{false};      ///< what is left of it stands in another segment of the chain, if anything is: it was compacted, or the log has begun anew
 
     // ---- of what is sealed and on the disk, from its footer; 0: nobody has looked yet ----
     std::atomic<position> used{0};             ///< bytes of it that count

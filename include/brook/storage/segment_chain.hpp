@@ -90,6 +90,29 @@ public:
         segments_.erase(second, second + static_cast<std::ptrdiff_t>(old.size()) - 1);
     }
 
+    /// Takes out what stands behind `last`, whose memory goes on there: the log was cut in it. They stay in memory.
+    [[nodiscard]] std::vector<segment*> cut_behind(segment& last) {
+        const std::scoped_lock guard{mutex_};
+        std::size_t kept = segments_.size();
+        while (segments_[kept - 1].get() != &last) {
+            --kept;
+        }
+        return take_out(kept);
+    }
+
+    /// Takes all of them out, and begins with this one at its base. They stay in memory.
+    [[nodiscard]] std::vector<segment*> start_anew(std::unique_ptr<segment> first) {
+        const std::scoped_lock guard{mutex_};
+        const offset start = first->base;
+        std::vector<segment*> gone = take_out(0);
+        segments_.push_back(std::move(first));
+        start_.store(start, std::memory_order_release);
+        for (segment* const one : gone) {
+            one->is_replaced.store(true, std::memory_order_release);  // who stands in front of one of them looks for its place anew
+        }
+        return gone;
+    }
+
     /// As they are now. They stay in memory, whatever is deleted meanwhile.
     [[nodiscard]] std::vector<segment*> all() const {
         const std::scoped_lock guard{mutex_};
@@ -144,6 +167,18 @@ public:
     }
 
 private:
+    [[nodiscard]] std::vector<segment*> take_out(std::size_t from) {
+        std::vector<segment*> gone;
+        gone.reserve(segments_.size() - from);
+        dropped_.reserve(dropped_.size() + segments_.size() - from);
+        for (std::size_t i = from; i < segments_.size(); ++i) {
+            gone.push_back(segments_[i].get());
+            dropped_.push_back(std::move(segments_[i]));
+        }
+        segments_.resize(from);
+        return gone;
+    }
+
     [[nodiscard]] std::size_t place_of(const std::vector<segment*>& wanted) const {
         for (std::size_t i = 0; i + wanted.size() < segments_.size(); ++i) {
             std::size_t k = 0;

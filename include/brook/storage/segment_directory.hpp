@@ -398,9 +398,9 @@ public:
             return std::nullopt;
         }
         auto newest = format::newest_checkpoint(raw);
-        if (newest && newest->version > format::format_version) {
+        if (newest && newest->version > format::checkpoint_version) {
             why = {errc::unsupported_version, name_->text() + ": " + checkpoint_path() + " has format version " + std::to_string(newest->version) +
-                                                  ", this brook reads up to " + std::to_string(format::format_version) + "; use a newer one"};
+                                                  ", this brook reads up to " + std::to_string(format::checkpoint_version) + "; use a newer one"};
             return std::nullopt;
         }
         if (newest && (newest->topic != name_->topic_id || newest->partition != name_->number)) {

@@ -195,8 +195,7 @@ private:
 
     [[nodiscard]] offset highest_base() const noexcept {
         constexpr offset largest = std::numeric_limits<offset>::max();
-        const offset ahead = most_offsets_ahead((summary_.birth.flags & format::segment_flag::compacted) != 0, summary_.birth.capacity);
-        return next_ > largest - ahead ? largest : next_ + ahead;
+        return next_ > largest - most_offsets_ahead ? largest : next_ + most_offsets_ahead;
     }
 
     // ---- frames that verify ----
@@ -213,7 +212,7 @@ private:
         const visited_frame visited{name_.topic, static_cast<std::int32_t>(name_.number), into_.report.file, static_cast<position>(at_), header_, taken};
         ++into_.report.frames[static_cast<std::size_t>(word.kind())];
         goes_on_ = !rules_.on_frame || rules_.on_frame(visited);
-        if (goes_on_ && (word.kind() == format::frame_kind::data || word.kind() == format::frame_kind::control)) {
+        if (goes_on_ && word.kind() == format::frame_kind::data) {
             walk_records(word, taken);
         }
         into_.has_stopped = !goes_on_;
@@ -256,7 +255,6 @@ private:
         format::record_walk records{header, frame};
         offset before = next_ - 1;
         const char* wrong = nullptr;
-        const bool is_data = word.kind() == format::frame_kind::data;
         for (format::record_slice record; goes_on_ && records.next(record);) {
             const offset at = record.offset();
             if (at <= before || at - next_ >= taken) {
@@ -270,10 +268,8 @@ private:
             if (!headers.empty()) {
                 wrong = "the headers of a record do not fit";
             }
-            if (is_data) {
-                count(record);
-                goes_on_ = show(record);
-            }
+            count(record);
+            goes_on_ = show(record);
         }
         if (records.is_malformed()) {
             wrong = "its records do not fit into it";
@@ -294,11 +290,9 @@ private:
             into_.first_undecoded = at_;
             into_.first_undecoded_end = at_ + word.length();
         }
-        if (word.kind() == format::frame_kind::data) {
-            into_.report.records += format::records_in(header_);
-            count_times(timestamp{std::chrono::nanoseconds{header_.base_timestamp}},
-                        timestamp{std::chrono::nanoseconds{format::largest_timestamp(header_, frame_)}});
-        }
+        into_.report.records += format::records_in(header_);
+        count_times(timestamp{std::chrono::nanoseconds{header_.base_timestamp}},
+                    timestamp{std::chrono::nanoseconds{format::largest_timestamp(header_, frame_)}});
     }
 
     void count(const format::record_slice& record) noexcept {

@@ -29,18 +29,19 @@ namespace brook::inline BROOK_ABI::storage {
 /// Threads   shared.
 class time_index {
 public:
-    /// First record at or after `time`, of those from offset `from` on; nullopt when the segment has none (yet).
+    /// First record at or after `time`, of those from offset `from` on; nullopt when the segment has none (yet). Frames that begin at
+    /// `until` or behind it are not looked at.
     /// Errors    `is_corrupt` is set where the segment cannot be walked: the answer is then about what lies before. `why`: the
     ///           record is in a compressed batch that cannot be read.
-    [[nodiscard]] std::optional<offset> find(const mapped_segment& segment, offset base, offset from, std::int64_t time, bool& is_corrupt, failure& why) {
+    [[nodiscard]] std::optional<offset> find(const mapped_segment& segment, offset base, offset from, offset until, std::int64_t time, bool& is_corrupt, failure& why) {
         const std::scoped_lock guard{mutex_};
-        extend(segment, base);
+        extend(segment, base, until);
         is_corrupt = is_corrupt_;
         const std::size_t first = count_before(stretches_.size(), [&](std::size_t i) { return stretches_[i].largest < time; });
         if (first == stretches_.size()) {
             return std::nullopt;
         }
-        return walk(segment, stretches_[first], from, time, why);
+        return walk(segment, stretches_[first], from, until, time, why);
     }
 
 private:
@@ -50,14 +51,14 @@ private:
         std::int64_t largest;  ///< timestamp, of everything up to the end of this stretch
     };
 
-    void extend(const mapped_segment& segment, offset base) {
+    void extend(const mapped_segment& segment, offset base, offset until) {
         if (stretches_.empty()) {
             stretches_.push_back({at_, base, std::numeric_limits<std::int64_t>::min()});
             next_ = base;
         }
         frame_view found;
         look seen = look::nothing;
-        while ((seen = look_for_reader(segment, at_, next_, true, found)) == look::frame && found.kind() != format::frame_kind::seal) {
+        while (next_ < until && (seen = look_for_reader(segment, at_, next_, true, found)) == look::frame && found.kind() != format::frame_kind::seal) {
             if (at_ - stretches_.back().at >= index_interval) {
                 stretches_.push_back({at_, next_, stretches_.back().largest});
             }
@@ -89,9 +90,9 @@ private:
         return largest;
     }
 
-    [[nodiscard]] static std::optional<offset> walk(const mapped_segment& segment, stretch at, offset from, std::int64_t time, failure& why) {
+    [[nodiscard]] static std::optional<offset> walk(const mapped_segment& segment, stretch at, offset from, offset until, std::int64_t time, failure& why) {
         frame_view found;
-        while (look_at(segment, at.at, at.next, trust::written_here, found) == look::frame) {
+        while (at.next < until && look_at(segment, at.at, at.next, trust::written_here, found) == look::frame) {
             if (found.kind() == format::frame_kind::data) {
                 decoded_batch decoded;
                 frame_view readable = found;

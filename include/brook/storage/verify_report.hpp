@@ -61,6 +61,17 @@ public:
         }
     }
 
+    /// Those of another list behind these.
+    void add_all(const finding_list& other) {
+        const auto before = counts_;
+        for (const finding& one : other.kept_) {
+            add(one);
+        }
+        for (std::size_t i = 0; i < counts_.size(); ++i) {
+            counts_[i] = before[i] + other.counts_[i];  // also those that were not kept there
+        }
+    }
+
     /// How many were found, those among them that are not kept.
     [[nodiscard]] std::uint64_t count(severity how_bad) const noexcept { return counts_[static_cast<std::size_t>(how_bad)]; }
 
