@@ -231,7 +231,18 @@ TEST_CASE("auto commit takes each topic for itself", "[client][topics]") {
     CHECK(consumer.committed(returns.partition(0)) == std::optional<offset>{1});
     send(returns, {11});
     CHECK(consumer.poll(0s).size() == 1);
-    consumer.commit(orders.partition(0), 1);
+    CHECK(consumer.poll(0s).empty());
+    CHECK(consumer.committed(returns.partition(0)) == std::optional<offset>{2});
+}
+
+TEST_CASE("what is committed of one topic says nothing of another", "[client][topics]") {
+    world here;
+    const auto orders = here.numbers("orders");
+    const auto returns = here.numbers("returns");
+    send(orders, {0, 1});
+    send(returns, {10, 11});
+    brook::consumer consumer{{orders, returns}, {.group_id = "workers"}};
+    CHECK(consumer.poll(0s).size() == 4);
     consumer.commit(orders.partition(0), 2);  // where the other stands, too
     consumer.commit();
     CHECK(consumer.committed(returns.partition(0)) == std::optional<offset>{2});
