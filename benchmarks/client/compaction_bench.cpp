@@ -177,7 +177,7 @@ int main(int argc, char** argv) {
         work.keys = bench.parameter("keys", 5'000, 1'000'000);
         const std::uint64_t appends = bench.parameter("appends", 20'000, 10'000'000);
         const std::uint64_t rounds = bench.parameter("rounds", 1, 5);
-        print_baselines(bench.is_smoke());
+        bench.print_baselines();
         {
             contest all{bench, "records of 100 B, compacted"};
             const auto bound = all.add("one scan, one append of what survives", [&] { return scan_and_append(bench, work); });

@@ -151,7 +151,7 @@ int main(int argc, char** argv) {
     return run_main(argc, argv, "client/compression: batches of 100 JSON records beside the bare library", [](run& bench) {
         const std::uint64_t count = bench.parameter("batches", 100, 20'000);
         const std::uint64_t rounds = bench.parameter("rounds", 1, 7);
-        print_baselines(bench.is_smoke());
+        bench.print_baselines();
         const auto batches = json_batches();
         for (const auto type : {brook::compression::lz4, brook::compression::zstd}) {
             for (const work which : {work::write, work::read}) {

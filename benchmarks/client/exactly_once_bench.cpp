@@ -131,7 +131,7 @@ int main(int argc, char** argv) {
     return run_main(argc, argv, "client/exactly_once: what exactly once costs", [](run& bench) {
         const std::uint64_t segment_bytes = bench.parameter("segment", 1 << 20, 64 << 20);
         const std::uint64_t rounds = bench.parameter("rounds", 2, 9);
-        print_baselines(bench.is_smoke());
+        bench.print_baselines();
         const auto beside = [&](const char* title, way how, double aim) {
             contest all{bench, title};
             const auto plain = all.add("plain", [&] { return send(bench, segment_bytes, how, false); });

@@ -114,7 +114,7 @@ int main(int argc, char** argv) {
     return run_main(argc, argv, "client/group: what a group costs", [](run& bench) {
         const std::uint64_t count = bench.parameter("records", 40'000, 4'000'000);
         const std::uint64_t rounds = bench.parameter("rounds", 2, 9);
-        print_baselines(bench.is_smoke());
+        bench.print_baselines();
         reading(bench, count, rounds);
         std::printf("\n  members  partitions  all joined ms    settled ms  passes\n");
         const std::int32_t scale = bench.is_smoke() ? 8 : 1;

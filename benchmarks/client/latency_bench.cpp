@@ -179,7 +179,7 @@ int main(int argc, char** argv) {
         const std::uint64_t pauses = bench.parameter("paused_trips", 100, 5'000);
         const std::uint64_t pause_ns = bench.parameter("pause_us", 200, 200) * 1'000;
         const std::uint64_t rounds = bench.parameter("rounds", 1, 7);
-        print_baselines(bench.is_smoke());
+        bench.print_baselines();
 
         contest spinning{bench, "hand-over to a spinning reader"};
         const auto line = spinning.add("spin ping-pong on a cache line", [&] { return cache_line(spins); });

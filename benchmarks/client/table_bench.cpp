@@ -163,7 +163,7 @@ int main(int argc, char** argv) {
     return run_main(argc, argv, "client/table: the latest value of a key", [](run& bench) {
         const std::uint64_t keys = bench.parameter("keys", 20'000, 1'000'000);
         const std::uint64_t rounds = bench.parameter("rounds", 2, 9);
-        print_baselines(bench.is_smoke());
+        bench.print_baselines();
         const scratch_directory directory{bench.directory()};
         {
             brook::broker broker{directory / "brook", {.maintenance = brook::maintenance::manual}};

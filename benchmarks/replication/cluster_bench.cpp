@@ -428,7 +428,7 @@ int main(int argc, char** argv) {
         cluster all{bench};
         bare_fan_out sockets{bench};
         bare_quorum quorum;
-        print_baselines(bench.is_smoke());
+        bench.print_baselines();
         quorum.start();
         all.start();
 

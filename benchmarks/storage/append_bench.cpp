@@ -177,7 +177,7 @@ int main(int argc, char** argv) {
         sizes size{};
         size.segment_bytes = bench.parameter("segment_mib", 2, 256) << 20;
         size.rounds = bench.parameter("rounds", 2, 9);
-        print_baselines(bench.is_smoke());
+        bench.print_baselines();
         lone_records<100>(bench, size, 0.8);
         lone_records<32>(bench, size, 0);
         lone_records<1024>(bench, size, 0);

@@ -86,7 +86,7 @@ int main(int argc, char** argv) {
     return run_main(argc, argv, "storage/durable: one sync for all who wait", [](run& bench) {
         const double seconds = static_cast<double>(bench.parameter("milliseconds", 60, 1'000)) / 1e3;
         const std::uint64_t rounds = bench.parameter("rounds", 2, 7);
-        print_baselines(bench.is_smoke());
+        bench.print_baselines();
         const scratch_directory directory{bench.directory()};
         const bare_file file{directory / "bare.log", bare_bytes, 4'096};
         file.check(::fdatasync(file.number()) == 0, "fdatasync");

@@ -187,7 +187,7 @@ int main(int argc, char** argv) {
         const std::uint64_t log_bytes = bench.parameter("log_mib", 16, 1'024) << 20;
         const std::uint64_t segment_bytes = bench.parameter("segment_mib", 2, 64) << 20;
         const std::uint64_t rounds = bench.parameter("rounds", 1, 3);
-        print_baselines(bench.is_smoke());
+        bench.print_baselines();
         struct row {
             std::uint64_t log;
             std::uint64_t tail;

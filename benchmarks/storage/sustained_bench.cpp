@@ -111,7 +111,7 @@ int main(int argc, char** argv) {
         const std::uint64_t segment_bytes = bench.parameter("segment_mib", 1, 64) << 20;
         const std::uint64_t rounds = bench.parameter("rounds", 1, 3);
         constexpr std::uint64_t largest = std::uint64_t{1} << 30;  // that a segment can be
-        print_baselines(bench.is_smoke());
+        bench.print_baselines();
         const std::uint64_t logs = (total + largest - 1) / largest;
         contest all{bench, std::to_string(total >> 20) + " MiB of lone records of 100 B, latency: gap between two appends"};
         const auto whole = all.add("no rolls: " + std::to_string(logs) + " segment(s) of " + std::to_string(total / logs >> 20) + " MiB",

@@ -14,6 +14,8 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
+#include <ctime>
 #include <exception>
 #include <filesystem>
 #include <functional>
@@ -27,6 +29,7 @@
 #include <brook/core/config.hpp>
 
 #include "support/machine.hpp"
+#include "support/results.hpp"
 
 namespace brook::bench {
 
@@ -48,13 +51,6 @@ namespace brook::bench {
     return text;
 }
 
-/// Lowest, middle and highest of a few figures.
-struct spread {
-    double low = 0;
-    double median = 0;
-    double high = 0;
-};
-
 [[nodiscard]] inline spread spread_of(std::vector<double> figures) {
     if (figures.empty()) {
         return {};
@@ -72,6 +68,7 @@ struct percentiles {
     double p99 = 0;
     double p999 = 0;
     double max = 0;
+    std::vector<std::pair<double, double>> curve{};  ///< part of all, and what it takes: three steps a decade up to the last one
 };
 
 [[nodiscard]] inline percentiles percentiles_of(std::vector<std::uint64_t> durations) {
@@ -83,7 +80,26 @@ struct percentiles {
         const auto index = static_cast<std::size_t>(part * static_cast<double>(durations.size()));
         return static_cast<double>(durations[std::min(index, durations.size() - 1)]);
     };
-    return {durations.size(), at(0.5), at(0.99), at(0.999), static_cast<double>(durations.back())};
+    percentiles found{durations.size(), at(0.5), at(0.99), at(0.999), static_cast<double>(durations.back()), {}};
+    for (const double part : {0.0, 0.25, 0.5, 0.75}) {
+        found.curve.emplace_back(part, at(part));
+    }
+    for (double rest = 0.1; rest * static_cast<double>(durations.size()) >= 1; rest /= 10) {
+        for (const double step : {1.0, 0.5, 0.2}) {
+            found.curve.emplace_back(1 - rest * step, at(1 - rest * step));
+        }
+    }
+    return found;
+}
+
+/// "2026-01-31T12:00:00Z"
+[[nodiscard]] inline std::string utc_now() {
+    const std::time_t now = std::time(nullptr);
+    std::tm parts{};
+    ::gmtime_r(&now, &parts);
+    char text[32];
+    std::strftime(text, sizeof text, "%FT%TZ", &parts);
+    return text;
 }
 
 /// A directory for one measurement, gone when it is. Where the benchmark was told to put its data: on the disk that
@@ -113,6 +129,7 @@ private:
 ///
 ///     --smoke               the small size: checks that everything works; its figures mean nothing
 ///     --directory=PATH      where data goes; else $BROOK_BENCHMARK_DIRECTORY, else the current directory
+///     --results=FILE        what is found is appended there, a JSON object a line (support/results.hpp)
 ///     --NAME=NUMBER         another value for a parameter, as the program prints it
 ///
 /// Threads   confined.
@@ -128,6 +145,8 @@ public:
                 is_smoke_ = true;
             } else if (argument.starts_with("--directory=")) {
                 directory_ = argument.substr(equals + 1);
+            } else if (argument.starts_with("--results=")) {
+                open_results(std::string{argument.substr(equals + 1)});
             } else if (argument.starts_with("--") && equals != std::string_view::npos) {
                 overrides_.push_back({std::string{argument.substr(2, equals - 2)}, number(argument.substr(equals + 1))});
             } else {
@@ -135,9 +154,10 @@ public:
             }
         }
         const std::string title{name};
-        std::printf("\n#### %s%s\nbrook %d.%d.%d | %s | data on %s\n", title.c_str(), is_smoke_ ? " (smoke: figures mean nothing)" : "",
-                    BROOK_VERSION_MAJOR, BROOK_VERSION_MINOR, BROOK_VERSION_PATCH, machine_line().c_str(),
-                    filesystem_name(directory_).c_str());
+        title_ = title;
+        program_ = title.substr(0, title.find(':'));
+        std::printf("\n#### %s%s\nbrook %s | %s | data on %s\n", title.c_str(), is_smoke_ ? " (smoke: figures mean nothing)" : "",
+                    version().c_str(), machine_line().c_str(), filesystem_name(directory_).c_str());
     }
     run(const run&) = delete;
     run& operator=(const run&) = delete;
@@ -155,6 +175,7 @@ public:
             }
         }
         std::printf("%.*s %llu\n", static_cast<int>(name.size()), name.data(), static_cast<unsigned long long>(value));
+        parameters_.number(name, static_cast<double>(value));
         return value;
     }
 
@@ -179,13 +200,56 @@ public:
         has_hash_ = true;
     }
 
-    /// Where the table in the issue names a bound, how it stands: printed, and never a reason to fail.
+    /// How a ratio stands beside what is aimed at: printed, and never a reason to fail.
     void aim(std::string_view what, const spread& ratio, std::string_view rule, double bound) {
         const bool is_least = rule == ">=";
         const bool is_met = is_least ? ratio.median >= bound : ratio.median <= bound;
         std::printf("=> %.*s: %.2f (%.2f-%.2f), aim %.*s %.2f%s\n", static_cast<int>(what.size()), what.data(), ratio.median,
                     ratio.low, ratio.high, static_cast<int>(rule.size()), rule.data(), bound,
                     is_smoke_ ? "" : is_met ? ": reached" : ": NOT reached");
+        note(line("aim").text("what", what).numbers("ratio", ratio).text("rule", rule).number("bound", bound).flag("reached", is_met));
+    }
+
+    /// A ratio that nobody has set an aim for.
+    void show(std::string_view what, const spread& ratio) {
+        std::printf("   %.*s: %.2f (%.2f-%.2f)\n", static_cast<int>(what.size()), what.data(), ratio.median, ratio.low, ratio.high);
+        note(line("aim").text("what", what).numbers("ratio", ratio));
+    }
+
+    // ---- for the report ----
+
+    /// A line of the results file that says what it is, and of which program.
+    [[nodiscard]] json_line line(std::string_view kind) const {
+        json_line made;
+        made.text("kind", kind).text("program", program_);
+        return made;
+    }
+    void note(const json_line& made) { results_.write(made); }
+
+    /// A point of a line chart.
+    void point(std::string_view chart, std::string_view x_label, std::string_view y_label, std::string_view series, double x, const spread& y) {
+        note(line("point").text("chart", chart).text("x_label", x_label).text("y_label", y_label).text("series", series).number("x", x).numbers("y", y));
+    }
+
+    /// Who takes part, in which version, used how; what is not alike between it and brook belongs there.
+    void peer(std::string_view name, std::string_view version, std::string_view how) {
+        std::printf("   %.*s %.*s: %.*s\n", static_cast<int>(name.size()), name.data(), static_cast<int>(version.size()), version.data(),
+                    static_cast<int>(how.size()), how.data());
+        note(line("peer").text("name", name).text("version", version).text("how", how));
+    }
+
+    /// Who does not, and why.
+    void left_out(std::string_view name, std::string_view why) {
+        std::printf("   left out: %.*s: %.*s\n", static_cast<int>(name.size()), name.data(), static_cast<int>(why.size()), why.data());
+        note(line("left_out").text("name", name).text("why", why));
+    }
+
+    /// Prints the lines that every figure of the same output is read against, and notes them.
+    void print_baselines() {
+        const baselines found = measure_baselines(is_smoke_);
+        print(found);
+        note(line("baselines").number("stolen", found.taken.stolen).number("gap_p50", found.taken.gap_p50).number("gap_max", found.taken.gap_max)
+                 .number("line_handover", found.line_handover).number("memcpy_104", found.memcpy_104).number("page_fault", found.page_fault));
     }
 
     /// The program's exit code.
@@ -193,6 +257,9 @@ public:
         for (const auto& one : overrides_) {
             expect(one.is_used, "there is no parameter " + one.name);
         }
+        note(line("run").text("title", title_).text("version", version()).text("machine", machine_line()).text("file_system", filesystem_name(directory_))
+                 .flag("smoke", is_smoke_).flag("checked", !is_wrong_).text("when", utc_now()).object("parameters", parameters_));
+        expect(results_.is_good(), "the results cannot be written");
         if (has_hash_) {  // where a clock decides how much is done, there is none
             std::printf("hash %016llx, ", static_cast<unsigned long long>(hash_));
         }
@@ -207,6 +274,17 @@ private:
         bool is_used = false;
     };
 
+    [[nodiscard]] static std::string version() {
+        return std::to_string(BROOK_VERSION_MAJOR) + '.' + std::to_string(BROOK_VERSION_MINOR) + '.' + std::to_string(BROOK_VERSION_PATCH);
+    }
+
+    void open_results(const std::string& path) {
+        if (!results_.open(path)) {
+            std::fprintf(stderr, "%s cannot be written: %s\n", path.c_str(), std::strerror(errno));
+            std::exit(2);
+        }
+    }
+
     [[nodiscard]] static std::uint64_t number(std::string_view text) {
         std::uint64_t value = 0;
         const auto result = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -217,7 +295,7 @@ private:
     }
 
     [[noreturn]] static void refuse(std::string_view argument) {
-        std::fprintf(stderr, "%.*s? usage: [--smoke] [--directory=PATH] [--PARAMETER=NUMBER]...\n",
+        std::fprintf(stderr, "%.*s? usage: [--smoke] [--directory=PATH] [--results=FILE] [--PARAMETER=NUMBER]...\n",
                      static_cast<int>(argument.size()), argument.data());
         std::exit(2);
     }
@@ -225,7 +303,11 @@ private:
     bool is_smoke_ = false;
     bool is_wrong_ = false;
     std::string directory_;
+    std::string title_;
+    std::string program_;  ///< what the title says before its colon
     std::vector<override_of> overrides_;
+    json_line parameters_;
+    results_file results_;
     std::uint64_t hash_ = 0;
     bool has_hash_ = false;
 };
@@ -293,9 +375,15 @@ public:
     }
 
     /// A ratio that nobody has set an aim for.
-    void show(std::size_t ours, std::size_t bound) const {
-        const spread found = ratio(ours, bound);
-        std::printf("   %s / %s: %.2f (%.2f-%.2f)\n", name(ours).c_str(), name(bound).c_str(), found.median, found.low, found.high);
+    void show(std::size_t ours, std::size_t bound) const { run_.show(name(ours) + " / " + name(bound), ratio(ours, bound)); }
+
+    /// Rates of one contender's rounds.
+    [[nodiscard]] spread rate(std::size_t ours) const {
+        std::vector<double> rates;
+        for (const auto& now : contenders_[ours].outcomes) {
+            rates.push_back(now.rate());
+        }
+        return spread_of(std::move(rates));
     }
 
 private:
@@ -324,32 +412,61 @@ private:
         }
     }
 
+    /// A figure of each of its rounds.
+    template <class Of>
+    [[nodiscard]] static spread over_rounds(const contender& one, const Of& figure) {
+        std::vector<double> figures;
+        for (const auto& now : one.outcomes) {
+            figures.push_back(figure(now.latency));
+        }
+        return spread_of(std::move(figures));
+    }
+
+    /// The median over the rounds of each step.
+    [[nodiscard]] static std::vector<std::pair<double, double>> curve_of(const contender& one) {
+        std::vector<std::pair<double, double>> curve;
+        for (std::size_t step = 0;; ++step) {
+            std::vector<double> figures;
+            double part = 0;
+            for (const auto& now : one.outcomes) {
+                if (step < now.latency.curve.size()) {
+                    part = now.latency.curve[step].first;
+                    figures.push_back(now.latency.curve[step].second);
+                }
+            }
+            if (figures.empty()) {
+                return curve;
+            }
+            curve.emplace_back(part, spread_of(std::move(figures)).median);
+        }
+    }
+
     void print(std::uint64_t rounds) const {
         std::printf("\n%s: %llu rounds, median (min-max)\n", title_.c_str(), static_cast<unsigned long long>(rounds));
-        for (const auto& one : contenders_) {
-            std::vector<double> rates;
-            std::vector<double> p50;
-            std::vector<double> p99;
-            std::vector<double> p999;
-            std::vector<double> max;
-            for (const auto& now : one.outcomes) {
-                rates.push_back(now.rate());
-                p50.push_back(now.latency.p50);
-                p99.push_back(now.latency.p99);
-                p999.push_back(now.latency.p999);
-                max.push_back(now.latency.max);
-            }
-            const spread rate = spread_of(rates);
-            const int digits = rate.median < 100 ? 2 : 0;
-            std::printf("   %-46s %10s/op %12.*f op/s (%.*f-%.*f)", one.name.c_str(), text_of(1e9 / rate.median).c_str(), digits, rate.median,
-                        digits, rate.low, digits, rate.high);
+        std::vector<json_line> noted;
+        for (std::size_t number = 0; number < contenders_.size(); ++number) {
+            const contender& one = contenders_[number];
+            const spread rates = rate(number);
+            const int digits = rates.median < 100 ? 2 : 0;
+            json_line made;
+            made.text("name", one.name).numbers("rate", rates);
+            std::printf("   %-46s %10s/op %12.*f op/s (%.*f-%.*f)", one.name.c_str(), text_of(1e9 / rates.median).c_str(), digits, rates.median,
+                        digits, rates.low, digits, rates.high);
             if (!one.outcomes.empty() && one.outcomes.front().latency.count > 0) {
-                std::printf("  p50 %s p99 %s p99.9 %s max %s", text_of(spread_of(p50).median).c_str(), text_of(spread_of(p99).median).c_str(),
-                            text_of(spread_of(p999).median).c_str(), text_of(spread_of(max).high).c_str());
+                const double p50 = over_rounds(one, [](const percentiles& all) { return all.p50; }).median;
+                const double p99 = over_rounds(one, [](const percentiles& all) { return all.p99; }).median;
+                const double p999 = over_rounds(one, [](const percentiles& all) { return all.p999; }).median;
+                const double max = over_rounds(one, [](const percentiles& all) { return all.max; }).high;
+                std::printf("  p50 %s p99 %s p99.9 %s max %s", text_of(p50).c_str(), text_of(p99).c_str(), text_of(p999).c_str(), text_of(max).c_str());
+                json_line latency;
+                latency.number("p50", p50).number("p99", p99).number("p999", p999).number("max", max).pairs("curve", curve_of(one));
+                made.object("latency", latency);
             }
             std::printf("\n");
+            noted.push_back(std::move(made));
         }
         std::fflush(stdout);
+        run_.note(run_.line("contest").text("title", title_).number("rounds", static_cast<double>(rounds)).objects("contenders", noted));
     }
 
     run& run_;

@@ -188,38 +188,45 @@ struct jitter {
     return static_cast<double>(taken) / trips / 2;
 }
 
-/// The lines that every figure of the same output is read against.
-inline void print_baselines(bool is_smoke) {
+/// What every figure of the same output is read against.
+struct baselines {
+    jitter taken;
+    double line_handover = 0;  ///< ns, as all that follow
+    double memcpy_104 = 0;     ///< of 104 B into memory that is there
+    double page_fault = 0;
+};
+
+[[nodiscard]] inline baselines measure_baselines(bool is_smoke) {
     const std::size_t size = is_smoke ? std::size_t{4} << 20 : std::size_t{128} << 20;
-    const auto take = [](std::size_t bytes) {
-        void* const memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        return memory == MAP_FAILED ? nullptr : static_cast<char*>(memory);
-    };
+    baselines found;
     warm_memory(size);
-    char* const data = take(size);
-    double per_page = 0;
-    double per_record = 0;
-    if (data != nullptr) {
+    void* const memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory != MAP_FAILED) {
+        char* const data = static_cast<char*>(memory);
         std::uint64_t begin = nanoseconds_now();
         for (std::size_t at = 0; at < size; at += 4096) {
             data[at] = 1;
         }
-        per_page = static_cast<double>(nanoseconds_now() - begin) / (static_cast<double>(size) / 4096);
+        found.page_fault = static_cast<double>(nanoseconds_now() - begin) / (static_cast<double>(size) / 4096);
         const std::array<char, 104> record{};
         const std::uint32_t bytes = hidden(104);
         begin = nanoseconds_now();
         for (std::size_t at = 0; at + bytes <= size; at += bytes) {
             std::memcpy(data + at, record.data(), bytes);
         }
-        per_record = static_cast<double>(nanoseconds_now() - begin) / (static_cast<double>(size) / bytes);
+        found.memcpy_104 = static_cast<double>(nanoseconds_now() - begin) / (static_cast<double>(size) / bytes);
         keep(data);
-        ::munmap(data, size);
+        ::munmap(memory, size);
     }
-    const jitter taken = measure_jitter(std::chrono::milliseconds{is_smoke ? 20 : 500});
-    const double handover = measure_line_handover(is_smoke ? 2'000 : 200'000);
+    found.taken = measure_jitter(std::chrono::milliseconds{is_smoke ? 20 : 500});
+    found.line_handover = measure_line_handover(is_smoke ? 2'000 : 200'000);
+    return found;
+}
+
+inline void print(const baselines& found) {
     std::printf("baselines: stolen %.1f %% of the time, gaps p50 %.1f us max %.1f us | cache line core to core %.0f ns | memcpy of 104 B "
                 "into touched memory %.1f ns | page fault %.0f ns\n",
-                taken.stolen * 100, taken.gap_p50 / 1e3, taken.gap_max / 1e3, handover, per_record, per_page);
+                found.taken.stolen * 100, found.taken.gap_p50 / 1e3, found.taken.gap_max / 1e3, found.line_handover, found.memcpy_104, found.page_fault);
 }
 
 /// Runs `work(number)` on `count` threads, the calling one among them, the first two on a core of their own, and gives

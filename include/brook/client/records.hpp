@@ -136,12 +136,14 @@ public:
         iterator() noexcept = default;
 
         [[nodiscard]] value_type operator*() const noexcept {
-            format::record_slice slice{here_.frame};
-            if (here_.entry == here_.frame) {
-                slice = look_closer(here_.frame);
-            } else if (here_.entry != nullptr) {
-                slice.look_at_entry(here_.frame, here_.entry, here_.index);
+            if (here_.entry == nullptr) [[likely]] {
+                return {format::record_slice{here_.frame}, here_.of};
             }
+            if (here_.entry == here_.frame) {
+                return {look_closer(here_.frame), here_.of};
+            }
+            format::record_slice slice;
+            slice.look_at_entry(here_.frame, here_.entry, here_.index);
             return {slice, here_.of};
         }
 

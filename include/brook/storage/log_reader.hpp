@@ -555,6 +555,34 @@ private:
         return true;
     }
 
+    /// A place among lone frames.
+    struct lone_place {
+        position at;
+        offset next;
+        position passed;  ///< of the frame that was passed last
+    };
+
+    /// Steps over lone frames, as long as each is as it should be: to where frames begin at or behind `to`, or to an offset.
+    ///
+    /// Requires  that the memory is there up to a header behind `last`, from where on no frame begins.
+    template <bool OnlyBare, bool Verifies>
+    [[nodiscard, gnu::noinline]] static lone_place step_over(std::byte* data, lone_place here, position to, position last, offset stop, std::uint64_t seed) noexcept {
+        for (; here.next < stop && here.at < to; ++here.next) {
+            std::byte* const frame = data + here.at;
+            const format::frame_word word{atomic_at<std::uint64_t>(frame).load(std::memory_order_acquire)};
+            // Both ends are aligned, so a size within them has room for its padding, too.
+            if (!(OnlyBare ? word.is_bare_lone() : word.is_plain_lone()) || word.size() - format::frame_header_size > last - here.at ||
+                load<offset>(frame + 16) != here.next || (OnlyBare && !format::bare_lone_fits(frame, word)) ||
+                (Verifies && !format::has_checksum(seed, here.at, word, frame))) {
+                break;
+            }
+            here.passed = here.at;
+            here.at += word.length();
+            read_ahead(frame + word.length());
+        }
+        return here;
+    }
+
     /// The common case in a loop of its own: lone records, one after the other; `OnlyBare`: without headers, and checked.
     /// Stops in front of everything else, and of what is not as it should be.
     template <bool OnlyBare> void walk_lone(std::uint32_t most, bool verify, record_range& range) {
@@ -570,43 +598,38 @@ private:
         const position last = end - format::frame_header_size;  // no frame begins behind it
         const position verified_to = segment.verified_to.load(std::memory_order_relaxed);
         const position from_disk = verify ? segment.written_from.load(std::memory_order_relaxed) : 0;  // frames before it came from there
-        const position begin = at_;
-        const offset first = next_;
-        const offset most_here = first + (most - range.count);
+        const offset most_here = next_ + (most - range.count);
         const offset stop = most_here < limit_ ? most_here : limit_;
-        position at = at_;
-        position passed = at_;
-        offset next = next_;
-        for (; next < stop && at <= last; ++next) {
-            const format::frame_word word{atomic_at<std::uint64_t>(data + at).load(std::memory_order_acquire)};
-            // Both ends are aligned, so a size within them has room for its padding, too.
-            if (!(OnlyBare ? word.is_bare_lone() : word.is_plain_lone()) || word.size() - format::frame_header_size > last - at ||
-                load<offset>(data + at + 16) != next || (OnlyBare && !format::bare_lone_fits(data + at, word))) {
-                break;
-            }
-            if (at < from_disk && at >= verified_to && !format::has_checksum(segment.seed(), at, word, data + at)) {
-                break;
-            }
-            passed = at;
-            at += word.length();
+        const lone_place begin{at_, next_, at_};
+        lone_place here = begin;
+        // Three stretches: verified before; to be verified, since it came from the disk; written by this process.
+        if (here.at < verified_to && verified_to < from_disk) {
+            here = step_over<OnlyBare, false>(data, here, verified_to, last, stop, segment.seed());
         }
-        at_ = at;
-        next_ = next;
-        if (next_ != first) {
-            epoch_ = format::load_header(data + passed).leader_epoch;
-            const position verified = at < from_disk ? at : from_disk;
-            if (begin <= verified_to && verified > verified_to) {
-                segment.verified_to.store(verified, std::memory_order_relaxed);
-            }
-            if (range.count == 0) {
-                range.begin = begin;
-                range.first = first;
-            }
-            range.count += static_cast<std::uint32_t>(next_ - first);
-            range.end = at_;
-            range.last = next_;
-            wanted_ = next_;
+        if (here.at >= verified_to && here.at < from_disk) {
+            here = step_over<OnlyBare, true>(data, here, from_disk, last, stop, segment.seed());
         }
+        if (here.at >= from_disk || verified_to >= from_disk) {
+            here = step_over<OnlyBare, false>(data, here, last + 1, last, stop, segment.seed());
+        }
+        if (here.next == begin.next) {
+            return;
+        }
+        epoch_ = format::load_header(data + here.passed).leader_epoch;
+        const position verified = here.at < from_disk ? here.at : from_disk;
+        if (begin.at <= verified_to && verified > verified_to) {
+            segment.verified_to.store(verified, std::memory_order_relaxed);
+        }
+        if (range.count == 0) {
+            range.begin = begin.at;
+            range.first = begin.next;
+        }
+        range.count += static_cast<std::uint32_t>(here.next - begin.next);
+        range.end = here.at;
+        range.last = here.next;
+        at_ = here.at;
+        next_ = here.next;
+        wanted_ = here.next;
     }
 
     /// Takes a compressed batch as the range; false, and in front of it, when it cannot be read.
