@@ -1,30 +1,60 @@
 #!/bin/sh
 # Instructions per record, counted by callgrind: figures that repeat, on a busy machine and in a virtual one.
-# usage: sh benchmarks/instructions.sh [WORK...]      all pieces of work, or those with these numbers
+# usage: sh benchmarks/instructions.sh [--check | --update] [WORK...]      all pieces of work, or those with these numbers
+#   --check           compares with benchmarks/instructions.expected, and fails where it takes more than 3 % more, or less
+#   --update          writes that file: with a change that costs instructions, or saves some, which says why
 #   BROOK_BUILD_DIR   where the benchmarks were built, .build/benchmarks if not given (sh benchmarks/run.sh builds them)
 #   BROOK_PROFILES    a folder: keeps callgrind's files there, for callgrind_annotate
 set -eu
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 program=${BROOK_BUILD_DIR:-$root/.build/benchmarks}/benchmarks/brook_storage_instructions_bench
+expected=$root/benchmarks/instructions.expected
 records=5000
+how=print
+case ${1:-} in
+  --check | --update) how=${1#--}; shift ;;
+esac
 
 command -v valgrind >/dev/null 2>&1 || { echo "This needs valgrind (Debian, Ubuntu: valgrind)." >&2; exit 1; }
 [ -x "$program" ] || { echo "$program is missing: sh benchmarks/run.sh --smoke builds it." >&2; exit 1; }
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
+"$program" --smoke --directory="$scratch" >"$scratch/all"
 if [ $# -eq 0 ]; then
-  "$program" --smoke --directory="$scratch" >"$scratch/all"
   # shellcheck disable=SC2046  # one word a number
   set -- $(sed -n 's/^work \([0-9]*\):.*/\1/p' "$scratch/all")
 fi
+made_by="$(uname -m), $(sed -n 's/^brook .*| \(.* [0-9]*\.[0-9]*\)\.[0-9]* |.*/\1/p' "$scratch/all" | head -n 1)"
+if [ $how = check ] && ! grep -qxF "# $made_by" "$expected"; then
+  echo "skipped: the counts in benchmarks/instructions.expected are of another machine or compiler than $made_by"
+  exit 77
+fi
+
 printf '%12s  %s\n' 'instructions' 'a record'
 for work; do
   profile=${BROOK_PROFILES:-$scratch}/callgrind.work$work
-  valgrind --tool=callgrind --toggle-collect=counted --callgrind-out-file="$profile" \
+  valgrind --tool=callgrind --toggle-collect='counted*' --callgrind-out-file="$profile" \
     "$program" --work="$work" --records="$records" --directory="$scratch" >"$scratch/out" 2>"$scratch/err" || {
     cat "$scratch/out" "$scratch/err" >&2
     exit 1
   }
   name=$(sed -n "s/^work $work: //p" "$scratch/out")
-  sed -n 's/.*Collected : \([0-9]*\).*/\1/p' "$scratch/err" | awk -v n="$records" -v name="$name" '{ printf "%12.1f  %s\n", $1 / n, name }'
+  sed -n 's/.*Collected : \([0-9]*\).*/\1/p' "$scratch/err" | awk -v n="$records" -v name="$name" '{ printf "%12.1f  %s\n", $1 / n, name }' |
+    tee -a "$scratch/counts"
 done
+
+case $how in
+  update) { echo "# $made_by"; cat "$scratch/counts"; } >"$expected" ;;
+  check)
+    awk -v tolerance=0.03 '
+      { name = $0; sub(/^ *[0-9.]+  /, "", name) }
+      /^#/ { next }
+      FNR == NR { wanted[name] = $1; next }
+      !(name in wanted) { printf "%s: not in instructions.expected\n", name; bad = 1; next }
+      { had = wanted[name]
+        if ($1 > had * (1 + tolerance)) { printf "%s: %.1f instructions, %.1f before: say why, with --update\n", name, $1, had; bad = 1 }
+        if ($1 < had * (1 - tolerance)) { printf "%s: %.1f instructions, %.1f before: better; keep it, with --update\n", name, $1, had; bad = 1 } }
+      END { exit bad }' "$expected" "$scratch/counts" || exit 1
+    echo "as expected, within 3 %"
+    ;;
+esac

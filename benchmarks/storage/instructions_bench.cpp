@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <cstring>
 #include <functional>
 #include <span>
 #include <string>
@@ -235,6 +236,44 @@ void brook_transactions(run& bench, std::uint64_t count) {
     bench.expect_equal(read, count + batch_count, "records read back");
 }
 
+/// Slots of 100 B in place, filled and committed.
+void brook_claims(run& bench, std::uint64_t count) {
+    const auto values = payloads<100>();
+    prepared_topic<brook::no_key, brook::bytes> prepared{bench.directory(), segment_bytes};
+    brook::producer producer{prepared.topic()};
+    warm_clock(bench);
+    counted([&] {
+        for (std::uint64_t i = 0; i < count; ++i) {
+            auto slot = producer.claim(sizeof values[0]);
+            std::memcpy(slot.data(), &values[i & 63], sizeof values[0]);
+            slot.commit();
+        }
+    });
+    std::uint64_t read = 0;
+    bench.add_hash(prepared.read_back(read, [](const auto& record) { return looked_at(brook::load<payload<100>>(record.value().data())); }));
+    bench.expect_equal(read, count, "records read back");
+}
+
+/// A group's position in one partition, committed again and again.
+void brook_commits(run& bench, std::uint64_t count) {
+    const auto values = payloads<100>();
+    prepared_topic<brook::no_key, payload<100>> prepared{bench.directory(), segment_bytes};
+    brook::producer producer{prepared.topic()};
+    for (std::uint64_t i = 0; i < count; ++i) {
+        producer.send(values[i & 63]);
+    }
+    brook::consumer reader{prepared.topic(), {.group_id = "bench"}};
+    static_cast<void>(reader.poll(std::chrono::seconds{0}));
+    reader.commit();  // the first one makes a topic of the broker's own
+    warm_clock(bench);
+    counted([&] {
+        for (std::uint64_t i = 0; i < count; ++i) {
+            reader.commit(prepared.partition(), prepared.begin() + static_cast<brook::offset>(i) + 1);
+        }
+    });
+    bench.expect_equal(reader.committed(prepared.partition()).value_or(0) - prepared.begin(), count, "the position that is committed");
+}
+
 struct work {
     const char* name;
     std::function<void(run&, std::uint64_t)> go;
@@ -283,6 +322,8 @@ std::vector<work> all_work() {
         {"append batches of 100 x 100 B, idempotent, brook",
          [](run& bench, std::uint64_t count) { brook_batches(bench, count, {.enable_idempotence = true}); }},
         {"transactions of 100 x 100 B, brook", [](run& bench, std::uint64_t count) { brook_transactions(bench, count); }},
+        {"claim 100 B in place and commit, brook", [](run& bench, std::uint64_t count) { brook_claims(bench, count); }},
+        {"commit of a group's position, brook", [](run& bench, std::uint64_t count) { brook_commits(bench, count); }},
     };
 }
 

@@ -93,6 +93,7 @@ public:
             std::uint64_t expected = tail.raw();
             if (home->tail.compare_exchange_weak(expected, tail.plus(offsets, length).raw(), std::memory_order_relaxed)) [[likely]] {
                 mark(*home, tail, length, taken);
+                write_ahead(taken.data, length);
                 return true;
             }
             tail = tail_word{expected};
@@ -158,6 +159,7 @@ public:
             std::uint64_t expected = tail.raw();
             if (home->tail.compare_exchange_weak(expected, tail.plus(0, length).raw(), std::memory_order_relaxed)) {
                 mark(*home, tail, length, taken);
+                write_ahead(taken.data, length);
                 return true;
             }
             tail = tail_word{expected};
@@ -364,6 +366,23 @@ private:
         }
         if (hot_->waiters.load(std::memory_order_seq_cst) != 0) [[unlikely]] {
             wake();
+        }
+    }
+
+    /// Asks for memory that the next claims will get. A claim's compare-exchange waits until all stores in front of it have reached
+    /// their lines: it waits less for lines that are there.
+    ///
+    /// Cost      an instruction or two a line of 64 B; lone records of 100 B take a sixth less time, of 1 KiB a fifth.
+    static void write_ahead(const std::byte* here, std::uint32_t length) noexcept {
+        constexpr std::uint32_t line = 64;
+        constexpr std::uint32_t distance = 16 * line;
+        constexpr std::uint32_t most = 32 * line;  // who writes more than that has the processor foresee it
+        const std::byte* const ahead = here + (length < distance ? distance : length);  // behind the end of a mapping it does nothing
+        __builtin_prefetch(ahead, 1);
+        __builtin_prefetch(ahead + line, 1);
+        __builtin_prefetch(ahead + 2 * line, 1);
+        for (std::uint32_t at = 3 * line; at < length && at < most; at += line) {
+            __builtin_prefetch(ahead + at, 1);
         }
     }
 
