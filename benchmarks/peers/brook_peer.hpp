@@ -33,7 +33,7 @@ public:
     }
     [[nodiscard]] std::string how() const override {
         return "send, or send_batch, of trivially copyable values; visible: into a prepared segment; synced: flush_messages = 1, and get() after each. "
-               "It checksums (XXH3), stamps the time and keeps a sparse index";
+               "It checksums (XXH3), stamps the time and keeps a sparse index; what this process has written it does not verify again when it reads";
     }
 
     /// Records that fit in a prepared segment, whether alone or in batches, for up to two writers.

@@ -68,7 +68,7 @@ public:
 
     found read() override {
         return timed_read([&](found& all) {
-            each(MDB_NEXT, [&](const MDB_val& value) {
+            each(MDB_NEXT, [&](const MDB_val&, const MDB_val& value) {
                 all.sum += first_byte(value.mv_data);
                 ++all.records;
                 return true;
@@ -76,14 +76,15 @@ public:
         });
     }
 
-    /// Number of the last record, and 1: how many there are. Looks at its value.
-    [[nodiscard]] std::uint64_t last() {
-        MDB_stat stat{};
-        each(MDB_LAST, [&](const MDB_val& value) {
-            keep(value.mv_data);
+    std::uint64_t count_by_last() override {
+        std::uint64_t number = 0;
+        each(MDB_LAST, [&](const MDB_val& key, const MDB_val& value) {
+            static_cast<void>(first_byte(value.mv_data));
+            std::memcpy(&number, key.mv_data, sizeof number);
+            ++number;
             return false;
-        }, &stat);
-        return stat.ms_entries;
+        });
+        return number;
     }
 
     void close() override {
@@ -111,9 +112,9 @@ private:
         check(mdb_txn_commit(transaction), "mdb_txn_commit");
     }
 
-    /// Hands values to `look` as long as it says true.
+    /// Hands keys and values to `look` as long as it says true.
     template <class Look>
-    void each(MDB_cursor_op step, const Look& look, MDB_stat* stat = nullptr) {
+    void each(MDB_cursor_op step, const Look& look) {
         MDB_txn* transaction = nullptr;
         MDB_cursor* cursor = nullptr;
         check(mdb_txn_begin(environment_, nullptr, MDB_RDONLY, &transaction), "mdb_txn_begin");
@@ -121,10 +122,7 @@ private:
         MDB_val key{};
         MDB_val value{};
         int status = 0;
-        while ((status = mdb_cursor_get(cursor, &key, &value, step)) == 0 && look(value)) {
-        }
-        if (stat != nullptr) {
-            check(mdb_stat(transaction, table_, stat), "mdb_stat");
+        while ((status = mdb_cursor_get(cursor, &key, &value, step)) == 0 && look(key, value)) {
         }
         mdb_cursor_close(cursor);
         mdb_txn_abort(transaction);

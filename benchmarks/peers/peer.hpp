@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "support/bench.hpp"
 #include "support/machine.hpp"
 
 namespace brook::bench {
@@ -137,6 +138,10 @@ void write_share(const workload& what, share& mine, const Append& append) {
     mine.records = next;
 }
 
+[[noreturn]] inline void fail(std::string_view who, std::string_view what) {
+    throw std::runtime_error{std::string{who} + ": " + std::string{what}};
+}
+
 /// A store of records, in the process or behind a socket.
 ///
 /// Errors    all are thrown; in a writer's thread they end the program.
@@ -187,8 +192,53 @@ public:
     /// Everything from the beginning, in order.
     virtual found read() = 0;
 
+    /// How many records there are, as the last one says, whose value is looked at.
+    virtual std::uint64_t count_by_last() { fail(name(), "it is not asked for its last record"); }
+
+    /// The records a second that it hands over to a waiting reader without falling behind; 0: it has no such reader.
+    [[nodiscard]] virtual double handover_rate() const { return 0; }
+
+    /// One thread appends `records` at `rate` a second, by the clock; another waits for them.
+    /// Returns   ns from when each was due until it was seen.
+    virtual std::vector<std::uint64_t> hand_over(const workload&, std::uint64_t /*records*/, double /*rate*/) { fail(name(), "it hands nothing over"); }
+
+    /// Lone records by one writer, with the gaps between two appends. Only for those that are asked for it.
+    virtual appended sustain(std::uint64_t /*records*/, percentiles& /*gaps*/) { fail(name(), "it is not asked for gaps"); }
+
     virtual void close() = 0;
 };
+
+/// `send(due)` for each record on one thread, when it is due and not before; on another `receive(look)`, again and again, which calls
+/// `look(value)` for each value that has come, as the one that begins with its due time.
+/// Returns   ns from when each was due until it was looked at: what waited behind a stall counts from when it should have been sent.
+template <class Send, class Receive>
+[[nodiscard]] std::vector<std::uint64_t> pace(std::uint64_t records, double rate, const Send& send, const Receive& receive) {
+    std::vector<std::uint64_t> seen;
+    seen.reserve(records);
+    const double interval = 1e9 / rate;
+    const std::uint64_t begin = nanoseconds_now() + 20'000'000;
+    const std::uint64_t give_up = begin + static_cast<std::uint64_t>(static_cast<double>(records) * interval) + 30'000'000'000;
+    static_cast<void>(time_threads(2, [&](unsigned number) {
+        if (number == 0) {
+            for (std::uint64_t i = 0; i < records; ++i) {
+                const std::uint64_t due = begin + static_cast<std::uint64_t>(static_cast<double>(i) * interval);
+                while (nanoseconds_now() < due) {
+                    relax();
+                }
+                send(due);
+            }
+            return;
+        }
+        while (seen.size() < records && nanoseconds_now() < give_up) {
+            receive([&](const void* value) {
+                std::uint64_t due = 0;
+                std::memcpy(&due, value, sizeof due);
+                seen.push_back(nanoseconds_now() - due);
+            });
+        }
+    }));
+    return seen;
+}
 
 /// Times `look(found&)`, on the first core.
 template <class Look>
@@ -210,10 +260,6 @@ template <class Look>
     std::array<char, 8> key;
     std::memcpy(key.data(), &turned, sizeof turned);
     return key;
-}
-
-[[noreturn]] inline void fail(std::string_view who, std::string_view what) {
-    throw std::runtime_error{std::string{who} + ": " + std::string{what}};
 }
 
 /// A peer that this build knows of: how to make it, or why it is not there.

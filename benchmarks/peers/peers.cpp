@@ -13,6 +13,9 @@
 #ifdef BROOK_BENCH_HAS_SQLITE
 #include "peers/sqlite.hpp"
 #endif
+#if defined(BROOK_BENCH_HAS_CHRONICLE_3) || defined(BROOK_BENCH_HAS_CHRONICLE_5)
+#include "peers/chronicle.hpp"
+#endif
 
 namespace brook::bench {
 
@@ -27,10 +30,36 @@ template <class Peer>
     return {name, std::string{what} + " was not found when this was configured", {}};
 }
 
+#ifdef BROOK_BENCH_HAS_CHRONICLE_3
+const chronicle_library chronicle_3{BROOK_BENCH_CHRONICLE_3_CLASS_PATH, "ChronicleThree", BROOK_BENCH_CHRONICLE_3_VERSION};
+#endif
+#ifdef BROOK_BENCH_HAS_CHRONICLE_5
+const chronicle_library chronicle_5{BROOK_BENCH_CHRONICLE_5_CLASS_PATH, "ChronicleFive", BROOK_BENCH_CHRONICLE_5_VERSION};
+#endif
+#if defined(BROOK_BENCH_HAS_CHRONICLE_3) || defined(BROOK_BENCH_HAS_CHRONICLE_5)
+template <chronicle_peer::file How>
+known_peer chronicle(const char* mode, const char* title, const chronicle_library& library) {
+    return {title, {}, [mode, title, &library] { return std::make_unique<chronicle_peer>(library, mode, title, How); }};
+}
+#endif
+
 }  // namespace
 
 std::vector<known_peer> known_peers() {
     std::vector<known_peer> all;
+#ifdef BROOK_BENCH_HAS_CHRONICLE_3
+    using file = chronicle_peer::file;
+    all.push_back(chronicle<file::as_documented>("indexed", "Chronicle 3, indexed", chronicle_3));
+    all.push_back(chronicle<file::prepared>("indexed", "Chronicle 3, indexed, prepared file", chronicle_3));
+    all.push_back(chronicle<file::as_documented>("vanilla", "Chronicle 3, vanilla", chronicle_3));
+#else
+    all.push_back(missing("Chronicle 3", "javac, or openhft-chronicle.jar,"));
+#endif
+#ifdef BROOK_BENCH_HAS_CHRONICLE_5
+    all.push_back(chronicle<chronicle_peer::file::as_documented>("single", "Chronicle 5", chronicle_5));
+#else
+    all.push_back(missing("Chronicle 5", "javac, or chronicle-queue-5 (benchmarks/peers/need.sh fetches it),"));
+#endif
 #ifdef BROOK_BENCH_HAS_LMDB
     all.push_back(there<lmdb_peer>("LMDB"));
     all.push_back({"LMDB, prepared file", {}, [] { return std::make_unique<lmdb_peer>(lmdb_peer::file::prepared); }});

@@ -24,14 +24,14 @@ public:
         return std::to_string(ROCKSDB_MAJOR) + "." + std::to_string(ROCKSDB_MINOR) + "." + std::to_string(ROCKSDB_PATCH);
     }
     [[nodiscard]] std::string how() const override {
-        return "one WriteBatch a batch, the write-ahead log on, no compression, write_buffer_size of 512 MiB, so that nothing is compacted meanwhile; sync as the level says. "
+        return "one WriteBatch a batch, the write-ahead log on, no compression, write_buffer_size of 512 MiB, so that nothing is compacted meanwhile (its default, 64 MiB, for a GiB or more); sync as the level says. "
                "It checksums its log (crc32c) and builds a skip list; writers who wait share a write and a sync";
     }
 
-    void open(const std::string& directory, const workload&) override { open_database(directory); }
+    void open(const std::string& directory, const workload& what) override { open_database(directory, what); }
 
-    bool reopen(const std::string& directory, const workload&) override {
-        open_database(directory);
+    bool reopen(const std::string& directory, const workload& what) override {
+        open_database(directory, what);
         return true;
     }
 
@@ -62,8 +62,7 @@ public:
         });
     }
 
-    /// One more than the last record's number: how many there are. Looks at its value.
-    [[nodiscard]] std::uint64_t last() {
+    std::uint64_t count_by_last() override {
         const std::unique_ptr<rocksdb::Iterator> at{database_->NewIterator({})};
         at->SeekToLast();
         check(at->status(), "rocksdb read");
@@ -78,9 +77,6 @@ public:
 
     void close() override { database_.reset(); }
 
-    /// As a user would have it who fills more than fits in memory tables: the defaults, more memory, no compression.
-    void use_small_buffers() noexcept { buffer_bytes_ = std::size_t{64} << 20; }
-
 private:
     static void check(const rocksdb::Status& status, const char* what) {
         if (!status.ok()) {
@@ -88,12 +84,13 @@ private:
         }
     }
 
-    void open_database(const std::string& directory) {
+    void open_database(const std::string& directory, const workload& what) {
         rocksdb::Options options;
         options.create_if_missing = true;
         options.compression = rocksdb::kNoCompression;
-        options.write_buffer_size = buffer_bytes_;
-        options.max_write_buffer_number = 4;
+        if (what.payload_bytes() <= std::size_t{384} << 20) {
+            options.write_buffer_size = std::size_t{512} << 20;
+        }
         rocksdb::DB* made = nullptr;
         check(rocksdb::DB::Open(options, directory + "/rocksdb", &made), "rocksdb open");
         database_.reset(made);
@@ -102,7 +99,6 @@ private:
 
     std::unique_ptr<rocksdb::DB> database_;
     std::atomic<std::uint64_t> next_{0};
-    std::size_t buffer_bytes_ = std::size_t{512} << 20;
 };
 
 }  // namespace brook::bench

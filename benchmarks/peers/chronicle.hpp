@@ -1,0 +1,179 @@
+/// \file peers/chronicle.hpp
+/// Chronicle Queue, in a Java process of its own (Chronicle.java), told over pipes what to do.
+#pragma once
+
+#include <cstdint>
+#include <cstdio>
+#include <memory>
+#include <sstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "peers/peer.hpp"
+#include "peers/prepared_file.hpp"
+#include "peers/server.hpp"
+#include "support/bench.hpp"
+
+namespace brook::bench {
+
+/// Where its library and our harness lie.
+struct chronicle_library {
+    std::string class_path;
+    std::string main_class;
+    std::string version;
+};
+
+/// One mode of one version. Each has its own Java process, so that what was compiled for one mode is not shaped by another, and warms it up
+/// when it is first opened. What is timed is timed there.
+class chronicle_peer : public peer {
+public:
+    enum class file { as_documented, prepared };
+
+    chronicle_peer(const chronicle_library& library, std::string mode, std::string title, file how = file::as_documented)
+        : library_{library}, mode_{std::move(mode)}, title_{std::move(title)}, file_{how}, java_{command(library)} {
+        if (const std::string line = java_.line(); line != "ready") {
+            fail(title_, "java says " + line);
+        }
+    }
+
+    [[nodiscard]] std::string name() const override { return title_; }
+    [[nodiscard]] std::string version() const override { return library_.version; }
+    [[nodiscard]] std::string how() const override {
+        const std::string common = "one excerpt a record, in a Java process that has warmed up, threads on cores of their own; it has no batches. "
+                                   "No checksum, no time stamp; synced: each excerpt, or the last of 100, waits for its force";
+        return file_ == file::prepared ? common + ". The pages of its files are prepared behind its back, which it does not document" : common;
+    }
+    [[nodiscard]] bool has_batches() const override { return false; }
+
+    [[nodiscard]] std::string why_not(const workload& what) const override {
+        if (mode_ == "indexed" && what.writers > 1) {
+            return "it is for one writer";
+        }
+        return file_ == file::prepared && what.level == durability::synced ? "a force would write the prepared pages, too" : "";
+    }
+
+    void open(const std::string& directory, const workload& what) override {
+        if (std::exchange(is_warm_, true) == false) {
+            warm_up(directory, what);
+        }
+        if (file_ == file::prepared) {
+            prepare_file(directory + "/queue.data", 0, what.payload_bytes() + what.payload_bytes() / 8 + (std::uint64_t{1} << 20));
+            prepare_file(directory + "/queue.index", 0, what.records * 8 + (std::uint64_t{1} << 20));
+        }
+        start(directory, what);
+    }
+
+    bool reopen(const std::string& directory, const workload& what) override {
+        start(directory, what);
+        return true;
+    }
+
+    void write(unsigned, const workload&, share&) override { fail(title_, "it writes from its own threads"); }
+
+    appended append(const workload& what) override {
+        std::istringstream answer{ask("append " + std::to_string(what.records) + ' ' + std::to_string(what.seconds) + ' ' + std::to_string(what.writers) +
+                                      (what.is_timed ? " 1" : " 0"))};
+        appended done;
+        std::uint64_t taken = 0;
+        answer >> taken;
+        done.seconds = static_cast<double>(taken) / 1e9;
+        for (std::uint64_t one = 0; done.records.size() < what.writers && answer >> one;) {
+            done.records.push_back(one);
+        }
+        for (std::uint64_t one = 0; answer >> one;) {
+            done.times.push_back(one);
+        }
+        return done;
+    }
+
+    found read() override {
+        std::istringstream answer{ask("read")};
+        found all;
+        std::uint64_t taken = 0;
+        answer >> all.records >> all.sum >> taken;
+        all.seconds = static_cast<double>(taken) / 1e9;
+        return all;
+    }
+
+    [[nodiscard]] double handover_rate() const override { return 100'000; }
+
+    std::vector<std::uint64_t> hand_over(const workload&, std::uint64_t records, double rate) override {
+        std::istringstream answer{ask("pace " + std::to_string(records) + ' ' + std::to_string(rate))};
+        std::vector<std::uint64_t> seen;
+        for (std::uint64_t one = 0; answer >> one;) {
+            seen.push_back(one);
+        }
+        return seen;
+    }
+
+    /// Lone records, one after the other. Of the gaps between two appends `gaps` has the percentiles.
+    appended sustain(std::uint64_t records, percentiles& gaps) override {
+        std::istringstream answer{ask("sustain " + std::to_string(records))};
+        std::uint64_t done = 0;
+        std::uint64_t taken = 0;
+        answer >> done >> taken >> gaps.p50 >> gaps.p99 >> gaps.p999 >> gaps.max;
+        gaps.count = done;
+        appended all;
+        all.records.push_back(done);
+        all.seconds = static_cast<double>(taken) / 1e9;
+        return all;
+    }
+
+    void close() override { static_cast<void>(ask("close")); }
+
+private:
+    [[nodiscard]] static std::vector<std::string> command(const chronicle_library& library) {
+        std::vector<std::string> words{"java", "-Xmx1g", "-XX:+UseParallelGC", "-Dchronicle.analytics.disable=true", "-Dchronicle.announcer.disable=true"};
+        for (const char* one : {"java.base/jdk.internal.ref", "java.base/sun.nio.ch", "java.base/jdk.internal.misc", "jdk.unsupported/sun.misc",
+                                "jdk.compiler/com.sun.tools.javac.file"}) {
+            words.push_back(std::string{"--add-exports="} + one + "=ALL-UNNAMED");
+        }
+        for (const char* one : {"java.base/java.lang", "java.base/java.lang.reflect", "java.base/java.io", "java.base/java.nio", "java.base/java.util",
+                                "java.base/sun.nio.ch", "java.base/jdk.internal.ref", "java.base/jdk.internal.misc", "jdk.compiler/com.sun.tools.javac"}) {
+            words.push_back(std::string{"--add-opens="} + one + "=ALL-UNNAMED");
+        }
+        words.insert(words.end(), {"-cp", library.class_path, library.main_class});
+        return words;
+    }
+
+    [[nodiscard]] std::string ask(const std::string& line) {
+        std::string answer = java_.call(line);
+        if (answer.starts_with("failed")) {
+            fail(title_, answer + " (" + line + ")");
+        }
+        return answer;
+    }
+
+    void start(const std::string& directory, const workload& what) {
+        static_cast<void>(ask("open " + directory + ' ' + mode_ + (what.level == durability::synced ? " 1 " : " 0 ") + std::to_string(what.value_bytes) + ' ' +
+                              std::to_string(what.batch)));
+    }
+
+    /// The compiler needs a few runs of some length before it is done.
+    void warm_up(const std::string& directory, const workload& what) {
+        workload shorter = what;
+        shorter.level = durability::visible;
+        shorter.batch = 1;
+        shorter.writers = 1;
+        shorter.is_timed = false;
+        shorter.value_bytes = 100;
+        shorter.records = 1'000'000;
+        for (int i = 0; i < 5; ++i) {
+            const scratch_directory here{directory};
+            start(here.path(), shorter);
+            static_cast<void>(append(shorter));
+            static_cast<void>(read());
+            close();
+        }
+    }
+
+    chronicle_library library_;
+    std::string mode_;
+    std::string title_;
+    file file_;
+    line_process java_;
+    bool is_warm_ = false;
+};
+
+}  // namespace brook::bench
