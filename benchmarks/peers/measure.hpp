@@ -68,7 +68,9 @@ public:
         entries_.push_back(std::make_unique<entry>(entry{who, name, what, {}, {}, 0}));
         entry& mine = *entries_.back();
         appends_.add(name, [this, &mine] { return one_round(mine); });
-        reads_.add(name, [&mine] { return mine.reads[mine.reads_shown++]; });
+        if (who.keeps_everything()) {
+            reads_.add(name, [&mine] { return mine.reads[mine.reads_shown++]; });
+        }
         return entries_.size() - 1;
     }
 
@@ -145,7 +147,8 @@ private:
     }
 
     outcome one_round(entry& mine) {
-        warm_memory(2 * mine.what.payload_bytes());
+        constexpr std::uint64_t most_synced = std::uint64_t{32} << 20;  // more does not get to a disk in so short a time
+        warm_memory(mine.what.level == durability::synced ? most_synced : 2 * mine.what.payload_bytes());
         const scratch_directory directory{bench_.directory()};
         mine.who.open(directory.path(), mine.what);
         appended before;
@@ -159,7 +162,7 @@ private:
             mine.who.close();
             bench_.expect(mine.who.reopen(directory.path(), mine.what), mine.name + " has nothing after it was closed");
         }
-        const found back = mine.who.read();
+        const found back = mine.who.keeps_everything() ? mine.who.read() : found{};
         mine.who.close();
 
         std::uint64_t sum = 0;
@@ -168,8 +171,10 @@ private:
                 sum += mine.what.sum_of(records);
             }
         }
-        bench_.expect_equal(back.records, before.total() + done.total(), title_ + ", " + mine.name + ": records read back");
-        bench_.expect_equal(back.sum, sum, title_ + ", " + mine.name + ": sum of what was read back");
+        if (mine.who.keeps_everything()) {
+            bench_.expect_equal(back.records, before.total() + done.total(), title_ + ", " + mine.name + ": records read back");
+            bench_.expect_equal(back.sum, sum, title_ + ", " + mine.name + ": sum of what was read back");
+        }
         outcome made;
         made.count = done.total();
         made.seconds = done.seconds;

@@ -165,6 +165,9 @@ public:
     /// Whether its lone records and its batches take different ways. Else its batches are lone records.
     [[nodiscard]] virtual bool has_batches() const { return true; }
 
+    /// Whether all that was appended can be read back. Else what was acknowledged is all that is known.
+    [[nodiscard]] virtual bool keeps_everything() const { return true; }
+
     /// An empty store in an empty directory, ready for that work.
     virtual void open(const std::string& directory, const workload& what) = 0;
 

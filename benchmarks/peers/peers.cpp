@@ -16,6 +16,15 @@
 #if defined(BROOK_BENCH_HAS_CHRONICLE_3) || defined(BROOK_BENCH_HAS_CHRONICLE_5)
 #include "peers/chronicle.hpp"
 #endif
+#ifdef BROOK_BENCH_HAS_REDIS
+#include "peers/redis.hpp"
+#endif
+#ifdef BROOK_BENCH_HAS_NATS
+#include "peers/nats.hpp"
+#endif
+#ifdef BROOK_BENCH_HAS_KAFKA
+#include "peers/kafka.hpp"
+#endif
 
 namespace brook::bench {
 
@@ -80,6 +89,21 @@ std::vector<known_peer> known_peers() {
     all.push_back(there<sqlite_peer>("SQLite"));
 #else
     all.push_back(missing("SQLite", "sqlite3.h or its library"));
+#endif
+#ifdef BROOK_BENCH_HAS_REDIS
+    all.push_back(there<redis_peer>("Redis Streams"));
+#else
+    all.push_back(missing("Redis Streams", "hiredis.h or its library"));
+#endif
+#ifdef BROOK_BENCH_HAS_NATS
+    all.push_back(there<nats_peer>("NATS JetStream"));
+#else
+    all.push_back(missing("NATS JetStream", "nats.h or its library"));
+#endif
+#ifdef BROOK_BENCH_HAS_KAFKA
+    all.push_back({"Kafka", {}, [] { return std::make_unique<kafka_peer>(BROOK_BENCH_KAFKA_JARS, BROOK_BENCH_KAFKA_VERSION); }});
+#else
+    all.push_back(missing("Kafka", "rdkafka.h or its library"));
 #endif
     return all;
 }

@@ -44,6 +44,24 @@ namespace brook::bench {
     }
 }
 
+/// The word behind `mark` in what a command says; "unknown" where it says none. For the programs that peers come with.
+[[nodiscard]] inline std::string version_of_command(const std::string& command, const std::string& mark) {
+    std::FILE* const from = ::popen((command + " 2>/dev/null").c_str(), "r");
+    char text[512] = {};
+    const std::size_t size = from == nullptr ? 0 : std::fread(text, 1, sizeof text - 1, from);
+    if (from != nullptr) {
+        ::pclose(from);
+    }
+    const std::string said(text, size);
+    for (std::size_t at = said.find(mark); at != std::string::npos; at = said.find(mark, at + 1)) {
+        const std::size_t begin = at + mark.size();
+        if (begin < said.size() && said[begin] >= '0' && said[begin] <= '9') {
+            return said.substr(begin, said.find_first_of(" \n,", begin) - begin);
+        }
+    }
+    return "unknown";
+}
+
 /// A port of the loopback interface that nobody had a moment ago.
 [[nodiscard]] inline std::uint16_t free_port() {
     const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
