@@ -269,25 +269,33 @@ private:
         }
 
         void start() {
-            if (rd_kafka_consume_start(topic_.get(), 0, RD_KAFKA_OFFSET_BEGINNING) != 0) {
+            if (rd_kafka_consume_start(topic_.get(), 0, 0) != 0) {
                 check(rd_kafka_last_error(), "consume");
             }
             is_started_ = true;
         }
 
-        /// Waits for records. For short waits none is no error.
+        /// Waits for records, and hands over those that have come. For short waits none is no error.
         template <class Look>
         void some(int milliseconds, const Look& look) {
-            messages_.resize(10'000);
-            const ssize_t count = rd_kafka_consume_batch(topic_.get(), 0, milliseconds, messages_.data(), messages_.size());
+            struct given {
+                const Look& look;
+                rd_kafka_resp_err_t status = RD_KAFKA_RESP_ERR_NO_ERROR;
+            } to{look};
+            const int count = rd_kafka_consume_callback(
+                topic_.get(), 0, milliseconds,
+                [](rd_kafka_message_t* one, void* opaque) {
+                    auto& here = *static_cast<given*>(opaque);
+                    if (one->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+                        here.look(*one);
+                    } else {
+                        here.status = one->err;
+                    }
+                },
+                &to);
+            check(to.status, "consume");
             if (count < 0 || (count == 0 && milliseconds >= 1'000)) {
                 fail("Kafka", "nothing more can be read");
-            }
-            for (ssize_t i = 0; i < count; ++i) {
-                rd_kafka_message_t* const one = messages_[static_cast<std::size_t>(i)];
-                check(one->err, "consume");
-                look(*one);
-                rd_kafka_message_destroy(one);
             }
         }
 
@@ -295,7 +303,6 @@ private:
         std::string name_;
         handle consumer_;
         owned<rd_kafka_topic_t> topic_;
-        std::vector<rd_kafka_message_t*> messages_;
         bool is_started_ = false;
     };
 
