@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "support/bare.hpp"
 #include "support/bench.hpp"
@@ -37,7 +38,7 @@ std::uint64_t records_for(const sizes& size, shape how) {
     const std::uint64_t lone = prepared_topic<brook::no_key, payload<Bytes>>::room(size.segment_bytes, frame_bytes(0, Bytes));
     const std::uint64_t batch = 40 + batch_count * std::uint64_t{8 + padded(Bytes)};
     const std::uint64_t batches = prepared_topic<brook::no_key, payload<Bytes>>::room(size.segment_bytes, batch);
-    return (how == shape::lone ? lone : batches * batch_count) / (2 * batch_count) * (2 * batch_count);  // for two threads alike
+    return how == shape::lone ? lone / 2 * 2 : batches / 2 * 2 * batch_count;  // for two threads alike
 }
 
 template <std::size_t Bytes>
@@ -146,6 +147,9 @@ void lone_records(run& bench, const sizes& size, double aim) {
     const auto sent = lone.add("brook send", [&] { return through_brook<Bytes>(bench, size, shape::lone, way::send, 1); });
     lone.go(size.rounds);
     aim > 0 ? lone.at_least(sent, loop, aim) : lone.show(sent, loop);
+    for (const auto& [contender, series] : {std::pair{loop, "the bare loop"}, std::pair{sent, "brook send"}}) {
+        bench.point("Lone appends by record size", "bytes a record", "records/s", series, static_cast<double>(Bytes), lone.rate(contender));
+    }
 }
 
 void two_threads(run& bench, const sizes& size) {
@@ -181,6 +185,7 @@ int main(int argc, char** argv) {
         lone_records<100>(bench, size, 0.8);
         lone_records<32>(bench, size, 0);
         lone_records<1024>(bench, size, 0);
+        lone_records<65536>(bench, size, 0);
         two_threads(bench, size);
         batches(bench, size);
     });
