@@ -2,9 +2,10 @@
 # Builds the benchmarks (Release, in .build/benchmarks), runs them and writes a report: a table here, report.json, and report.html
 # with charts, one page that needs nothing else. On Debian and Ubuntu it first installs what is missing; a peer that cannot be
 # had is left out, and named.
-# usage: sh benchmarks/run.sh [--smoke | --quick] [--only NAME]... [--directory PATH] [--report PATH]
+# usage: sh benchmarks/run.sh [--smoke | --quick] [--no-install] [--only NAME]... [--directory PATH] [--report PATH]
 #   --smoke            small sizes, a few minutes in all, most of it building: everything works; the figures mean nothing
 #   --quick            the full sizes, fewer rounds: a first impression
+#   --no-install       installs no peer (Java, Redis and others are some 600 MiB): beside those that are there
 #   --only NAME        those whose path contains NAME, such as   --only append   --only peers/
 #   --directory PATH   where data goes, .build/benchmarks/data if not given: on the disk that one wants to know about
 #   --report PATH      where the report goes, .build/benchmarks/report if not given
@@ -17,9 +18,11 @@ data=$build/data
 report=$build/report
 size=
 only=
+is_installing=yes
 while [ $# -gt 0 ]; do
   case $1 in
     --smoke | --quick) size=$1 ;;
+    --no-install) is_installing= ;;
     --only) only="$only ${2:?--only needs a name}"; shift ;;
     --directory) data=${2:?--directory needs a path}; shift ;;
     --report) report=${2:?--report needs a path}; shift ;;
@@ -40,7 +43,7 @@ done
 [ -n "$wanted" ] || { echo "No benchmark's path contains$only." >&2; exit 2; }
 
 sh "$root/.ci/need.sh" compiler cmake ninja xxhash lz4 zstd asio
-case $wanted in *peers/*) sh "$root/benchmarks/peers/need.sh" ;; esac
+case $is_installing:$wanted in yes:*peers/*) sh "$root/benchmarks/peers/need.sh" ;; esac
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 echo "Building the benchmarks in .build/benchmarks ..."

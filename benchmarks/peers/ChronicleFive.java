@@ -8,12 +8,29 @@ import net.openhft.chronicle.queue.ExcerptTailer;
 import net.openhft.chronicle.queue.RollCycles;
 import net.openhft.chronicle.queue.impl.single.SingleChronicleQueueBuilder;
 import net.openhft.chronicle.wire.DocumentContext;
+import java.util.concurrent.locks.LockSupport;
 
 public final class ChronicleFive extends Store {
     private final ChronicleQueue queue;
+    private final Thread pretoucher;
+    private volatile boolean isOver;
 
-    private ChronicleFive(ChronicleQueue queue) {
+    private ChronicleFive(ChronicleQueue queue, boolean pretouches) {
         this.queue = queue;
+        pretoucher = new Thread(this::pretouch);
+        if (pretouches) {
+            pretoucher.start();
+        }
+    }
+
+    /// Prepares pages ahead of the writer, by an appender of its own, as the library documents it.
+    private void pretouch() {
+        try (ExcerptAppender ahead = queue.createAppender()) {
+            while (!isOver) {
+                ahead.pretouch();
+                LockSupport.parkNanos(1_000_000);
+            }
+        }
     }
 
     public static void main(String[] arguments) throws Exception {
@@ -21,7 +38,7 @@ public final class ChronicleFive extends Store {
             @Override
             public Store open(String directory, String mode, boolean isSynced) {
                 return new ChronicleFive(SingleChronicleQueueBuilder.single(directory + "/queue").rollCycle(RollCycles.LARGE_DAILY).blockSize(256L << 20).checkInterrupts(false)
-                                             .syncMode(isSynced ? SyncMode.SYNC : SyncMode.NONE).build());
+                                             .syncMode(isSynced ? SyncMode.SYNC : SyncMode.NONE).build(), mode.equals("pretouched"));
             }
 
             @Override
@@ -83,7 +100,9 @@ public final class ChronicleFive extends Store {
     }
 
     @Override
-    void close() {
+    void close() throws InterruptedException {
+        isOver = true;
+        pretoucher.join();
         queue.close();
     }
 }

@@ -37,6 +37,10 @@ namespace brook::bench {
             bench.left_out(one.name, "BROOK_BENCHMARK_PEERS does not name it");
             continue;
         }
+        if (bench.is_smoke() && one.is_slow_to_start && given == nullptr) {
+            bench.left_out(one.name, "it takes longer to start than a smoke run should; BROOK_BENCHMARK_PEERS=" + one.name + " has it nevertheless");
+            continue;
+        }
         std::string why = one.why_not;
         if (why.empty()) {
             try {

@@ -270,6 +270,7 @@ struct known_peer {
     std::string name;
     std::string why_not;  ///< empty: it is there
     std::function<std::unique_ptr<peer>()> make;
+    bool is_slow_to_start = false;
 };
 
 /// All of them but brook, in the order of the documents. What was found when the build was configured may be gone by now:

@@ -32,11 +32,11 @@ namespace {
 
 template <class Peer>
 [[maybe_unused]] known_peer there(const char* name) {
-    return {name, {}, [] { return std::make_unique<Peer>(); }};
+    return {name, {}, [] { return std::make_unique<Peer>(); }, false};
 }
 
 [[maybe_unused]] known_peer missing(const char* name, const char* what) {
-    return {name, std::string{what} + " was not found when this was configured", {}};
+    return {name, std::string{what} + " was not found when this was configured", {}, false};
 }
 
 #ifdef BROOK_BENCH_HAS_CHRONICLE_3
@@ -48,7 +48,7 @@ const chronicle_library chronicle_5{BROOK_BENCH_CHRONICLE_5_CLASS_PATH, "Chronic
 #if defined(BROOK_BENCH_HAS_CHRONICLE_3) || defined(BROOK_BENCH_HAS_CHRONICLE_5)
 template <chronicle_peer::file How>
 known_peer chronicle(const char* mode, const char* title, const chronicle_library& library) {
-    return {title, {}, [mode, title, &library] { return std::make_unique<chronicle_peer>(library, mode, title, How); }};
+    return {title, {}, [mode, title, &library] { return std::make_unique<chronicle_peer>(library, mode, title, How); }, false};
 }
 #endif
 
@@ -66,12 +66,13 @@ std::vector<known_peer> known_peers() {
 #endif
 #ifdef BROOK_BENCH_HAS_CHRONICLE_5
     all.push_back(chronicle<chronicle_peer::file::as_documented>("single", "Chronicle 5", chronicle_5));
+    all.push_back(chronicle<chronicle_peer::file::as_documented>("pretouched", "Chronicle 5, pretoucher", chronicle_5));
 #else
     all.push_back(missing("Chronicle 5", "javac, or chronicle-queue-5 (benchmarks/peers/need.sh fetches it),"));
 #endif
 #ifdef BROOK_BENCH_HAS_LMDB
     all.push_back(there<lmdb_peer>("LMDB"));
-    all.push_back({"LMDB, prepared file", {}, [] { return std::make_unique<lmdb_peer>(lmdb_peer::file::prepared); }});
+    all.push_back({"LMDB, prepared file", {}, [] { return std::make_unique<lmdb_peer>(lmdb_peer::file::prepared); }, false});
 #else
     all.push_back(missing("LMDB", "lmdb.h or its library"));
 #endif
@@ -101,7 +102,7 @@ std::vector<known_peer> known_peers() {
     all.push_back(missing("NATS JetStream", "nats.h or its library"));
 #endif
 #ifdef BROOK_BENCH_HAS_KAFKA
-    all.push_back({"Kafka", {}, [] { return std::make_unique<kafka_peer>(BROOK_BENCH_KAFKA_JARS, BROOK_BENCH_KAFKA_VERSION); }});
+    all.push_back({"Kafka", {}, [] { return std::make_unique<kafka_peer>(BROOK_BENCH_KAFKA_JARS, BROOK_BENCH_KAFKA_VERSION); }, *BROOK_BENCH_KAFKA_JARS != '\0'});
 #else
     all.push_back(missing("Kafka", "rdkafka.h or its library"));
 #endif
