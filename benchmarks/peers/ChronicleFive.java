@@ -37,7 +37,8 @@ public final class ChronicleFive extends Store {
         Chronicle.serve(new Opener() {
             @Override
             public Store open(String directory, String mode, boolean isSynced) {
-                return new ChronicleFive(SingleChronicleQueueBuilder.single(directory + "/queue").rollCycle(RollCycles.LARGE_DAILY).blockSize(256L << 20).checkInterrupts(false)
+                return new ChronicleFive(SingleChronicleQueueBuilder.single(directory + "/queue").rollCycle(RollCycles.LARGE_DAILY)
+                                             .blockSize(256L << 20).checkInterrupts(false)
                                              .syncMode(isSynced ? SyncMode.SYNC : SyncMode.NONE).build(), mode.equals("pretouched"));
             }
 

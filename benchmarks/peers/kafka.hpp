@@ -41,10 +41,14 @@ public:
         return (is_mock() ? std::string{} : version_ + ", ") + "librdkafka " + rd_kafka_version_str();
     }
     [[nodiscard]] std::string how() const override {
-        const std::string common = "librdkafka over TCP on the loopback interface, one producer for all writers, values not copied; lone records wait for their delivery report (linger.ms 0), batches are "
-                                   "produced 100 at a time and not waited for (linger.ms 5, up to 10,000 in a message set, acks=1) until the clock stops";
-        return common + (is_mock() ? ". MEMORY ONLY: a mock broker in this process, which keeps the last megabytes: what was acknowledged is counted, not read back"
-                                   : "; synced: acks=all, flush.messages=1. The broker is a process of its own, one node with KRaft, checksums, and is not restarted when a store is opened again");
+        const std::string common = "librdkafka over TCP on the loopback interface, one producer for all writers, values not copied; lone records "
+                                   "wait for their delivery report (linger.ms 0), batches are "
+                                   "produced 100 at a time and not waited for (linger.ms 5, up to 10,000 in a message set, acks=1) until the "
+                                   "clock stops";
+        return common + (is_mock() ? ". MEMORY ONLY: a mock broker in this process, which keeps the last megabytes: what was acknowledged is "
+                                     "counted, not read back"
+                                   : "; synced: acks=all, flush.messages=1. The broker is a process of its own, one node with KRaft, checksums, "
+                                     "and is not restarted when a store is opened again");
     }
 
     [[nodiscard]] std::string why_not(const workload& what) const override {
@@ -365,7 +369,8 @@ private:
                                "auto.create.topics.enable=false\nbroker.session.timeout.ms=7200000\n";  // it sleeps while others are measured
         const std::string log = *data_ / "kafka.log";
         const auto java = [&](std::initializer_list<std::string> words) {
-            std::vector<std::string> command{"java", "-Xms1g", "-Xmx1g", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:InitiatingHeapOccupancyPercent=35", "-cp", jars_ + "/*"};
+            std::vector<std::string> command{"java", "-Xms1g", "-Xmx1g", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20",  // as its scripts do
+                                             "-XX:InitiatingHeapOccupancyPercent=35", "-cp", jars_ + "/*"};
             command.insert(command.end(), words);
             return command;
         };

@@ -21,7 +21,8 @@ public:
         return std::to_string(leveldb::kMajorVersion) + "." + std::to_string(leveldb::kMinorVersion);
     }
     [[nodiscard]] std::string how() const override {
-        return "one WriteBatch a batch, no compression, write_buffer_size of 512 MiB, so that nothing is compacted meanwhile; sync as the level says. It checksums its log "
+        return "one WriteBatch a batch, no compression, write_buffer_size of 512 MiB, so that nothing is compacted meanwhile; sync as the level "
+               "says. It checksums its log "
                "(crc32c) and builds a skip list; writers who wait share a write and a sync";
     }
 

@@ -28,13 +28,15 @@ public:
         return std::to_string(numbers[0]) + "." + std::to_string(numbers[1]) + "." + std::to_string(numbers[2]);
     }
     [[nodiscard]] std::string how() const override {
-        return std::string{"one transaction a batch, MDB_INTEGERKEY and MDB_APPEND; visible: MDB_WRITEMAP | MDB_NOSYNC; synced: no flags, so that each commit syncs. "
+        return std::string{"one transaction a batch, MDB_INTEGERKEY and MDB_APPEND; visible: MDB_WRITEMAP | MDB_NOSYNC; synced: no flags, so that "
+                           "each commit syncs. "
                            "It builds a B+ tree and has no checksum; its writers take turns"} +
                (file_ == file::prepared ? ". The pages of its file are prepared behind its back, which it does not document" : "");
     }
 
     [[nodiscard]] std::string why_not(const workload& what) const override {
-        return file_ == file::prepared && what.level == durability::synced ? "a prepared file is of use to a mapping that is written, and synced it writes by pwrite" : "";
+        return file_ == file::prepared && what.level == durability::synced ? "a prepared file is of use to a mapping that is written, and synced "
+                                                            "it writes by pwrite" : "";
     }
 
     void open(const std::string& directory, const workload& what) override {

@@ -31,15 +31,17 @@ public:
     [[nodiscard]] std::string name() const override { return "NATS JetStream"; }
     [[nodiscard]] std::string version() const override { return version_; }
     [[nodiscard]] std::string how() const override {
-        return "a stream in files over TCP on the loopback interface, a connection for each writer; lone records wait for their acknowledgement, batches are published asynchronously, "
-               "4,096 on their way, and acknowledged before the clock stops; read by an ordered push consumer; synced: sync_interval always (2.10 or later). Its server is a process of its own, and checksums";
+        return "a stream in files over TCP on the loopback interface, a connection for each writer; lone records wait for their acknowledgement, "
+               "batches are published asynchronously, 4,096 on their way, and acknowledged before the clock stops; read by an ordered push consumer; synced: sync_interval always (2.10 "
+               "or later). Its server is a process of its own, and checksums";
     }
 
     [[nodiscard]] std::string why_not(const workload& what) const override {
         int major = 0;
         int minor = 0;
         const bool is_known = std::sscanf(version_.c_str(), "%d.%d", &major, &minor) == 2;
-        return what.level == durability::synced && is_known && major == 2 && minor < 10 ? "it cannot sync each record before 2.10, and this is " + version_ : "";
+        const bool is_able = !is_known || major != 2 || minor >= 10;
+        return what.level == durability::synced && !is_able ? "it cannot sync each record before 2.10, and this is " + version_ : "";
     }
 
     void open(const std::string& directory, const workload& what) override {
@@ -190,7 +192,8 @@ private:
     void start(const std::string& directory, const workload& what) {
         port_ = free_port();
         const std::string configuration = directory + "/nats.conf";
-        std::ofstream{configuration} << "listen: \"127.0.0.1:" << port_ << "\"\njetstream {\n  store_dir: \"" << directory << "/nats\"\n  max_file_store: 8GB\n"
+        std::ofstream{configuration} << "listen: \"127.0.0.1:" << port_ << "\"\njetstream {\n  store_dir: \"" << directory << "/nats\"\n  "
+                                                            "max_file_store: 8GB\n"
                                      << (what.level == durability::synced ? "  sync_interval: always\n" : "") << "}\n";
         server_.emplace(std::vector<std::string>{"nats-server", "-c", configuration}, directory + "/nats.log");
         server_->await([&] {

@@ -30,8 +30,10 @@ public:
     [[nodiscard]] std::string name() const override { return "Redis Streams"; }
     [[nodiscard]] std::string version() const override { return version_of_command("redis-server --version", "v="); }
     [[nodiscard]] std::string how() const override {
-        return "XADD over a Unix socket, a connection for each writer; lone records wait for their answer, batches are pipelines of 100 with the next on its way; "
-               "visible: memory only; synced: appendonly yes, appendfsync always, so that commands that wait share a sync. Its server is a process of its own";
+        return "XADD over a Unix socket, a connection for each writer; lone records wait for their answer, batches are pipelines of 100 with the "
+               "next on its way; "
+               "visible: memory only; synced: appendonly yes, appendfsync always, so that commands that wait share a sync. Its server is a "
+               "process of its own";
     }
 
     void open(const std::string& directory, const workload& what) override {

@@ -24,7 +24,8 @@ public:
         return std::to_string(ROCKSDB_MAJOR) + "." + std::to_string(ROCKSDB_MINOR) + "." + std::to_string(ROCKSDB_PATCH);
     }
     [[nodiscard]] std::string how() const override {
-        return "one WriteBatch a batch, the write-ahead log on, no compression, write_buffer_size of 512 MiB, so that nothing is compacted meanwhile (its default, 64 MiB, for a GiB or more); sync as the level says. "
+        return "one WriteBatch a batch, the write-ahead log on, no compression, write_buffer_size of 512 MiB, so that nothing is compacted "
+               "meanwhile (its default, 64 MiB, for a GiB or more); sync as the level says. "
                "It checksums its log (crc32c) and builds a skip list; writers who wait share a write and a sync";
     }
 

@@ -20,7 +20,8 @@ public:
     [[nodiscard]] std::string name() const override { return "SQLite"; }
     [[nodiscard]] std::string version() const override { return sqlite3_libversion(); }
     [[nodiscard]] std::string how() const override {
-        return "one transaction a batch, prepared statements, integer primary key, WAL, locking_mode=exclusive, checkpoints every 64 MiB, pages of 64 KiB for values of 16 KiB or more; "
+        return "one transaction a batch, prepared statements, integer primary key, WAL, locking_mode=exclusive, checkpoints every 64 MiB, pages "
+               "of 64 KiB for values of 16 KiB or more; "
                "synchronous=off visible, full synced. It builds a B-tree and checksums its log; its writers take turns at one connection";
     }
 
