@@ -117,7 +117,7 @@ int main(int argc, char** argv) {
         size.segment_bytes = bench.parameter("segment_mib", 16, 256) << 20;
         size.seconds = static_cast<double>(bench.parameter("milliseconds", 10, 400)) / 1e3;
         size.rounds = bench.parameter("rounds", 1, 5);
-        print_baselines(bench.is_smoke());
+        bench.print_baselines();
         const brook_peer<100> us{size.segment_bytes};
         bench.peer(us.name(), us.version(), us.how());
         const peers others = peers_present(bench);

@@ -43,7 +43,7 @@ int main(int argc, char** argv) {
     return run_main(argc, argv, "peers/durable: appends beside peers, everything synced", [](run& bench) {
         const double seconds = static_cast<double>(bench.parameter("milliseconds", 20, 600)) / 1e3;
         const std::uint64_t rounds = bench.parameter("rounds", 1, 5);
-        print_baselines(bench.is_smoke());
+        bench.print_baselines();
         brook_peer<value_bytes> ours{0};
         bench.peer(ours.name(), ours.version(), ours.how());
         const auto others = peers_present(bench);

@@ -94,7 +94,7 @@ int main(int argc, char** argv) {
     return run_main(argc, argv, "peers/handover: from due to seen, at a steady rate", [](run& bench) {
         const std::uint64_t milliseconds = bench.parameter("milliseconds", 50, 1'500);
         const std::uint64_t rounds = bench.parameter("rounds", 1, 5);
-        print_baselines(bench.is_smoke());
+        bench.print_baselines();
         const auto others = peers_present(bench);
         const auto records_at = [&](double rate) { return static_cast<std::uint64_t>(rate * static_cast<double>(milliseconds) / 1e3); };
         constexpr double fast = 100'000;

@@ -190,7 +190,7 @@ int main(int argc, char** argv) {
     return run_main(argc, argv, "peers/reopen: opening after a kill", [](run& bench) {
         const std::uint64_t records = (bench.parameter("log_mib", 8, 1'024) << 20) / value_bytes;
         const std::uint64_t rounds = bench.parameter("rounds", 1, 5);
-        print_baselines(bench.is_smoke());
+        bench.print_baselines();
         contest all{bench, "opened after SIGKILL, and the last record read (op/s is openings a second)"};
         std::vector<std::vector<double>> seconds;
         std::vector<std::string> names;

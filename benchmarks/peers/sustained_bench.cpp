@@ -96,7 +96,7 @@ int main(int argc, char** argv) {
         const std::uint64_t total = bench.parameter("total_mib", 16, 2'048) << 20;
         const std::uint64_t segment_bytes = bench.parameter("segment_mib", 1, 64) << 20;
         const std::uint64_t rounds = bench.parameter("rounds", 1, 5);
-        print_baselines(bench.is_smoke());
+        bench.print_baselines();
         const auto others = peers_present(bench);
         const value_store values{value_bytes};
         workload what;

@@ -367,15 +367,15 @@ public:
     }
 
     void at_least(std::size_t ours, std::size_t bound, double aim) const {
-        run_.aim(name(ours) + " / " + name(bound), ratio(ours, bound), ">=", aim);
+        run_.aim(title_ + ": " + name(ours) + " / " + name(bound), ratio(ours, bound), ">=", aim);
     }
 
     void latency_at_most(std::size_t ours, std::size_t bound, double aim) const {
-        run_.aim(name(ours) + " / " + name(bound) + ", p50", latency_ratio(ours, bound), "<=", aim);
+        run_.aim(title_ + ": " + name(ours) + " / " + name(bound) + ", p50", latency_ratio(ours, bound), "<=", aim);
     }
 
     /// A ratio that nobody has set an aim for.
-    void show(std::size_t ours, std::size_t bound) const { run_.show(name(ours) + " / " + name(bound), ratio(ours, bound)); }
+    void show(std::size_t ours, std::size_t bound) const { run_.show(title_ + ": " + name(ours) + " / " + name(bound), ratio(ours, bound)); }
 
     /// Rates of one contender's rounds.
     [[nodiscard]] spread rate(std::size_t ours) const {

@@ -105,7 +105,8 @@ public:
         const auto now = client_.now();
         std::optional<std::vector<std::byte>> result;
         failure why;
-        std::optional<answer_status> at_once = answer_status::done;  // how a failure is told; nullopt: as an answer, when what is in front of it is committed
+        answer_status told_as = answer_status::done;  // a failure, which is told at once
+        bool is_witnessed = false;                    // then it is an answer, when what is in front of it is committed
         const bool is_ours = coordinates();
         const std::uint32_t epoch = lock_.hold([&] {
             if (is_ours) {
@@ -124,9 +125,9 @@ public:
             if (result && (asks || why) && why.code != errc::not_leader_or_follower) {  // a refusal says what there is, too
                 failure unwitnessed = core_.offsets_here().append_witness();
                 if (!unwitnessed) {
-                    at_once.reset();
+                    is_witnessed = true;
                 } else if (asks) {
-                    at_once = answer_status::not_now;  // the disk may have room again, or another one leads soon
+                    told_as = answer_status::not_now;  // the disk may have room again, or another one leads soon
                     why = std::move(unwitnessed);
                 }
             }
@@ -141,8 +142,8 @@ public:
                 answers_.give_elsewhere(one.to, at);
             } else if (!is_ours || home->machine.epoch() != epoch) {  // what it appended may have been cut since
                 answers_.refuse(one.to, answer_status::not_now, {errc::coordinator_not_available, "the coordinator of groups is just finding out what was committed"}, at);
-            } else if (why && at_once) {
-                answers_.refuse(one.to, *at_once, why, at);
+            } else if (why && !is_witnessed) {
+                answers_.refuse(one.to, told_as, why, at);
             } else {
                 std::vector<std::byte> body;
                 answer_codec::put(body, why);
