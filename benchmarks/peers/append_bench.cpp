@@ -106,6 +106,8 @@ void appends(run& bench, const sizes& size, const peers& others, unsigned writer
         all.show(who.batched, who.of("", true, true));
         all.reading_at_least(who.lone, who.of("Chronicle", false), "Chronicle's fastest mode", 1.2);
         all.reading_at_least(who.lone, who.of("LMDB", true), "LMDB", 2);
+        all.reading_at_least(who.batched, who.of("Chronicle", false), "Chronicle's fastest mode", 1.2);
+        all.reading_at_least(who.batched, who.of("LMDB", true), "LMDB", 2);
     }
 }
 

@@ -82,7 +82,7 @@ public:
     }
 
     found read() override {
-        consumer reader{*topic_, {.max_poll_records = 10'000}};
+        consumer reader{*topic_};
         reader.seek(topic_->partition(0), begin_);
         return timed_read([&](found& all) {
             for (offset next = begin_; !reader.caught_up();) {

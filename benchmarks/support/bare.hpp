@@ -18,8 +18,8 @@
 #include <brook/core/bytes.hpp>
 #include <brook/core/types.hpp>
 #include <brook/format/checksum.hpp>
+#include <brook/format/frame.hpp>
 #include <brook/os/posix.hpp>
-#include <brook/storage/frame_walk.hpp>
 
 #include "support/machine.hpp"
 
@@ -194,7 +194,7 @@ template <bool Verifies, bool ReadsAhead = false, class Look>
         look(header.offset, body, body + key_end, size - static_cast<std::uint32_t>(sizeof(bare_header)) - key_end);
         frame += padded(size);
         if constexpr (ReadsAhead) {
-            storage::read_ahead(frame);
+            format::read_ahead(frame, padded(size));
         }
     }
     return count;

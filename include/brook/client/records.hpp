@@ -187,7 +187,9 @@ public:
         [[gnu::always_inline]] void step() noexcept {
             if (here_.next < here_.bare_end) [[likely]] {
                 here_.frame = here_.next;
-                here_.next += load<format::frame_word>(here_.next).length();
+                const std::uint32_t length = load<format::frame_word>(here_.next).length();
+                here_.next += length;
+                format::read_ahead(here_.next, length);
             } else if (here_.entries_left == 0 || !step_in_batch(here_)) {
                 here_ = search(*batch_, here_);
             }
@@ -199,6 +201,7 @@ public:
             if (room < format::entry_size || room < format::entry_bytes(format::entry_sizes(entry))) [[unlikely]] {
                 return false;
             }
+            format::read_ahead(entry, static_cast<std::size_t>(entry - here.entry));
             here.entry = entry;
             ++here.index;
             --here.entries_left;

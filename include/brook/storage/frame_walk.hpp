@@ -20,16 +20,6 @@
 
 namespace brook::inline BROOK_ABI::storage {
 
-/// Asks for memory that a walk from frame to frame will soon look at. A walk touches one line of each frame, in steps that the
-/// processor does not foresee, and knows the next step only when that line is there; two lines at a distance keep several on their way.
-///
-/// Cost      two instructions; reading 100 B records from memory takes half the time.
-inline void read_ahead(const std::byte* here) noexcept {
-    constexpr std::size_t distance = 1024;
-    __builtin_prefetch(here + distance);  // behind the end of a mapping it does nothing
-    __builtin_prefetch(here + distance + 64);
-}
-
 /// A published frame at its place.
 struct frame_view {
     format::frame_header header{};

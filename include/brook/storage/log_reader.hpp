@@ -578,7 +578,7 @@ private:
             }
             here.passed = here.at;
             here.at += word.length();
-            read_ahead(frame + word.length());
+            format::read_ahead(frame + word.length(), word.length());
         }
         return here;
     }
