@@ -125,6 +125,15 @@ TEST_CASE("a slot with an offset that no log can have does not count", "[format]
     }
 }
 
+TEST_CASE("a slot does not count that cuts a log in front of its start", "[format][checkpoint]") {
+    checkpoint slot;
+    slot.log_start_offset = 70;
+    slot.cut_plus_one = 71;  // everything goes
+    CHECK(verifies(sealed(slot)));
+    slot.cut_plus_one = 70;
+    CHECK_FALSE(verifies(sealed(slot)));
+}
+
 TEST_CASE("a checkpoint of the version before says of no truncation, and one without any is written like that", "[format][checkpoint]") {
     checkpoint slot;
     slot.sequence = 4;

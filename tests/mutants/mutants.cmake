@@ -227,8 +227,8 @@ brook_mutant(segment_of_a_stranger
 
 brook_mutant(base_check_ignored
   FILE storage/segment_directory.hpp
-  FIND [=[    if (base_plus_one != 0 && check == format::base_check(birth.seed, base_plus_one)) {]=]
-  REPLACE [=[    if (base_plus_one != 0 && (BROOK_MUTANT(base_check_ignored) || check == format::base_check(birth.seed, base_plus_one))) {]=]
+  FIND [=[    if (is_offset && check == format::base_check(birth.seed, base_plus_one)) {]=]
+  REPLACE [=[    if (is_offset && (BROOK_MUTANT(base_check_ignored) || check == format::base_check(birth.seed, base_plus_one))) {]=]
   CAUGHT_BY test storage/segment_directory "each piece of a header counts only when it verifies")
 
 brook_mutant(old_index_kept
@@ -580,9 +580,9 @@ brook_mutant(index_trusted
 
 brook_mutant(any_frame_believed_behind_damage
   FILE storage/frame_walk.hpp
-  FIND [=[|| !format::verifies(segment.seed(), at, segment.readable(), data)) {
+  FIND [=[            !format::verifies(segment.seed(), at, segment.readable(), data)) {
             continue;]=]
-  REPLACE [=[|| (!BROOK_MUTANT(any_frame_believed_behind_damage) && !format::verifies(segment.seed(), at, segment.readable(), data))) {
+  REPLACE [=[            (!BROOK_MUTANT(any_frame_believed_behind_damage) && !format::verifies(segment.seed(), at, segment.readable(), data))) {
             continue;]=]
   CAUGHT_BY test storage/frame_walk "behind damage the next intact frame is found, and no payload passes for one")
 

@@ -1082,6 +1082,45 @@ TEST_CASE("evidence of more records than a log can have is nobody's", "[storage]
     check_holds(*orders.log, 0, 60);
 }
 
+TEST_CASE("what no writer could have written there is not taken for a record, though its checksum is right", "[storage][recovery]") {
+    partition orders{tiny()};
+    orders.open();
+    append_range(*orders.log, 0, 20);
+    image left = orders.files();
+    orders.kill();
+    std::string& content = left.at(first_log);
+    const std::size_t end = frames_end(content);
+    const auto forge = [&](std::size_t at, std::uint32_t size, offset base, std::uint32_t count) {
+        auto* const data = reinterpret_cast<std::byte*>(content.data()) + at;
+        format::frame_header header{};
+        header.size = static_cast<std::int32_t>(size);
+        header.attributes = format::attributes_of(frame_kind::filler);
+        header.base_offset = base;
+        header.count = count;
+        const auto seed = load<format::segment_birth>(reinterpret_cast<const std::byte*>(content.data())).seed;
+        header.checksum = format::checksum_of(seed, static_cast<position>(at), header, data);
+        store(data, header);
+    };
+    SECTION("it leaves the seal no room") { forge(end, static_cast<std::uint32_t>(content.size() - end), 20, 3); }
+    SECTION("it takes more offsets than a segment counts") { forge(end, frame_header_size, 20, 0x8000'0000); }
+    SECTION("what is in front of it has taken them all") {
+        forge(end, frame_header_size, 20, format::most_offsets_taken);
+        forge(end + frame_header_size, frame_header_size, 20 + offset{format::most_offsets_taken}, format::most_offsets_taken);
+        forge(end + 2 * frame_header_size, frame_header_size, 20 + 2 * offset{format::most_offsets_taken}, format::most_offsets_taken);
+    }
+    orders.wake_up_with(left);
+    orders.open();
+    const offset next = orders.log->log_end_offset();
+    CHECK(orders.log->report().cut_bytes > 0);
+    for (std::int64_t n = 0; n < 200; ++n) {  // past the end of the segment
+        failure why;
+        REQUIRE(append(*orders.log, std::nullopt, value_of(next + n), time_of(next + n), why) == next + n);
+    }
+    check_holds(*orders.log, next, next + 200);
+    orders.open();
+    check_holds(*orders.log, next, next + 200);
+}
+
 TEST_CASE("a segment's footer is evidence too", "[storage][recovery]") {
     partition orders{tiny()};
     orders.open();

@@ -192,6 +192,13 @@ TEST_CASE("each piece of a header counts only when it verifies", "[storage][segm
         CHECK_FALSE(read().first.base);
         CHECK_FALSE(read().first.is_spare);
     }
+    SECTION("the base is no offset, and its check is right") {
+        const auto plus_one = GENERATE(static_cast<std::uint64_t>(brook::largest_offset) + 2, std::uint64_t{1} << 63, ~std::uint64_t{0});
+        poke(content, format::base_at, plus_one);
+        poke(content, format::base_check_at, format::base_check(seed, plus_one));
+        CHECK_FALSE(read().first.base);
+        CHECK_FALSE(read().first.is_spare);
+    }
     SECTION("the boot is another") {
         files.machine.reboot();
         CHECK(read().first.has_writer);

@@ -160,7 +160,7 @@ namespace detail {
     const auto is_offset = [](std::int64_t value) { return value >= 0 && value <= largest_offset; };
     const std::uint64_t expected = slot.version == 1 ? 0 : detail::checksum_before(slot, offsetof(checkpoint, cut_checksum));
     const bool is_intact = slot.version > checkpoint_version ||
-                           (slot.is_cutting() == (slot.version == 2) && (!slot.is_cutting() || (slot.cut_plus_one > 0 && is_offset(slot.cut_to()))) && slot.cut_checksum == expected);
+                           (slot.is_cutting() == (slot.version == 2) && (!slot.is_cutting() || (slot.cut_plus_one > 0 && is_offset(slot.cut_to()) && slot.log_start_offset <= slot.cut_to())) && slot.cut_checksum == expected);
     return slot.magic == checkpoint{}.magic && slot.checksum == detail::checksum_before(slot, offsetof(checkpoint, checksum)) && is_intact && is_offset(slot.durable_offset) &&
            is_offset(slot.log_start_offset) && is_offset(slot.high_watermark) && is_offset(slot.segment_base) && is_offset(slot.segment_offset) &&
            is_offset(slot.compacted_offset);

@@ -42,6 +42,12 @@ enum class trust {
     verify,        ///< it came from the disk: its checksum decides
 };
 
+/// Whether a frame can have been written there: a segment keeps room for its seal, which nothing else takes. Who would append behind
+/// what says otherwise had no room for one.
+[[nodiscard]] constexpr bool leaves_room_for_seal(std::uint64_t capacity, std::uint64_t at, format::frame_word word) noexcept {
+    return word.kind() == format::frame_kind::seal || at + word.length() + format::frame_header_size <= capacity;
+}
+
 /// Looks at position `at` for the frame that starts with offset `expected`.
 ///
 /// Cost      one cache line, or the whole frame when it is verified.
@@ -52,7 +58,7 @@ enum class trust {
     }
     std::byte* const data = segment.frame(at);
     const position end = segment.readable();
-    if (how == trust::verify && !format::verifies(segment.seed(), at, end, data)) {
+    if (how == trust::verify && (!leaves_room_for_seal(segment.capacity(), at, word) || !format::verifies(segment.seed(), at, end, data))) {
         return look::corrupt;
     }
     found.header = format::load_header(data);
@@ -87,7 +93,8 @@ inline constexpr offset most_offsets_ahead = std::int64_t{1} << 31;
         std::byte* const data = segment.frame(at);
         const format::frame_header header = format::load_header(data);
         if (header.size < static_cast<std::int32_t>(format::frame_header_size) || header.base_offset < expected ||
-            header.base_offset - expected > most_offsets_ahead || !format::verifies(segment.seed(), at, segment.readable(), data)) {
+            header.base_offset - expected > most_offsets_ahead || !leaves_room_for_seal(segment.capacity(), at, format::word_of(header)) ||
+            !format::verifies(segment.seed(), at, segment.readable(), data)) {
             continue;
         }
         found = {header, data, at};

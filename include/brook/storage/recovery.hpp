@@ -20,6 +20,7 @@
 #include <brook/format/checkpoint.hpp>
 #include <brook/format/checksum.hpp>
 #include <brook/format/frame.hpp>
+#include <brook/format/wire_frame.hpp>
 #include <brook/os/platform.hpp>
 #include <brook/storage/frame_walk.hpp>
 #include <brook/storage/segment.hpp>
@@ -528,7 +529,7 @@ private:
                 return cut_as_told(scan);
             }
             frame_view found;
-            switch (look_at(*scan.memory, scan.at, scan.next, trust::verify, found)) {
+            switch (look_next(scan, found)) {
                 case look::frame:
                     dirty_again(scan, found);
                     accept(scan, found);
@@ -675,7 +676,7 @@ private:
                 return cut_as_told(scan);
             }
             frame_view found;
-            if (look_at(*scan.memory, scan.at, scan.next, trust::verify, found) == look::frame) {
+            if (look_next(scan, found) == look::frame) {
                 accept(scan, found);
                 if (scan.is_sealed) {
                     return {};
@@ -855,6 +856,16 @@ private:
 
     // ---- both ----
 
+    /// How many offsets a segment has at most before the next frame goes into another one: with what that takes they are counted in 32 bits.
+    static constexpr offset most_records = std::int64_t{1} << 31;
+
+    /// The next frame, if it was written there. One that takes more offsets than a segment can count was not, whatever its checksum says.
+    [[nodiscard]] static look look_next(const scan_state& scan, frame_view& found) noexcept {
+        const look seen = look_at(*scan.memory, scan.at, scan.next, trust::verify, found);
+        const bool is_counted = seen != look::frame || (scan.next - scan.base <= most_records && found.offsets_taken() <= format::most_offsets_taken);
+        return is_counted ? seen : look::corrupt;
+    }
+
     void accept(scan_state& scan, const frame_view& found) {
         scan.memory->note(found.at, found.end() - found.at, static_cast<std::uint32_t>(scan.next - scan.base));
         scan.next += found.offsets_taken();
@@ -871,7 +882,8 @@ private:
     /// Goes on at the next frame that verifies; false when none does: the rest of the segment is lost.
     [[nodiscard]] bool step_over_damage(scan_state& scan) {
         frame_view found;
-        if (!find_frame(*scan.memory, scan.at + format::frame_alignment, scan.next, found) || (is_cutting() && found.header.base_offset > cut_at_)) {
+        if (!find_frame(*scan.memory, scan.at + format::frame_alignment, scan.next, found) || found.header.base_offset - scan.base > most_records ||
+            (is_cutting() && found.header.base_offset > cut_at_)) {
             scan.ends_in_damage = true;
             return false;
         }
@@ -923,7 +935,6 @@ private:
             end = durable;
             is_open_ = false;
         }
-        constexpr offset most_records = std::int64_t{1} << 31;
         if (log_->segments.empty() || !is_open_ || end - log_->segments.back()->base > most_records) {
             if (failure why = begin_segment(end)) {
                 return why;

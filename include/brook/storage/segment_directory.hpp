@@ -104,7 +104,8 @@ struct segment_summary {
     }
     const auto base_plus_one = load<std::uint64_t>(raw.data() + format::base_at);
     const auto check = load<std::uint64_t>(raw.data() + format::base_check_at);
-    if (base_plus_one != 0 && check == format::base_check(birth.seed, base_plus_one)) {
+    const bool is_offset = base_plus_one != 0 && base_plus_one - 1 <= static_cast<std::uint64_t>(largest_offset);
+    if (is_offset && check == format::base_check(birth.seed, base_plus_one)) {
         summary.base = static_cast<offset>(base_plus_one - 1);
     }
     summary.is_spare = base_plus_one == 0;

@@ -182,7 +182,8 @@ private:
             if (load<format::frame_word>(frame).raw() != word.raw()) {
                 continue;  // read anew for its size, and it has changed
             }
-            if (!format::verifies(summary_.birth.seed, static_cast<position>(at), static_cast<position>(size_), frame)) {
+            if (!leaves_room_for_seal(summary_.birth.capacity, at, word) ||
+                !format::verifies(summary_.birth.seed, static_cast<position>(at), static_cast<position>(size_), frame)) {
                 hashed_ += word.size();
                 return seen::corrupt;
             }
