@@ -29,15 +29,25 @@ enum class broker_step : std::uint8_t { send, send_gathered, poll_and_commit, sy
 inline constexpr std::array<const char*, 9> broker_step_names{"send", "send gathered", "poll and commit", "sync", "maintain",
                                                               "create topic", "close and open", "kill and open", "reboot"};
 
+/// One commit: the next offset to read, and the record in front of it.
+struct broker_commit {
+    offset next = -1;                   ///< -1: none
+    std::optional<std::uint64_t> last;  ///< its word; nullopt: nobody can say whether it was that which is there now
+
+    /// Whether it may have been made of another record than this, which a loss of power took.
+    [[nodiscard]] bool may_be_of_another(const disguised_record& now) const { return !last || *last != now.word(); }
+};
+
 /// What the users of a broker know at the moment of a crash.
 struct broker_knowledge {
     std::shared_ptr<const std::vector<disguised_record>> sent;  ///< by offset, those of calls in flight included
     offset durable = 0;
     offset returned = 0;
-    std::vector<offset> commits;  ///< all that there ever were, the one in flight included; -1: none
+    std::vector<broker_commit> commits;  ///< all that there ever were, the one in flight included
     std::size_t commits_returned = 0;
     bool has_journal = false;  ///< creating it has returned
     bool has_second = false;
+    bool has_lost_power = false;  ///< before this crash
 };
 
 struct broker_crash {
@@ -128,10 +138,19 @@ private:
         figures_.lost_acks += end < known.returned ? static_cast<std::uint64_t>(known.returned - end) : 0;
         // Check 8: any commit that ever was, after a loss of power; behind the end only if that is told.
         const offset committed = reopened.committed().value_or(-1);
-        const auto first = known.commits.begin() + static_cast<std::ptrdiff_t>(crashed.power_has_gone || known.commits_returned == 0 ? 0 : known.commits_returned - 1);
-        if (std::find(first, known.commits.end(), committed) == known.commits.end()) {
+        const std::size_t first = crashed.power_has_gone || known.commits_returned == 0 ? 0 : known.commits_returned - 1;
+        bool was_committed = false;
+        bool may_have_parted = false;  // from what is there now: its records were lost with the power, and others took their offsets
+        for (std::size_t i = first; i < known.commits.size(); ++i) {
+            if (known.commits[i].next == committed) {
+                was_committed = true;
+                may_have_parted = may_have_parted || (committed > 0 && (committed > end || known.commits[i].may_be_of_another((*known.sent)[static_cast<std::size_t>(committed) - 1])));
+            }
+        }
+        if (!was_committed) {
             return "committed is " + std::to_string(committed) + ", which nobody committed last";
         }
+        may_have_parted = may_have_parted && known.has_lost_power;
         const auto before = reopened.poll();  // joins: a commit behind the end is noticed before new records take those offsets
         auto sent = std::make_shared<std::vector<disguised_record>>(known.sent->begin(), known.sent->begin() + end);
         sent->push_back({static_cast<std::uint32_t>(end), 9, 7, end < static_cast<offset>(known.sent->size()) ? (*known.sent)[static_cast<std::size_t>(end)].size : 50u});
@@ -140,19 +159,22 @@ private:
         }
         const auto rest = reopened.poll();
         const offset goes_on = before.empty() ? end : before.front().at;
-        if (goes_on != std::min(end, std::max<offset>(committed, 0)) || rest.size() != 1 || rest.front().at != end) {
+        const offset expected = std::min(end, std::max<offset>(committed, 0));
+        const bool has_parted = may_have_parted && goes_on < expected;
+        if ((goes_on != expected && !has_parted) || rest.size() != 1 || rest.front().at != end) {
             return "the group does not go on at its commit, " + std::to_string(committed) + "; the log ended at " + std::to_string(end);
         }
-        if (reopened.broker().health().is_ok() != (committed <= end)) {
+        if (reopened.broker().health().is_ok() != (committed <= end && !has_parted)) {
             return "committed is " + std::to_string(committed) + ", the log ended at " + std::to_string(end) + ", and health does not say so";
         }
         reopened.commit();
         next.known.sent = sent;
         next.known.returned = end + 1;
         next.known.durable = std::max(known.durable, reopened.log().durable_offset());
-        next.known.commits.push_back(end + 1);
+        next.known.commits.push_back({end + 1, sent->back().word()});
         next.known.commits_returned = next.known.commits.size();
         next.known.has_journal = true;
+        next.known.has_lost_power = known.has_lost_power || crashed.power_has_gone;
         next.power_has_gone = false;
         next.disk = machine.look();
         machine.unplug();
@@ -280,7 +302,7 @@ private:
     void commit() {
         const auto polled = journal_->poll();
         const offset end = journal_->position();
-        known_.commits.push_back(end);
+        known_.commits.push_back({end, end > 0 ? std::optional{(*sent_)[static_cast<std::size_t>(end) - 1].word()} : std::nullopt});
         journal_->commit();
         known_.commits_returned = known_.commits.size();
     }
@@ -294,7 +316,8 @@ private:
         const offset end = journal_->log().log_end_offset();
         sent_ = std::make_shared<std::vector<disguised_record>>(sent_->begin(), sent_->begin() + end);
         known_.returned = end;
-        known_.commits.push_back(journal_->committed().value_or(-1));
+        known_.commits.push_back({journal_->committed().value_or(-1), std::nullopt});
+        known_.has_lost_power = known_.has_lost_power || power_has_gone;
         known_.commits_returned = known_.commits.size();
         is_coming_up_ = false;
     }
@@ -303,7 +326,7 @@ private:
     seeded random_;
     std::vector<broker_crash>& crashes_;
     std::shared_ptr<const std::vector<disguised_record>> sent_;
-    broker_knowledge known_{{}, 0, 0, {-1}, 1, false, false};
+    broker_knowledge known_{{}, 0, 0, {broker_commit{}}, 1, false, false, false};
     disk_state disk_;
     bool is_noting_ = false;
     bool is_coming_up_ = false;
