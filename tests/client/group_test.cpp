@@ -545,6 +545,34 @@ TEST_CASE("a commit of what was cut is not believed, even where new records have
         CHECK(broker.group("workers").lag() == 0);
     });
     CHECK(was_cut);
+
+    // As many others as went: what has been read of them is committed, although that is the number which was committed before.
+    was_cut = false;
+    loss.for_each_choice([&](const crash_choice& one) {
+        disk_state killed;
+        {
+            powerless_platform machine{loss.decide(one)};
+            brook::broker broker{"/d", {.maintenance = maintenance::manual, .platform = &machine}};
+            const auto topic = broker.topic<no_key, std::uint64_t>("numbers");
+            const offset end = topic.partition(0).log_end_offset();
+            numbers_consumer reader{topic, {.group_id = "workers"}};
+            if (end == 20 || reader.committed(topic.partition(0)) != std::optional<offset>{20}) {
+                return;
+            }
+            was_cut = true;
+            send(topic, static_cast<std::uint64_t>(20 - end), 100);
+            CHECK(read(reader) == static_cast<std::size_t>(20 - end));
+            reader.commit();
+            killed = machine.look();
+            machine.unplug();
+        }
+        powerless_platform machine{std::move(killed)};
+        brook::broker broker{"/d", {.maintenance = maintenance::manual, .platform = &machine}};
+        numbers_consumer reader{broker.topic<no_key, std::uint64_t>("numbers"), {.group_id = "workers"}};
+        CHECK(reader.poll(0s).empty());
+        CHECK(broker.health().is_ok());
+    });
+    CHECK(was_cut);
 }
 
 TEST_CASE("members on threads of their own come and go while records come in", "[client][group][stress]") {

@@ -677,6 +677,7 @@ private:
         if (const auto parting = find_parting(one, found->next, found->leader_epoch, end)) {
             report_cut(one, found->next, *parting);
             go(one, *parting);
+            one.committed = -1;  // of another history, be it the same number
         } else {
             go(one, found->next);
             one.seen_end = found->next > end ? end : -1;
@@ -715,6 +716,7 @@ private:
         if (const auto parting = find_parting(one, committed, one.committed_epoch, end)) {
             report_cut(one, committed, *parting);
             go(one, *parting);
+            one.committed = -1;
         } else {
             one.seen_end = committed > end ? end : -1;
         }
