@@ -97,6 +97,7 @@ public:
             asked_at_ = other.asked_at_;
             has_released_ = other.has_released_;
             has_taken_ = other.has_taken_;
+            to_take_ = std::exchange(other.to_take_, {});
             commits_ = std::exchange(other.commits_, {});
             committing_ = std::exchange(other.committing_, {});
             awaits_more_ = other.awaits_more_;
@@ -451,6 +452,7 @@ private:
     void forget_inquiries() {
         inquiries_.clear();
         asked_at_.reset();
+        to_take_.clear();
         commits_.clear();
         committing_.clear();
     }
@@ -559,6 +561,7 @@ private:
             asked_at_ = changes;
             has_released_ = has_taken_ = false;
         }
+        begin_taken();
         if (!has_released_) {
             if (const auto going = groups.to_release(options_.group_id, seat_.id, &inquiries_); !going.empty()) {
                 give_up(groups, going);
@@ -566,8 +569,19 @@ private:
             has_released_ = true;
         }
         if (!has_taken_) {
-            for (const auto& place : groups.take(options_.group_id, seat_.id, awaits_more_, &inquiries_)) {
-                take(partition_at(place));
+            to_take_ = groups.take(options_.group_id, seat_.id, awaits_more_, &inquiries_);
+            has_taken_ = true;  // they are its own from here on, and are not given again
+            begin_taken();
+        }
+        seen_changes_ = changes;
+    }
+
+    /// What the group has given it, and it does not read yet. Where there is no memory for that the next poll goes on here.
+    void begin_taken() {
+        while (!to_take_.empty()) {
+            if (subscription_.find(to_take_.front().topic) != nullptr) {
+                came_.reserve(came_.size() + 1);
+                take(partition_at(to_take_.front()));
                 partitions_.back().is_untold = true;
                 came_.push_back(partitions_.back().of);
                 for (const auto& one : sought_) {
@@ -576,9 +590,8 @@ private:
                     }
                 }
             }
-            has_taken_ = true;
+            erase_at(to_take_, 0);
         }
-        seen_changes_ = changes;
     }
 
     /// What the group shares out is of the topics that its members have named to it.
@@ -1084,6 +1097,7 @@ private:
     std::optional<std::uint64_t> asked_at_;     // which of the group's changes the others are of,
     bool has_released_ = false;                 // and what has been answered and followed
     bool has_taken_ = false;
+    std::vector<broker_room::group_place> to_take_;  // given to it by its group, and not read yet
     broker_room::group_inquiries commits_;      // auto commit's, one at a time:
     std::vector<broker_room::committed_position> committing_;  // this is what it commits
     bool has_settled_ = false;                  // what it reads is decided,

@@ -10,6 +10,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <string>
 #include <system_error>
@@ -567,29 +568,48 @@ private:
         if (!is_deleted) {
             write_producers();
         }
-        parts_.appends.stop(append_state::closed, is_deleted ? refusal() : failure{errc::closed, name().text() + ": closed"});
+        parts_.appends.stop(append_state::closed, reason_to_end(is_deleted));
         const std::scoped_lock guard{parts_.upkeep_mutex};
         parts_.claims.close([this](const claim& taken) { abandon(taken, 1); });
         drain();
         if (parts_.options.promises_durability() && !is_deleted) {
-            static_cast<void>(parts_.durable.wait(parts_.prefix.advance().next, parts_.durable.cuts()));  // who waits is told; nobody else was promised
+            if_memory_allows([&] { static_cast<void>(parts_.durable.wait(parts_.prefix.advance().next, parts_.durable.cuts())); });  // who waits is told; nobody else was promised
         }
         parts_.claims.detach();
-        upkeep_.stop_compaction();
-        parts_.appends.discard_spare();
+        if_memory_allows([&] { upkeep_.stop_compaction(); });  // else what it has made is removed by recovery
+        if_memory_allows([&] { parts_.appends.discard_spare(); });
         if (is_deleted) {
             parts_.source.close();
-            for (segment* const gone : parts_.segments.all()) {
-                parts_.let_go(*gone);
+            for (std::size_t i = 0; i < parts_.segments.count(); ++i) {
+                parts_.let_go(*parts_.segments.at(i));
             }
             return;
         }
-        static_cast<void>(parts_.appends.name_taken_spare());  // else recovery does it
-        upkeep_.give_space_back();
-        static_cast<void>(parts_.save_checkpoint());  // else recovery reads more
+        if_memory_allows([&] { static_cast<void>(parts_.appends.name_taken_spare()); });  // else recovery does it
+        if_memory_allows([&] { upkeep_.give_space_back(); });
+        if_memory_allows([&] { static_cast<void>(parts_.save_checkpoint()); });  // else recovery reads more
         parts_.source.close();
         for (std::size_t i = 0; i < parts_.segments.count(); ++i) {
             parts_.segments.at(i)->release();
+        }
+    }
+
+    /// What closing leaves to the next opening where there is no memory: an end does not fail.
+    template <class Work>
+    static void if_memory_allows(const Work& work) noexcept {
+        try {
+            work();
+        } catch (const std::bad_alloc&) {
+            // The next opening does it, or reads more.
+        }
+    }
+
+    /// Without memory it is the code alone.
+    [[nodiscard]] failure reason_to_end(bool is_deleted) const noexcept {
+        try {
+            return is_deleted ? refusal() : failure{errc::closed, name().text() + ": closed"};
+        } catch (const std::bad_alloc&) {
+            return {is_deleted ? errc::unknown_topic_or_partition : errc::closed, {}};
         }
     }
 
