@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <random>
 #include <stdexcept>
@@ -20,6 +21,7 @@
 #include "broker/outcome.hpp"
 #include "client/reading.hpp"
 #include "support/catch.hpp"
+#include "support/failing_memory.hpp"
 #include "support/faulty_platform.hpp"
 #include "support/powerless_platform.hpp"
 #include "support/simulated_disk.hpp"
@@ -573,6 +575,27 @@ TEST_CASE("a commit of what was cut is not believed, even where new records have
         CHECK(broker.health().is_ok());
     });
     CHECK(was_cut);
+}
+
+TEST_CASE("where memory runs out in a poll, the next one reads what the group has given it", "[client][group]") {
+    using brook::test::failing_memory;
+    bool has_failed = true;
+    for (std::uint64_t allocation = 1; has_failed; ++allocation) {
+        world here;
+        const numbers_topic topic = here.numbers(3);
+        send(topic, 6);
+        numbers_consumer reader{topic, {.group_id = "workers"}};
+        try {
+            const failing_memory fails{allocation};
+            static_cast<void>(reader.poll(0s));
+            has_failed = failing_memory::has_failed();
+        } catch (const std::bad_alloc&) {
+            has_failed = true;
+        }
+        static_cast<void>(reader.poll(0s));
+        CAPTURE(allocation);
+        REQUIRE(reader.assignment().size() == 3);
+    }
 }
 
 TEST_CASE("members on threads of their own come and go while records come in", "[client][group][stress]") {

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "support/catch.hpp"
+#include "support/failing_memory.hpp"
 #include "support/partition.hpp"
 
 namespace storage_log_test {
@@ -245,6 +246,27 @@ TEST_CASE("whichever system call fails, nothing acknowledged is lost and nothing
     CHECK(failed_opens > 0);
     if (lasting) {
         CHECK(failed_appends > 0);
+    }
+}
+
+TEST_CASE("closing needs no memory", "[storage][log]") {
+    for (std::uint64_t allocation = 1;; ++allocation) {
+        CAPTURE(allocation);
+        partition orders{{.segment_bytes = 64 * kib, .flush_messages = 4}};
+        orders.open();
+        append_range(*orders.log, 0, 10);
+        REQUIRE_FALSE(orders.log->roll());
+        append_range(*orders.log, 10, 13);
+        bool has_failed = false;
+        {
+            const failing_memory fails{allocation};
+            orders.log.reset();
+            has_failed = failing_memory::has_failed();
+        }
+        check_holds(orders.open(), 0, 13);
+        if (!has_failed) {
+            break;
+        }
     }
 }
 
