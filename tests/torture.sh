@@ -13,7 +13,6 @@ work=$root/.build/torture
 logs=$work/log
 fault=$work/build/tests/fault/brook_fault
 fuzzers=$work/fuzz/tests/fuzz
-fuzz_targets=$(ls "$root/tests/fuzz/corpus")
 
 # NAME SHARE: thousandths of the time of both processors. What takes as long as it takes has 0, and goes first.
 jobs='
@@ -29,9 +28,7 @@ instructions-clang-O2  50
 instructions-clang-O0  50
 calls           15
 allocations     40
-disk            10
-ext4            25
-writeback       10
+disk            15
 exactly-once    20
 histories       30
 cluster         30
@@ -58,7 +55,7 @@ done
 [ -n "$minutes" ] || { usage >&2; exit 64; }
 [ -n "$seed" ] || seed=$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 for name in $only; do
-  echo "$jobs" | awk -v name="$name" '$1 == name { found = 1 } END { exit !found }' || { echo "torture: no $name; the names are" $(sh "$0" --list) >&2; exit 64; }
+  echo "$jobs" | awk -v name="$name" '$1 == name { found = 1 } END { exit !found }' || { printf 'torture: there is no %s; the names are\n%s\n' "$name" "$(sh "$0" --list)" >&2; exit 64; }
 done
 
 is_wanted() {
@@ -85,10 +82,10 @@ configure() {  # DIRECTORY COMPILER OPTION...
   to=$1; compiler=$2; shift 2
   cmake -S "$root" -B "$to" -G Ninja -Wno-dev "-DCMAKE_CXX_COMPILER=$compiler" -DBROOK_BUILD_TESTS=ON -DBROOK_BUILD_BENCHMARKS=OFF -DBROOK_BUILD_EXAMPLES=OFF "$@"
 }
-clang=clang++-14
-command -v $clang >/dev/null 2>&1 || clang=clang++
+clang='clang++-14'
+command -v $clang >/dev/null 2>&1 || clang='clang++'
 
-build_fault() { configure "$work/build" "${CXX:-g++}" && cmake --build "$work/build" --parallel 2 --target brook_fault; }
+build_fault() { configure "$work/build" "${CXX:-g++}" && cmake --build "$work/build" --parallel 2 --target brook_fault brook_fault_memory; }
 build_fuzz() { configure "$work/fuzz" $clang '-DBROOK_SANITIZE=address;undefined' -DBROOK_BUILD_FUZZERS=ON && cmake --build "$work/fuzz" --parallel 2 --target brook_fuzzers; }
 build_instructions() {  # COMPILER-LEVEL: kill_every_instruction alone, since what is stepped through is what the compiler made of the library
   compiler=g++
@@ -106,7 +103,7 @@ for name in $(echo "$wanted_jobs" | awk '{ print $1 }'); do
 done
 [ -z "$any_clang" ] || sh "$root/.ci/need.sh" clang
 began=$(date +%s)
-! any_wanted storm soak power sweep calls allocations disk ext4 writeback exactly-once histories cluster replica interleavings || quietly fault build_fault
+! any_wanted storm soak power sweep calls allocations disk exactly-once histories cluster replica interleavings || quietly fault build_fault
 ! is_wanted fuzz || quietly fuzz build_fuzz
 for build in gcc-O2 gcc-O0 clang-O2 clang-O0; do
   ! is_wanted "instructions-$build" || quietly "instructions-$build" build_instructions "$build"
@@ -123,16 +120,14 @@ command_of() {  # NAME SECONDS
     sweep) echo "$fault corruption_sweep $2 $seed" ;;
     instructions-*) echo "$work/$1 kill_every_instruction $2 $seed" ;;
     calls) echo "$fault failing_calls $2 $seed" ;;
-    allocations) echo "$fault failing_allocations $2 $seed" ;;
+    allocations) echo "${fault}_memory failing_allocations $2 $seed" ;;
     disk) echo "$fault full_disk $2" ;;
-    ext4) echo "$fault crashed_ext4 $2 $seed" ;;
-    writeback) echo "$fault failed_writeback $2 $seed" ;;
     exactly-once) echo "$fault exactly_once 1 $2 $seed" ;;
     histories) echo "$fault histories --seconds $2 --seed $seed" ;;
     cluster) echo "$fault cluster_simulation --seconds $2 --first $seed" ;;
     replica) echo "$fault replica_simulation --seconds $2 --first $seed --seeds 1000000000" ;;
     soak) echo "$fault soak $2 $seed" ;;
-    interleavings) echo "$fault claim_interleavings" ;;
+    interleavings) echo "$fault claim_interleavings all" ;;
     coverage) echo "sh $root/tests/coverage.sh --report" ;;
     fuzz) echo "sh $root/tests/fuzz/run.sh $fuzzers $2 $seed" ;;
   esac
@@ -149,7 +144,13 @@ run_job() {  # NAME SECONDS
 }
 
 running=
-trap 'for pid in $running; do kill "$pid" 2>/dev/null || true; done' INT TERM
+stop() {
+  for entry in $running; do
+    kill "${entry%:*}" 2>/dev/null || true
+  done
+  exit 130
+}
+trap stop INT TERM
 lane() {  # begins the next one when one of two is over
   while :; do
     left=

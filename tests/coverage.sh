@@ -1,0 +1,74 @@
+#!/bin/sh
+# Which branches of recovery, parsers, append and election no test goes through.
+# usage: sh tests/coverage.sh [--build | --report]    without either both
+# Clang's source-based coverage, since it counts a branch where somebody has written one: GCC's has one more for every call that may throw.
+# Prints a line for each header, then each branch that is never taken, one way or the other. The whole report is in .build/torture/coverage.
+set -eu
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+build=$root/.build/torture/coverage
+rooms='core format os storage replication broker'
+headers='storage/recovery.hpp storage/frame_walk.hpp storage/appender.hpp storage/published_prefix.hpp storage/segment_directory.hpp
+  format/checkpoint.hpp format/checksum.hpp format/codec.hpp format/frame.hpp format/properties.hpp format/record.hpp format/segment_header.hpp format/table_file.hpp
+  format/wire_frame.hpp replication/byte_stream.hpp replication/message.hpp replication/vote_count.hpp replication/epoch_line.hpp replication/voter_history.hpp
+  replication/replica.hpp broker/ballot_file.hpp broker/datagram.hpp broker/group_call.hpp broker/transaction_record.hpp transport/tcp_frame.hpp transport/tcp_hello.hpp'
+clang=clang++-14
+command -v "$clang" >/dev/null 2>&1 || clang=clang++
+llvm=/usr/lib/llvm-14/bin
+
+if [ "${1:---build}" = --build ]; then
+  cmake -S "$root" -B "$build" -G Ninja -Wno-dev "-DCMAKE_CXX_COMPILER=$clang" -DBROOK_BUILD_TESTS=ON -DBROOK_BUILD_BENCHMARKS=OFF -DBROOK_BUILD_EXAMPLES=OFF \
+    -DBROOK_TESTS_OPTIMIZE=-O1 '-DCMAKE_CXX_FLAGS=-fprofile-instr-generate -fcoverage-mapping'
+  # shellcheck disable=SC2046  # one word a target
+  cmake --build "$build" --parallel 2 --target $(printf 'brook_%s_tests ' $rooms transport) brook_fuzz
+fi
+[ "${1:-}" != --build ] || exit 0
+
+[ -x $llvm/llvm-cov ] || { echo "coverage: skipped, there is no llvm-cov (Debian: llvm-14)"; exit 77; }
+rm -rf "$build/profiles"
+mkdir -p "$build/profiles"
+export LLVM_PROFILE_FILE="$build/profiles/%m_%p.profraw"
+objects=
+for room in $rooms transport; do
+  objects="$objects -object $build/tests/brook_${room}_tests"
+  "$build/tests/brook_${room}_tests" "~[stress]" >"$build/$room.log" 2>&1 || { tail -n 30 "$build/$room.log"; echo "BAD  the tests of $room fail"; exit 1; }
+done
+objects="$objects -object $build/tests/fuzz/brook_fuzz"
+for target in $(ls "$root/tests/fuzz/corpus"); do
+  (cd "$build" && "$build/tests/fuzz/brook_fuzz" "$target" --corpus "$root/tests/fuzz/corpus/$target" --mutations 20000 >"$build/fuzz.log" 2>&1) || { cat "$build/fuzz.log"; exit 1; }
+done
+$llvm/llvm-profdata merge -sparse "$build"/profiles/*.profraw -o "$build/all.profdata"
+sources=
+for header in $headers; do
+  sources="$sources $root/include/brook/$header"
+done
+# shellcheck disable=SC2086  # one word an argument
+$llvm/llvm-cov report ${objects# -object } -instr-profile="$build/all.profdata" $sources --show-branch-summary --show-region-summary=false 2>/dev/null >"$build/report.txt"
+# shellcheck disable=SC2086
+$llvm/llvm-cov show ${objects# -object } -instr-profile="$build/all.profdata" $sources --show-branches=count --show-line-counts=false --show-instantiations=false 2>/dev/null >"$build/branches.txt"
+# A branch is taken where any instance of its template takes it.
+awk '
+  /^\// { file = $0; sub(/:$/, "", file); sub(/.*include\/brook\//, "", file) }
+  /Branch \(/ {
+    at = $0; sub(/.*Branch \(/, "", at); sub(/\).*/, "", at)
+    yes = $0; sub(/.*True: /, "", yes); sub(/,.*/, "", yes)
+    no = $0; sub(/.*False: /, "", no); sub(/\].*/, "", no)
+    key = file " " at
+    if ($0 ~ /Folded/) next
+    seen[key] = 1
+    if (yes !~ /^0$/) taken[key] = 1
+    if (no !~ /^0$/) passed[key] = 1
+  }
+  END {
+    for (key in seen) {
+      split(key, part, " ")
+      all[part[1]] += 2; count += 2
+      hit = (key in taken) + (key in passed)
+      had[part[1]] += hit; sum += hit
+      if (!(key in taken)) print part[1] ":" part[2] " is never true" > "'"$build"'/uncovered.txt"
+      if (!(key in passed)) print part[1] ":" part[2] " is never false" > "'"$build"'/uncovered.txt"
+    }
+    for (file in all) printf "  %-36s %5d of %5d branches, %5.1f %%\n", file, had[file], all[file], 100 * had[file] / all[file] | "sort"
+    close("sort")
+    printf "coverage: %d of %d branches: %.1f %% of branches in recovery, parsers, append and election; the others are in .build/torture/coverage/uncovered.txt\n", sum, count, count ? 100 * sum / count : 0
+  }' "$build/branches.txt"
+sort -o "$build/uncovered.txt" "$build/uncovered.txt"
