@@ -11,8 +11,8 @@ headers='storage/recovery.hpp storage/frame_walk.hpp storage/appender.hpp storag
   format/checkpoint.hpp format/checksum.hpp format/codec.hpp format/frame.hpp format/properties.hpp format/record.hpp format/segment_header.hpp format/table_file.hpp
   format/wire_frame.hpp replication/byte_stream.hpp replication/message.hpp replication/vote_count.hpp replication/epoch_line.hpp replication/voter_history.hpp
   replication/replica.hpp broker/ballot_file.hpp broker/datagram.hpp broker/group_call.hpp broker/transaction_record.hpp transport/tcp_frame.hpp transport/tcp_hello.hpp'
-clang=clang++-14
-command -v "$clang" >/dev/null 2>&1 || clang=clang++
+clang='clang++-14'
+command -v "$clang" >/dev/null 2>&1 || clang='clang++'
 llvm=/usr/lib/llvm-14/bin
 
 if [ "${1:---build}" = --build ]; then
@@ -33,7 +33,8 @@ for room in $rooms transport; do
   "$build/tests/brook_${room}_tests" "~[stress]" >"$build/$room.log" 2>&1 || { tail -n 30 "$build/$room.log"; echo "BAD  the tests of $room fail"; exit 1; }
 done
 objects="$objects -object $build/tests/fuzz/brook_fuzz"
-for target in $(ls "$root/tests/fuzz/corpus"); do
+for corpus in "$root"/tests/fuzz/corpus/*; do
+  target=${corpus##*/}
   (cd "$build" && "$build/tests/fuzz/brook_fuzz" "$target" --corpus "$root/tests/fuzz/corpus/$target" --mutations 20000 >"$build/fuzz.log" 2>&1) || { cat "$build/fuzz.log"; exit 1; }
 done
 $llvm/llvm-profdata merge -sparse "$build"/profiles/*.profraw -o "$build/all.profdata"

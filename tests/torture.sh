@@ -136,7 +136,7 @@ command_of() {  # NAME SECONDS
 run_job() {  # NAME SECONDS
   status=0
   from=$(date +%s)
-  # shellcheck disable=SC2046  # one word an argument
+  # shellcheck disable=SC2046,SC2091  # one word an argument
   (cd "$work" && $(command_of "$1" "$2")) >"$logs/$1.log" 2>&1 || status=$?
   echo "$(($(date +%s) - from))" >"$logs/$1.seconds"
   echo $status >"$logs/$1.status.new"

@@ -29,7 +29,6 @@ constexpr std::size_t entry_front = 16;
 void look(const ballot_file& file) {
     for (std::int32_t number = 0; number < 3; ++number) {
         if (const auto* const kept = file.find(id(number))) {
-            demand(!kept->ballot.voters.empty() || kept->ballot.is_suspect || kept->whole_to >= -1, "a ballot without voters is a suspect's, or none");
             demand(kept->ballot.epoch <= replication::message::largest_epoch, "no epoch is believed that everybody would have to follow");
             for (const auto& set : kept->ballot.voters) {
                 demand(set.is_possible(), "who votes is somebody who can");

@@ -12,7 +12,11 @@ programs=$1
 seconds=$2
 seed=$3
 shift 3
-[ $# -gt 0 ] || set -- $(ls "$here/corpus")
+if [ $# -eq 0 ]; then
+  for corpus in "$here"/corpus/*; do
+    set -- "$@" "${corpus##*/}"
+  done
+fi
 each=$((seconds / $#))
 [ $each -gt 0 ] || each=1
 
