@@ -78,7 +78,108 @@ quietly() {  # NAME COMMAND...: its output is a log, which is shown where it fai
   what=$1; shift
   "$@" >"$logs/build-$what.log" 2>&1 || { cat "$logs/build-$what.log" >&2; echo "torture: building $what failed" >&2; exit 1; }
 }
-configure() {  # NAME PATTERN: the first number that stands in front of the pattern in its log
+configure() {  # DIRECTORY COMPILER OPTION...
+  to=$1; compiler=$2; shift 2
+  cmake -S "$root" -B "$to" -G Ninja -Wno-dev "-DCMAKE_CXX_COMPILER=$compiler" -DBROOK_BUILD_TESTS=ON -DBROOK_BUILD_BENCHMARKS=OFF -DBROOK_BUILD_EXAMPLES=OFF "$@"
+}
+clang='clang++-14'
+command -v $clang >/dev/null 2>&1 || clang='clang++'
+
+build_fault() { configure "$work/build" "${CXX:-g++}" && cmake --build "$work/build" --parallel 2 --target brook_fault brook_fault_memory; }
+build_fuzz() { configure "$work/fuzz" $clang '-DBROOK_SANITIZE=address;undefined' -DBROOK_BUILD_FUZZERS=ON && cmake --build "$work/fuzz" --parallel 2 --target brook_fuzzers; }
+build_instructions() {  # COMPILER-LEVEL: kill_every_instruction alone, since what is stepped through is what the compiler made of the library
+  compiler=g++
+  [ "${1%-*}" = gcc ] || compiler=$clang
+  "$compiler" -std=c++20 "-${1#*-}" -g1 -Wno-restrict -Wno-unknown-warning-option ${XXHASH_INCLUDE_DIR:+-I"$XXHASH_INCLUDE_DIR"} -I"$root/include" -I"$root/tests" -pthread -Wl,-z,now \
+    "$root/tests/fault/main.cpp" "$root/tests/fault/kill_every_instruction.cpp" -llz4 -lzstd -o "$work/instructions-$1.new" && mv "$work/instructions-$1.new" "$work/instructions-$1"
+}
+
+mkdir -p "$logs"
+rm -f "$logs"/*
+sh "$root/.ci/need.sh" compiler cmake ninja xxhash lz4 zstd asio openssl catch2
+any_clang=
+for name in $(echo "$wanted_jobs" | awk '{ print $1 }'); do
+  case $name in fuzz|coverage|instructions-clang*) any_clang=1 ;; esac
+done
+[ -z "$any_clang" ] || sh "$root/.ci/need.sh" clang
+began=$(date +%s)
+! any_wanted storm soak power sweep calls allocations disk exactly-once histories cluster replica interleavings || quietly fault build_fault
+! is_wanted fuzz || quietly fuzz build_fuzz
+for build in gcc-O2 gcc-O0 clang-O2 clang-O0; do
+  ! is_wanted "instructions-$build" || quietly "instructions-$build" build_instructions "$build"
+done
+! is_wanted coverage || quietly coverage sh "$root/tests/coverage.sh" --build
+echo "torture: $minutes minutes, seed $seed, $(uname -sr), $(nproc) processors, commit $(git -C "$root" rev-parse --short HEAD 2>/dev/null || echo unknown); built in $(($(date +%s) - began)) s"
+
+# ---- one job: its output goes to its log, its exit status to NAME.status; the command is what repeats it ----
+
+command_of() {  # NAME SECONDS
+  case $1 in
+    storm) echo "$fault kill_storm 1 $2 $seed" ;;
+    power) echo "env BROOK_FAULT_SECONDS=$2 $fault power_loss" ;;
+    sweep) echo "$fault corruption_sweep $2 $seed" ;;
+    instructions-*) echo "$work/$1 kill_every_instruction $2 $seed" ;;
+    calls) echo "$fault failing_calls $2 $seed" ;;
+    allocations) echo "${fault}_memory failing_allocations $2 $seed" ;;
+    disk) echo "$fault full_disk $2" ;;
+    exactly-once) echo "$fault exactly_once 1 $2 $seed" ;;
+    histories) echo "$fault histories --seconds $2 --seed $seed" ;;
+    cluster) echo "$fault cluster_simulation --seconds $2 --first $seed" ;;
+    replica) echo "$fault replica_simulation --seconds $2 --first $seed --seeds 1000000000" ;;
+    soak) echo "$fault soak $2 $seed" ;;
+    interleavings) echo "$fault claim_interleavings all" ;;
+    coverage) echo "sh $root/tests/coverage.sh --report" ;;
+    fuzz) echo "sh $root/tests/fuzz/run.sh $fuzzers $2 $seed" ;;
+  esac
+}
+
+run_job() {  # NAME SECONDS
+  status=0
+  from=$(date +%s)
+  # shellcheck disable=SC2046,SC2091  # one word an argument
+  (cd "$work" && $(command_of "$1" "$2")) >"$logs/$1.log" 2>&1 || status=$?
+  echo "$(($(date +%s) - from))" >"$logs/$1.seconds"
+  echo $status >"$logs/$1.status.new"
+  mv "$logs/$1.status.new" "$logs/$1.status"
+}
+
+running=
+stop() {
+  for entry in $running; do
+    kill "${entry%:*}" 2>/dev/null || true
+  done
+  exit 130
+}
+trap stop INT TERM
+lane() {  # begins the next one when one of two is over
+  while :; do
+    left=
+    count=0
+    for entry in $running; do
+      if [ ! -e "$logs/${entry#*:}.status" ] && kill -0 "${entry%:*}" 2>/dev/null; then
+        left="$left $entry"
+        count=$((count + 1))
+      fi
+    done
+    running=$left
+    [ $count -ge "$1" ] || return 0
+    sleep 1
+  done
+}
+while read -r name share; do
+  [ -n "$name" ] || continue
+  lane 2
+  run_job "$name" "$(seconds_of "$name")" &
+  running="$running $!:$name"
+done <<END
+$wanted_jobs
+END
+lane 1
+wait
+
+# ---- the table ----
+
+figure() {  # NAME PATTERN: the first number that stands in front of the pattern in its log
   grep -a -o "[0-9][0-9]* $2" "$logs/$1.log" 2>/dev/null | sed 's/ .*//' | head -n 1
 }
 failures=0
