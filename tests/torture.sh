@@ -125,7 +125,7 @@ command_of() {  # NAME SECONDS
     exactly-once) echo "$fault exactly_once 1 $2 $seed" ;;
     histories) echo "$fault histories --seconds $2 --seed $seed" ;;
     cluster) echo "$fault cluster_simulation --seconds $2 --first $seed" ;;
-    replica) echo "$fault replica_simulation --seconds $2 --first $seed --seeds 1000000000" ;;
+    replica) echo "$fault replica_simulation --seeds 1000000000 --first $seed --seconds $2" ;;
     soak) echo "$fault soak $2 $seed" ;;
     interleavings) echo "$fault claim_interleavings all" ;;
     coverage) echo "sh $root/tests/coverage.sh --report" ;;
