@@ -578,6 +578,24 @@ brook_mutant(index_trusted
   REPLACE [=[    return believable || (BROOK_MUTANT(index_trusted) && low != 0) ? walk_start{slot.at, claimed} : first;]=]
   CAUGHT_BY test storage/frame_walk "a walk starts at or before what it looks for, whatever the index says")
 
+brook_mutant(cut_in_front_of_the_start
+  FILE format/checkpoint.hpp
+  FIND [=[&& slot.log_start_offset <= slot.cut_to())]=]
+  REPLACE [=[&& (BROOK_MUTANT(cut_in_front_of_the_start) || slot.log_start_offset <= slot.cut_to()))]=]
+  CAUGHT_BY test format/checkpoint "a slot does not count that cuts a log in front of its start")
+
+brook_mutant(room_of_the_seal_is_anybodys
+  FILE storage/frame_walk.hpp
+  FIND [=[(!leaves_room_for_seal(segment.capacity(), at, word) ||]=]
+  REPLACE [=[((!BROOK_MUTANT(room_of_the_seal_is_anybodys) && !leaves_room_for_seal(segment.capacity(), at, word)) ||]=]
+  CAUGHT_BY test storage/recovery "what no writer could have written there is not taken for a record, though its checksum is right")
+
+brook_mutant(offsets_beyond_counting
+  FILE storage/recovery.hpp
+  FIND [=[        return is_counted ? seen : look::corrupt;]=]
+  REPLACE [=[        return is_counted || BROOK_MUTANT(offsets_beyond_counting) ? seen : look::corrupt;]=]
+  CAUGHT_BY test storage/recovery "what no writer could have written there is not taken for a record, though its checksum is right")
+
 brook_mutant(any_frame_believed_behind_damage
   FILE storage/frame_walk.hpp
   FIND [=[            !format::verifies(segment.seed(), at, segment.readable(), data)) {
@@ -594,8 +612,8 @@ brook_mutant(nothing_where_a_record_was
 
 brook_mutant(lone_records_not_verified
   FILE storage/log_reader.hpp
-  FIND [=[            if (at < from_disk && at >= verified_to &&]=]
-  REPLACE [=[            if (!BROOK_MUTANT(lone_records_not_verified) && at < from_disk && at >= verified_to &&]=]
+  FIND [=[                (Verifies && !format::has_checksum(seed, here.at, word, frame))) {]=]
+  REPLACE [=[                (Verifies && !BROOK_MUTANT(lone_records_not_verified) && !format::has_checksum(seed, here.at, word, frame))) {]=]
   CAUGHT_BY test storage/log_reader "what comes from the disk is verified before it is handed out, unless the reader forgoes it")
 
 brook_mutant(batches_not_verified
@@ -1333,13 +1351,15 @@ brook_mutant(committed_for_what_was_deleted
 
 brook_mutant(deleted_files_stay_mapped
   FILE storage/log.hpp
-  FIND [=[            for (segment* const gone : parts_.segments.all()) {
-                parts_.let_go(*gone);]=]
-  REPLACE [=[            for (segment* const gone : parts_.segments.all()) {
-                if (BROOK_MUTANT(deleted_files_stay_mapped)) {
+  FIND [=[                parts_.let_go(*parts_.segments.at(i));
+            }
+            return;]=]
+  REPLACE [=[                if (BROOK_MUTANT(deleted_files_stay_mapped)) {
                     break;
                 }
-                parts_.let_go(*gone);]=]
+                parts_.let_go(*parts_.segments.at(i));
+            }
+            return;]=]
   CAUGHT_BY test broker/core "descriptors and mappings of a topic go with it")
 
 brook_mutant(deleted_part_aborts_the_rest
