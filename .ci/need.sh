@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes sure that what a build needs is there. On Debian and Ubuntu it installs what is missing, elsewhere it says what is.
-# usage: sh .ci/need.sh compiler|clang|cmake|ninja|xxhash|lz4|zstd|asio|openssl|valgrind|catch2 ...
+# usage: sh .ci/need.sh compiler|clang|cmake|ninja|xxhash|lz4|zstd|asio|openssl|valgrind|catch2|rdkafka|kcat|java|maven ...
 set -eu
 
 has_command() { command -v "$1" >/dev/null 2>&1; }
@@ -32,6 +32,10 @@ for name in "$@"; do
     openssl) has_header openssl/ssl.h || packages="$packages libssl-dev" ;;
     openssl-command) has_command openssl || packages="$packages openssl" ;;
     valgrind) has_command valgrind || packages="$packages valgrind" ;;
+    rdkafka) has_header librdkafka/rdkafka.h || packages="$packages librdkafka-dev" ;;
+    kcat) has_command kcat || packages="$packages kcat" ;;
+    java) has_command java || packages="$packages openjdk-17-jre-headless" ;;
+    maven) has_command mvn || packages="$packages maven" ;;
     catch2) has_header catch2/catch_all.hpp catch2/catch.hpp || packages="$packages catch2" ;;
     *) echo "need.sh: $name?" >&2; exit 2 ;;
   esac

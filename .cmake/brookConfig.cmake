@@ -1,4 +1,4 @@
-# find_package(brook) gives brook::brook and, where what they need is found, brook::tcp and brook::tls. All of that, xxhash.h and the
+# find_package(brook) gives brook::brook and, where what they need is found, brook::tcp, brook::tls and brook::kafka. All of that, xxhash.h and the
 # codecs' libraries are looked for here, on the machine of whoever uses the package.
 #   find_package(brook REQUIRED COMPONENTS tls)     asks for those
 include(CMakeFindDependencyMacro)
@@ -25,12 +25,17 @@ foreach(network IN LISTS brook_networks)
     brook_use_network(brook::${network} ${network})
   endif()
 endforeach()
+include("${CMAKE_CURRENT_LIST_DIR}/kafka.cmake")
+if(brook_has_kafka AND NOT TARGET brook::kafka)
+  add_library(brook::kafka INTERFACE IMPORTED)
+  brook_use_kafka(brook::kafka)
+endif()
 foreach(component IN LISTS brook_FIND_COMPONENTS)
   set(brook_${component}_FOUND FALSE)
-  if(component IN_LIST brook_networks)
+  if(component IN_LIST brook_networks OR (component STREQUAL "kafka" AND brook_has_kafka))
     set(brook_${component}_FOUND TRUE)
   elseif(brook_FIND_REQUIRED_${component})
     set(brook_FOUND FALSE)
-    set(brook_NOT_FOUND_MESSAGE "brook::${component}: tcp needs Asio (Debian, Ubuntu: libasio-dev), tls that and OpenSSL 3 (libssl-dev); there are no other components")
+    set(brook_NOT_FOUND_MESSAGE "brook::${component}: tcp needs Asio (Debian, Ubuntu: libasio-dev), tls that and OpenSSL 3 (libssl-dev), kafka needs librdkafka 2 (librdkafka-dev); there are no other components")
   endif()
 endforeach()

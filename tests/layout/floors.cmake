@@ -10,7 +10,8 @@ set(transport   core os replication)
 set(broker      core format os storage replication)
 set(engine      core format os storage broker)
 set(client      core format broker engine)
-set(rooms core format os storage replication transport broker engine client)
+set(kafka       core format os broker engine client)  # an engine at the edge, and its half of the client's types: no room includes it
+set(rooms core format os storage replication transport broker engine client kafka)
 
 set(strays)
 file(GLOB_RECURSE headers RELATIVE "${ROOT}/include/brook" "${ROOT}/include/brook/*/*.hpp")

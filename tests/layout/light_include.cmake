@@ -1,5 +1,5 @@
-# What is included costs every user at every compile: <brook/brook.hpp> must not bring the headers named here, nor any of Asio's and
-# OpenSSL's; nor must <brook/replication.hpp> these, which who needs no network need not have.
+# What is included costs every user at every compile: <brook/brook.hpp> must not bring the headers named here, nor any of Asio's,
+# OpenSSL's and librdkafka's; nor must <brook/replication.hpp> these, which who needs no network need not have.
 # Tells by which way a forbidden one comes in, from the compiler's own list (-H) of what it opens.
 cmake_minimum_required(VERSION 3.24)
 function(check_door door)  # the names of headers that it must not bring follow
@@ -28,7 +28,7 @@ function(check_door door)  # the names of headers that it must not bring follow
     string(LENGTH "${CMAKE_MATCH_1}" depth)
     set(at_${depth} "${CMAKE_MATCH_2}")
     get_filename_component(name "${CMAKE_MATCH_2}" NAME)
-    if((name IN_LIST forbidden OR CMAKE_MATCH_2 MATCHES "/(asio|openssl)/") AND NOT CMAKE_MATCH_2 MATCHES "/(bits|experimental|tr1)/")
+    if((name IN_LIST forbidden OR CMAKE_MATCH_2 MATCHES "/(asio|openssl|librdkafka)/") AND NOT CMAKE_MATCH_2 MATCHES "/(bits|experimental|tr1)/")
       set(way)
       foreach(step RANGE 1 ${depth})
         string(REGEX REPLACE ".*/include/" "" short "${at_${step}}")

@@ -1109,10 +1109,10 @@ private:
 template <class Key, class Value, class Broker>
 consumer(const topic<Key, Value, Broker>&) -> consumer<Key, Value, Broker>;
 template <class Key, class Value, class Broker>
-consumer(const topic<Key, Value, Broker>&, consumer_options) -> consumer<Key, Value, Broker>;
+consumer(const topic<Key, Value, Broker>&, basic_consumer_options<typename partition_of<Broker>::type>) -> consumer<Key, Value, Broker>;
 template <class Key, class Value, class Broker>
 consumer(std::initializer_list<topic<Key, Value, Broker>>) -> consumer<Key, Value, Broker>;
 template <class Key, class Value, class Broker>
-consumer(std::initializer_list<topic<Key, Value, Broker>>, consumer_options) -> consumer<Key, Value, Broker>;
+consumer(std::initializer_list<topic<Key, Value, Broker>>, basic_consumer_options<typename partition_of<Broker>::type>) -> consumer<Key, Value, Broker>;
 
 }  // namespace brook::inline BROOK_ABI

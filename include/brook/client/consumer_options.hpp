@@ -29,9 +29,10 @@ enum class isolation_level {
     read_committed,    ///< brook's default: of those that are committed, and waits in front of one that is not decided
 };
 
-/// What a member of a group may want to know. Called inside its own poll, on its thread.
-struct rebalance_listener {
-    using partitions = std::vector<partition>;
+/// What a member of a group may want to know. Called inside its own poll, on its thread. `Partition` is what its topics have.
+template <class Partition>
+struct basic_rebalance_listener {
+    using partitions = std::vector<Partition>;
 
     /// These have come, and have their positions: `seek` goes elsewhere.
     callback<void(const partitions&)> on_partitions_assigned{};
@@ -43,7 +44,10 @@ struct rebalance_listener {
     callback<void(const partitions&)> on_partitions_lost{};
 };
 
-struct consumer_options {
+using rebalance_listener = basic_rebalance_listener<partition>;
+
+template <class Partition>
+struct basic_consumer_options {
     /// The group it joins at its first poll, and commits for. Its members share out the partitions. Empty: it belongs to
     /// none, reads all partitions of its topics, and cannot commit [group.id].
     std::string group_id{};
@@ -70,7 +74,7 @@ struct consumer_options {
     std::shared_ptr<const partition_assignor> partition_assignment_strategy = assignors::cooperative_sticky();
 
     /// Told by a poll what comes and goes [ConsumerRebalanceListener].
-    brook::rebalance_listener rebalance_listener{};
+    basic_rebalance_listener<Partition> rebalance_listener{};
 
     offset_reset auto_offset_reset = offset_reset::earliest;
     brook::isolation_level isolation_level = brook::isolation_level::read_committed;
@@ -86,5 +90,7 @@ struct consumer_options {
     /// Verify checksums of what comes from the disk, at the first read since it was opened [check.crcs].
     bool check_crcs = true;
 };
+
+using consumer_options = basic_consumer_options<partition>;
 
 }  // namespace brook::inline BROOK_ABI

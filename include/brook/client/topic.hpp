@@ -49,6 +49,14 @@ template <class T>
 
 }  // namespace detail
 
+class partition;
+
+/// The partitions of a broker type.
+template <class Broker>
+struct partition_of {
+    using type = partition;
+};
+
 /// One partition of a topic: an ordered, immutable, append-only log.
 ///
 /// Threads   shared. A handle: copies mean the same partition.

@@ -1,0 +1,266 @@
+/// \file brook/kafka/connection.hpp
+/// The way to a cluster: librdkafka's handles, made from options, and what they report.
+/// Edge of floor 5, kafka.
+#pragma once
+
+#include <librdkafka/rdkafka.h>
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <brook/broker/core.hpp>
+#include <brook/broker/topic_meta.hpp>
+#include <brook/core/config.hpp>
+#include <brook/core/error.hpp>
+#include <brook/core/ordered.hpp>
+#include <brook/core/types.hpp>
+#include <brook/kafka/options.hpp>
+#include <brook/kafka/refusal.hpp>
+#include <brook/os/posix.hpp>
+
+namespace brook::inline BROOK_ABI::kafka {
+
+/// librdkafka counts timeouts in milliseconds, in an int: never less than asked for.
+[[nodiscard]] inline int milliseconds_of(std::chrono::nanoseconds time) noexcept {
+    constexpr auto most = std::chrono::milliseconds{std::chrono::hours{24 * 24}};
+    const auto rounded = std::chrono::ceil<std::chrono::milliseconds>(time);
+    return static_cast<int>(time.count() <= 0 ? 0 : (rounded < most ? rounded : most).count());
+}
+
+/// Kafka's timestamps are milliseconds; what brook has beyond them is cut.
+[[nodiscard]] inline std::int64_t milliseconds_of(timestamp time) noexcept {
+    return std::chrono::floor<std::chrono::milliseconds>(time.time_since_epoch()).count();
+}
+[[nodiscard]] inline timestamp time_of(std::int64_t milliseconds) noexcept {
+    constexpr std::int64_t most = std::chrono::nanoseconds::max().count() / 1'000'000;
+    return timestamp{std::chrono::nanoseconds{std::chrono::milliseconds{milliseconds > most ? most : milliseconds < -most ? -most : milliseconds}}};
+}
+
+/// A moment to be through by.
+class deadline {
+public:
+    explicit deadline(std::chrono::nanoseconds longest) : end_{moment_after(os::posix().monotonic(), longest)} {}
+
+    [[nodiscard]] std::chrono::nanoseconds left() const {
+        const auto left = end_ - os::posix().monotonic();
+        return left.count() > 0 ? left : std::chrono::nanoseconds{};
+    }
+    [[nodiscard]] bool is_over() const { return left().count() == 0; }
+
+private:
+    std::chrono::nanoseconds end_;
+};
+
+/// What all handles of one kafka::broker share: where the cluster is, what was told, what went wrong.
+///
+/// Threads   shared.
+class cluster {
+public:
+    cluster(std::string bootstrap, broker_options given) : options{std::move(given)}, bootstrap_servers{std::move(bootstrap)} {}
+
+    const broker_options options;
+    const std::string bootstrap_servers;
+    std::atomic<bool> is_closed{false};
+
+    void require_open(const std::string& what) const {
+        if (is_closed.load(std::memory_order_relaxed)) {
+            throw_error(errc::closed, what + ": its broker is closed");
+        }
+    }
+
+    /// Notes what no caller is told of.
+    void report(const failure& why) noexcept {
+        try {
+            {
+                const std::scoped_lock guard{mutex_};
+                if (errors_.size() == most_errors) {
+                    erase_at(errors_, 0);
+                }
+                errors_.push_back(why);
+            }
+            if (options.on_error) {
+                options.on_error(why);
+            }
+        } catch (const std::exception&) {  // no memory to note it, or the user's function threw: there is nobody else to tell
+        }
+    }
+
+    [[nodiscard]] broker_health health() const {
+        const std::scoped_lock guard{mutex_};
+        return {errors_};
+    }
+
+    /// Kafka keeps no types: who opens a topic here under others than before is told so, as the embedded broker would.
+    /// Errors    schema_mismatch.
+    void require_types(const std::string& topic, const broker_room::schema& key, const broker_room::schema& value) {
+        const std::scoped_lock guard{mutex_};
+        for (const auto& known : types_) {
+            if (known.topic == topic) {
+                broker_room::topic_meta meta;
+                meta.key = known.key;
+                meta.value = known.value;
+                if (const failure why = meta.refuse_types(topic, key, value)) {
+                    why.raise();
+                }
+                return;
+            }
+        }
+        types_.push_back({topic, key, value});
+    }
+
+    void forget_types(std::string_view topic) {
+        const std::scoped_lock guard{mutex_};
+        for (std::size_t i = types_.size(); i-- > 0;) {
+            if (types_[i].topic == topic) {
+                erase_at(types_, i);
+            }
+        }
+    }
+
+private:
+    static constexpr std::size_t most_errors = 64;
+    struct types_of {
+        std::string topic;
+        broker_room::schema key;
+        broker_room::schema value;
+    };
+
+    mutable std::mutex mutex_;  // guards what follows
+    std::vector<failure> errors_;
+    std::vector<types_of> types_;
+};
+
+/// librdkafka's settings on their way into a handle.
+class settings {
+public:
+    explicit settings(const cluster& of) : conf_{rd_kafka_conf_new()} {
+        set("bootstrap.servers", of.bootstrap_servers);
+        set("client.id", of.options.client_id);
+    }
+
+    /// Errors    invalid_config, in librdkafka's own words.
+    void set(const std::string& name, const std::string& value) {
+        std::array<char, 512> text{};
+        if (rd_kafka_conf_set(conf_.get(), name.c_str(), value.c_str(), text.data(), text.size()) != RD_KAFKA_CONF_OK) {
+            throw_error(errc::invalid_config, "kafka setting '" + name + "': " + text.data());
+        }
+    }
+    void set(const std::string& name, std::int64_t value) { set(name, std::to_string(value)); }
+
+    /// What the user said, last.
+    void set(const properties& given) {
+        for (const auto& [name, value] : given) {
+            for (const std::string_view ours : {"enable.auto.commit", "enable.auto.offset.store", "enable.partition.eof", "allow.auto.create.topics", "group.id",
+                                                "transactional.id", "bootstrap.servers"}) {
+                if (name == ours) {
+                    throw_error(errc::invalid_config, "kafka setting '" + name + "': brook sets this one itself; see its options");
+                }
+            }
+            set(name, value);
+        }
+    }
+
+    [[nodiscard]] rd_kafka_conf_t* get() const noexcept { return conf_.get(); }
+    [[nodiscard]] rd_kafka_conf_t* release() noexcept { return conf_.release(); }
+
+private:
+    owned_conf conf_;
+};
+
+/// One of librdkafka's handles, and what it reports.
+///
+/// Lifetime  whatever comes from it (messages, topics) goes first.
+/// Threads   shared.
+class client {
+public:
+    /// `settings` may have callbacks; their opaque is this client, its `owner` whatever is given here.
+    /// Errors    invalid_config: settings that contradict each other.
+    client(std::shared_ptr<cluster> of, rd_kafka_type_t type, settings from, void* owner = nullptr) : cluster_{std::move(of)}, owner_{owner} {
+        rd_kafka_conf_set_opaque(from.get(), this);
+        rd_kafka_conf_set_log_cb(from.get(), log);
+        if (type == RD_KAFKA_CONSUMER) {
+            rd_kafka_conf_set_error_cb(from.get(), [](rd_kafka_t* handle, int code, const char* reason, void* self) {
+                static_cast<client*>(self)->note(handle, static_cast<rd_kafka_resp_err_t>(code), reason);
+            });
+        }
+        std::array<char, 512> text{};
+        rd_kafka_t* const made = rd_kafka_new(type, from.get(), text.data(), text.size());
+        if (made == nullptr) {
+            throw_error(errc::invalid_config, "kafka client of '" + cluster_->bootstrap_servers + "': " + text.data());
+        }
+        static_cast<void>(from.release());  // it is the handle's now
+        handle_ = made;
+        if (const owned_queue background{rd_kafka_queue_get_background(made)}) {  // it has one if an event callback was set: events go there by themselves
+            const owned_queue main{rd_kafka_queue_get_main(made)};
+            rd_kafka_queue_forward(main.get(), background.get());
+        }
+    }
+    client(const client&) = delete;
+    client& operator=(const client&) = delete;
+    ~client() { rd_kafka_destroy(handle_); }
+
+    [[nodiscard]] rd_kafka_t* get() const noexcept { return handle_; }
+    [[nodiscard]] cluster& of() const noexcept { return *cluster_; }
+    [[nodiscard]] const std::shared_ptr<cluster>& shared() const noexcept { return cluster_; }
+    [[nodiscard]] void* owner() const noexcept { return owner_; }
+
+    /// A new object, named, that librdkafka keeps as long as it is used.
+    [[nodiscard]] owned_topic topic(const std::string& name) const {
+        owned_topic made{rd_kafka_topic_new(handle_, name.c_str(), nullptr)};
+        if (!made) {
+            refusal(rd_kafka_last_error(), "topic '" + name + '\'').raise();
+        }
+        return made;
+    }
+
+    /// Something went wrong beside all calls. What is about who we are is kept for them: no retry helps.
+    void note(rd_kafka_t* handle, rd_kafka_resp_err_t code, const char* reason) {
+        std::array<char, 512> text{};
+        if (code == RD_KAFKA_RESP_ERR__FATAL) {
+            code = rd_kafka_fatal_error(handle, text.data(), text.size());
+            reason = text.data();
+        }
+        const failure why = refusal(code, "kafka cluster '" + cluster_->bootstrap_servers + '\'', reason);
+        if (is_about_identity(code)) {
+            const std::scoped_lock guard{mutex_};
+            refused_ = why;
+        }
+        cluster_->report(why);
+    }
+
+    /// The cluster does not believe who we are; success when there is no such thing. Told once.
+    [[nodiscard]] failure take_refused() {
+        const std::scoped_lock guard{mutex_};
+        return std::exchange(refused_, {});
+    }
+
+private:
+    static void log(const rd_kafka_t* handle, int level, const char* facility, const char* text) {
+        const auto* const self = static_cast<const client*>(rd_kafka_opaque(handle));
+        if (self != nullptr && self->cluster_->options.on_log) {
+            try {
+                self->cluster_->options.on_log(level, facility, text);
+            } catch (const std::exception& thrown) {  // it must not pass through C
+                self->cluster_->report(failure_of(thrown));
+            }
+        }
+    }
+
+    std::shared_ptr<cluster> cluster_;
+    void* owner_;
+    rd_kafka_t* handle_ = nullptr;
+    std::mutex mutex_;  // guards what follows
+    failure refused_;
+};
+
+}  // namespace brook::inline BROOK_ABI::kafka

@@ -1,0 +1,931 @@
+/// \file brook/kafka/reader.hpp
+/// A consumer's untyped half: what it reads, how far it has come, what its group says.
+/// Edge of floor 5, kafka.
+#pragma once
+
+#include <librdkafka/rdkafka.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <brook/broker/assignor.hpp>
+#include <brook/client/consumer_options.hpp>
+#include <brook/client/topic_pattern.hpp>
+#include <brook/core/config.hpp>
+#include <brook/core/error.hpp>
+#include <brook/core/ordered.hpp>
+#include <brook/core/types.hpp>
+#include <brook/kafka/administration.hpp>
+#include <brook/kafka/connection.hpp>
+#include <brook/kafka/records.hpp>
+#include <brook/kafka/refusal.hpp>
+#include <brook/kafka/topic.hpp>
+
+namespace brook::inline BROOK_ABI::kafka {
+
+using consumer_options = basic_consumer_options<partition>;
+
+/// Kafka's offsets, and its groups', for one consumer. Where it is a member of a group, librdkafka's threads speak for it, and everything that a
+/// rebalance does is done inside its own polls.
+///
+/// Threads   confined, but for `wakeup`.
+/// Cost      a handle of librdkafka's: some threads, a connection a broker.
+class reader {
+public:
+    reader(std::shared_ptr<administration> admin, consumer_options options) : admin_{std::move(admin)}, options_{std::move(options)} {}
+    reader(const reader&) = delete;
+    reader& operator=(const reader&) = delete;
+    ~reader() { leave(); }
+
+    // ---- what to read ----
+
+    /// Errors    invalid_config, closed.
+    void subscribe(std::vector<std::shared_ptr<const topic_state>> topics) {
+        begin_anew();
+        topics_ = std::move(topics);
+        pattern_.reset();
+        mode_ = is_in_group() ? mode::subscribed : mode::alone;
+        open();
+        if (mode_ == mode::subscribed) {
+            const owned_list wanted = make_list();
+            for (const auto& one : topics_) {
+                rd_kafka_topic_partition_list_add(wanted.get(), one->name.c_str(), RD_KAFKA_PARTITION_UA);
+            }
+            raise(rd_kafka_subscribe(handle(), wanted.get()), what());
+        }
+    }
+
+    void subscribe(const topic_pattern& pattern) {
+        begin_anew();
+        topics_.clear();
+        pattern_ = pattern;
+        mode_ = mode::subscribed;  // without a group, in one of its own
+        open();
+        const owned_list wanted = make_list();
+        rd_kafka_topic_partition_list_add(wanted.get(), expression_of(pattern.text()).c_str(), RD_KAFKA_PARTITION_UA);
+        raise(rd_kafka_subscribe(handle(), wanted.get()), what());
+    }
+
+    void assign(std::vector<partition> chosen) {
+        begin_anew();
+        topics_.clear();
+        pattern_.reset();
+        mode_ = mode::assigned;
+        open();
+        for (auto& one : chosen) {
+            add_place(std::move(one));
+        }
+    }
+
+    [[nodiscard]] std::vector<partition> assignment() const {
+        std::vector<partition> all;
+        for (const auto& one : places_) {
+            all.push_back(one.of);
+        }
+        return all;
+    }
+
+    /// Errors    invalid_config.
+    void require_legal() const {
+        const char* const wrong = options_.max_poll_records < 1 ? "max_poll_records is 1 or more"
+                                  : options_.max_poll_interval.count() <= 0 || options_.session_timeout.count() < 0
+                                      ? "max_poll_interval is more than 0, session_timeout not less"
+                                  : !options_.partition_assignment_strategy ? "partition_assignment_strategy is missing"
+                                  : !options_.group_instance_id.empty() && options_.group_id.empty() ? "group_instance_id needs a group_id"
+                                  : options_.enable_auto_commit && options_.group_id.empty() ? "enable_auto_commit needs a group_id to commit for"
+                                                                                             : nullptr;
+        if (wrong != nullptr) {
+            throw_error(errc::invalid_config, "consumer of " + what() + ": " + wrong);
+        }
+        const std::string_view assignor = options_.partition_assignment_strategy->name();
+        if (assignor != "cooperative-sticky" && assignor != "range" && assignor != "roundrobin") {
+            throw_error(errc::invalid_config, "consumer of " + what() + ": on a Kafka cluster partition_assignment_strategy is cooperative-sticky, range or roundrobin, not " +
+                                                  std::string{assignor});
+        }
+    }
+
+    // ---- reading ----
+
+    [[nodiscard]] message_batch poll(std::optional<std::chrono::nanoseconds> longest) {
+        require_open();
+        raise_kept();
+        if (options_.enable_auto_commit && has_settled_) {
+            commit_later();
+        }
+        const deadline end{longest.value_or(std::chrono::nanoseconds::max())};
+        message_batch found;
+        found.hold(client_);
+        do {
+            start_reading();
+            seek_again();
+            const auto left = end.left();
+            take(found.all(), left < longest_sleep ? milliseconds_of(left) : milliseconds_of(longest_sleep));
+            tell_listener();
+            if (!found.all().empty()) {
+                return found;
+            }
+            require_open();
+            raise_kept();
+        } while (!is_rung_.exchange(false) && !end.is_over());
+        return found;
+    }
+
+    [[nodiscard]] bool caught_up() {
+        if (!has_settled_ || kept_) {
+            return false;
+        }
+        for (const auto& one : places_) {
+            if (!one.is_paused && (!one.is_at_end || one.wanted)) {
+                return false;
+            }
+        }
+        return is_at_ends();
+    }
+
+    /// Any thread.
+    void wakeup() noexcept {
+        is_rung_.store(true);
+        const std::scoped_lock guard{mutex_};
+        if (queue_) {
+            rd_kafka_queue_yield(queue_.get());
+        }
+    }
+
+    void pause(const partition& which) {
+        find(which).is_paused = true;
+        raise(rd_kafka_pause_partitions(handle(), list_of(which).get()), place_text(which));
+    }
+    void resume(const partition& which) {
+        find(which).is_paused = false;
+        raise(rd_kafka_resume_partitions(handle(), list_of(which).get()), place_text(which));
+    }
+
+    // ---- where ----
+
+    [[nodiscard]] offset position(const partition& which) {
+        require_ours(which);
+        if (place* const one = place_of(which); one != nullptr && has_settled_) {
+            return position_of(*one);
+        }
+        if (const sought* const one = sought_for(which)) {
+            return one->next;
+        }
+        if (place* const one = place_of(which); one != nullptr && one->wanted) {
+            return *one->wanted;
+        }
+        if (has_settled_) {
+            static_cast<void>(find(which));  // says that it is not ours
+        }
+        throw_error(errc::no_offset, place_text(which) + ": it has no position before the first poll");
+    }
+
+    void seek(const partition& which, offset wanted) {
+        require_ours(which);
+        if (wanted < 0) {
+            wanted = largest_offset;  // one that the partition does not have: it goes by auto_offset_reset
+        }
+        if (place* const one = place_of(which); one != nullptr) {
+            go(*one, wanted);
+        } else if (mode_ == mode::assigned || has_settled_) {
+            static_cast<void>(find(which));  // says that it is not ours
+        } else {
+            note_sought(which, wanted);
+        }
+    }
+
+    /// To `at`, of administration's words, or a time in milliseconds; where there is nothing, to the end.
+    void seek_all(std::int64_t at) {
+        const bool is_stable = options_.isolation_level == isolation_level::read_committed;
+        const auto found_in = [&](const partition& which) {
+            offset found = admin_->offsets(which.topic(), {which.number()}, at, is_stable)[0];
+            return found >= 0 ? found : admin_->offsets(which.topic(), {which.number()}, administration::at_end, is_stable)[0];
+        };
+        for (auto& one : places_) {
+            go(one, found_in(one.of));
+        }
+        if (mode_ != mode::assigned && !has_settled_) {
+            for (const auto& topic : topics_) {
+                for (std::int32_t number = 0; number < topic->partition_count; ++number) {
+                    const partition one{topic, number};
+                    note_sought(one, found_in(one));
+                }
+            }
+        }
+    }
+
+    // ---- committing ----
+
+    void commit() {
+        require_group();
+        commit_all();
+    }
+
+    void commit(const partition& which, offset next, const std::string& metadata) {
+        require_group();
+        if (metadata.size() > longest_metadata) {
+            throw_error(errc::offset_metadata_too_large, place_text(which) + ": " + std::to_string(metadata.size()) + " bytes of metadata; at most " +
+                                                             std::to_string(longest_metadata) + " go with a commit");
+        }
+        require_open();
+        place& one = find(which);
+        if (const offset end = which.log_end_offset(); next < 0 || next > end) {
+            throw_error(errc::offset_out_of_range, place_text(which) + ": offset " + std::to_string(next) + " cannot be committed; 0 to " + std::to_string(end) + " can");
+        }
+        const owned_list list = make_list();
+        add(list.get(), which, next, metadata);
+        commit_now(list.get());
+        one.committed = next;
+    }
+
+    void seek_to_committed() {
+        require_group();
+        require_open();
+        for (auto& one : places_) {
+            const auto found = committed(one.of);
+            one.committed = found ? found->first : -1;
+            go(one, found ? found->first : begin_of(one.of));
+        }
+    }
+
+    /// What was committed, and what was said with it.
+    [[nodiscard]] std::optional<std::pair<offset, std::string>> committed(const partition& which) {
+        require_group();
+        require_ours(which);
+        require_open();
+        const owned_list list = list_of(which);
+        administration::ask_again(admin_->patience(), *client_, place_text(which) + ": committed offset of group '" + options_.group_id + '\'',
+                                  [&](int timeout) {
+                                      const auto code = rd_kafka_committed(handle(), list.get(), timeout);
+                                      return code != RD_KAFKA_RESP_ERR_NO_ERROR ? code : list->elems[0].err;
+                                  });
+        const auto& one = list->elems[0];
+        if (one.offset < 0) {
+            return std::nullopt;
+        }
+        return std::pair{offset{one.offset}, one.metadata != nullptr ? std::string{static_cast<const char*>(one.metadata), one.metadata_size} : std::string{}};
+    }
+
+    /// For a transaction: the positions of all that it has read, and its group's metadata.
+    [[nodiscard]] owned_list read_so_far() {
+        require_group();
+        require_open();
+        if (options_.enable_auto_commit) {
+            throw_error(errc::invalid_config, "consumer of " + what() + ": with enable_auto_commit its polls commit, before a transaction does; leave it out");
+        }
+        owned_list all = make_list();
+        for (auto& one : places_) {
+            if (one.next >= 0) {
+                add(all.get(), one.of, one.next, {});
+            }
+        }
+        return all;
+    }
+    [[nodiscard]] const std::shared_ptr<client>& handle_owner() const noexcept { return client_; }
+    [[nodiscard]] const std::shared_ptr<administration>& cluster() const noexcept { return admin_; }
+
+    void require_open() const { admin_->of()->require_open("consumer of " + what()); }
+
+    /// What it reads.
+    [[nodiscard]] std::string what() const {
+        if (pattern_) {
+            return "pattern '" + pattern_->text() + '\'';
+        }
+        if (mode_ == mode::assigned) {
+            return "assigned partitions";
+        }
+        std::string names = topics_.size() == 1 ? "topic " : "topics ";
+        for (std::size_t i = 0; i < topics_.size(); ++i) {
+            names += (i == 0 ? "'" : ", '") + topics_[i]->name + '\'';
+        }
+        return names;
+    }
+
+private:
+    static constexpr std::size_t longest_metadata = 4096;
+    static constexpr std::chrono::milliseconds longest_sleep{1000};  // a wakeup ends it
+
+    enum class mode {
+        alone,       ///< all partitions of its topics
+        subscribed,  ///< those that the group gives it
+        assigned,    ///< those that its owner has given it
+    };
+
+    struct place {
+        partition of;
+        offset next = -1;              ///< of the next record that polls give; -1: not known yet
+        std::optional<offset> wanted;  ///< librdkafka has not been told to go there yet
+        offset committed = -1;
+        bool is_paused = false;
+        bool is_at_end = false;  ///< it has said so, behind everything that was given
+    };
+
+    struct sought {
+        partition of;
+        offset next;
+    };
+
+    [[nodiscard]] bool is_in_group() const noexcept { return !options_.group_id.empty(); }
+    [[nodiscard]] rd_kafka_t* handle() const noexcept { return client_->get(); }
+
+    static void raise(rd_kafka_resp_err_t code, const std::string& what) {
+        if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+            refusal(code, what).raise();
+        }
+    }
+
+    // ---- its beginning and end ----
+
+    void begin_anew() {
+        require_open_cluster();
+        if (client_) {
+            leave();
+        }
+        places_.clear();
+        last_ = nullptr;
+        sought_.clear();
+        came_.clear();
+        has_settled_ = is_reading_ = false;
+        kept_ = {};
+    }
+
+    void require_open_cluster() const { admin_->of()->require_open("a consumer"); }
+
+    void open() {
+        kafka::cluster& of = *admin_->of();
+        settings with{of};
+        with.set("group.id", is_in_group() ? options_.group_id : "brook-alone-" + std::to_string(os::posix().random()));
+        with.set("enable.auto.commit", "false");
+        with.set("enable.auto.offset.store", "false");
+        with.set("enable.partition.eof", "true");
+        with.set("allow.auto.create.topics", "false");
+        with.set("topic.blacklist", "^__.*");
+        with.set("auto.offset.reset", options_.auto_offset_reset == offset_reset::earliest ? "earliest" : options_.auto_offset_reset == offset_reset::latest ? "latest" : "error");
+        with.set("isolation.level", options_.isolation_level == isolation_level::read_committed ? "read_committed" : "read_uncommitted");
+        with.set("check.crcs", options_.check_crcs ? "true" : "false");
+        with.set("partition.assignment.strategy", std::string{options_.partition_assignment_strategy->name()});
+        const int interval = milliseconds_of(options_.max_poll_interval);
+        const int session = options_.session_timeout.count() == 0 ? 60'000 : milliseconds_of(options_.session_timeout);
+        with.set("max.poll.interval.ms", interval < 86'400'000 ? interval : 86'400'000);
+        with.set("session.timeout.ms", session < interval ? session : interval);
+        with.set("heartbeat.interval.ms", (session < interval ? session : interval) / 3 < 3'000 ? (session < interval ? session : interval) / 3 + 1 : 3'000);
+        if (!options_.group_instance_id.empty()) {
+            with.set("group.instance.id", options_.group_instance_id);
+        }
+        with.set(of.options.properties);
+        with.set(of.options.consumer_properties);
+        rd_kafka_conf_set_rebalance_cb(with.get(), [](rd_kafka_t*, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t* list, void* opaque) {
+            static_cast<reader*>(static_cast<client*>(opaque)->owner())->rebalance(code, *list);
+        });
+        rd_kafka_conf_set_offset_commit_cb(with.get(), [](rd_kafka_t*, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t*, void* opaque) {
+            if (code != RD_KAFKA_RESP_ERR_NO_ERROR && code != RD_KAFKA_RESP_ERR__NO_OFFSET) {
+                auto* const by = static_cast<client*>(opaque);
+                by->of().report(refusal(code, "consumer of " + static_cast<reader*>(by->owner())->what() + ": auto-commit; the next poll commits more"));
+            }
+        });
+        client_ = std::make_shared<client>(admin_->of(), RD_KAFKA_CONSUMER, std::move(with), this);
+        raise(rd_kafka_poll_set_consumer(handle()), what());
+        const std::scoped_lock guard{mutex_};
+        queue_.reset(rd_kafka_queue_get_consumer(handle()));
+    }
+
+    /// Errors    none: what a cluster says to a member that leaves changes nothing.
+    void leave() noexcept {
+        if (client_) {
+            is_leaving_ = true;
+            static_cast<void>(rd_kafka_consumer_close(handle()));
+            {
+                const std::scoped_lock guard{mutex_};
+                queue_.reset();
+            }
+            client_.reset();  // or the last records that were read from it
+            is_leaving_ = false;
+        }
+    }
+
+    // ---- places ----
+
+    place& add_place(partition of) {
+        places_.push_back({std::move(of), -1, {}, -1, false, false});
+        for (const auto& one : sought_) {
+            if (one.of == places_.back().of) {
+                places_.back().wanted = one.next;
+                places_.back().next = one.next;
+            }
+        }
+        last_ = nullptr;
+        return places_.back();
+    }
+
+    [[nodiscard]] place* place_of(const partition& which) noexcept {
+        for (auto& one : places_) {
+            if (one.of == which) {
+                return &one;
+            }
+        }
+        return nullptr;
+    }
+
+    [[nodiscard]] place* place_of(std::string_view topic, std::int32_t number) noexcept {
+        for (auto& one : places_) {
+            if (one.of.number() == number && one.of.topic() == topic) {
+                return &one;
+            }
+        }
+        return nullptr;
+    }
+
+    /// Most messages come one after the other of one partition.
+    [[nodiscard]] place* place_of(const rd_kafka_message_t& message) noexcept {
+        if (last_ == nullptr || last_topic_ != message.rkt || last_number_ != message.partition) {
+            last_ = place_of(rd_kafka_topic_name(message.rkt), message.partition);
+            last_topic_ = message.rkt;
+            last_number_ = message.partition;
+        }
+        return last_;
+    }
+
+    [[nodiscard]] place& find(const partition& which) {
+        require_ours(which);
+        if (place* const one = place_of(which)) {
+            return *one;
+        }
+        throw_error(errc::unknown_topic_or_partition, place_text(which) + (mode_ == mode::subscribed ? ": this consumer does not read it now; what a member of a group reads is settled by its polls"
+                                                                                                     : ": this consumer does not read it; assign it first"));
+    }
+
+    void require_ours(const partition& which) const {
+        if (which.state()->cluster->of() != admin_->of()) {
+            throw_error(errc::invalid_config, place_text(which) + ": this handle is another broker's; take the partition from a topic of the consumer's own");
+        }
+        bool is_ours = mode_ == mode::assigned || (pattern_ && pattern_->matches(which.topic()));
+        for (const auto& one : topics_) {
+            is_ours = is_ours || one->name == which.topic();
+        }
+        if (!is_ours) {
+            throw_error(errc::unknown_topic_or_partition, place_text(which) + ": this consumer reads " + what() + ", and that is a partition of another");
+        }
+    }
+
+    void require_group() const {
+        if (!is_in_group()) {
+            throw_error(errc::illegal_state, "consumer of " + what() + ": it has no group_id to commit for");
+        }
+    }
+
+    [[nodiscard]] const sought* sought_for(const partition& which) const noexcept {
+        for (const auto& one : sought_) {
+            if (one.of == which) {
+                return &one;
+            }
+        }
+        return nullptr;
+    }
+
+    void note_sought(const partition& which, offset next) {
+        for (auto& one : sought_) {
+            if (one.of == which) {
+                one.next = next;
+                return;
+            }
+        }
+        sought_.push_back({which, next});
+    }
+
+    /// The state of a topic that it knows, or of one that its pattern has found.
+    [[nodiscard]] std::shared_ptr<const topic_state> state_of(const std::string& topic, std::int32_t at_least) const {
+        for (const auto& one : topics_) {
+            if (one->name == topic && one->partition_count >= at_least) {
+                return one;
+            }
+        }
+        return std::make_shared<topic_state>(topic_state{admin_, topic, at_least});
+    }
+
+    // ---- positions ----
+
+    void go(place& one, offset wanted) {
+        one.wanted = wanted;
+        one.next = wanted;
+        one.is_at_end = false;
+        if (is_reading_) {
+            seek_again();
+        }
+    }
+
+    /// librdkafka refuses a seek where it has not begun to read a partition: then later.
+    void seek_again() {
+        const owned_list list = make_list();
+        for (const auto& one : places_) {
+            if (one.wanted) {
+                add(list.get(), one.of, *one.wanted, {});
+            }
+        }
+        if (list->cnt == 0 || !is_reading_) {
+            return;
+        }
+        const owned_error error{rd_kafka_seek_partitions(handle(), list.get(), 1'000)};
+        for (int i = 0; i < list->cnt; ++i) {
+            if (place* const one = place_of(list->elems[i].topic, list->elems[i].partition); one != nullptr && !error && list->elems[i].err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+                one->wanted.reset();
+            }
+        }
+    }
+
+    /// Where it has received nothing yet, as the cluster says.
+    [[nodiscard]] offset position_of(place& one) {
+        if (one.next < 0) {
+            const auto found = is_in_group() ? committed(one.of) : std::nullopt;
+            return found ? found->first : begin_of(one.of);
+        }
+        return one.next;
+    }
+
+    /// By auto_offset_reset.
+    [[nodiscard]] offset begin_of(const partition& of) {
+        const bool is_stable = options_.isolation_level == isolation_level::read_committed;
+        switch (options_.auto_offset_reset) {
+            case offset_reset::earliest: return of.log_start_offset();
+            case offset_reset::latest: return is_stable ? of.last_stable_offset() : of.log_end_offset();
+            case offset_reset::none: break;
+        }
+        throw_error(errc::offset_out_of_range, place_text(of) + ": nothing was committed, and auto_offset_reset is none; seek first, to something from " +
+                                                   std::to_string(of.log_start_offset()) + " to " + std::to_string(of.log_end_offset()));
+    }
+
+    /// Every partition has said that it is at its end; more may have come since.
+    [[nodiscard]] bool is_at_ends() {
+        for (std::size_t i = 0; i < places_.size(); ++i) {
+            std::vector<std::int32_t> numbers;
+            std::vector<offset> ends;
+            bool is_first = true;
+            for (std::size_t k = 0; k < places_.size(); ++k) {
+                if (places_[k].of.topic() == places_[i].of.topic()) {
+                    is_first = is_first && k >= i;
+                    numbers.push_back(places_[k].of.number());
+                }
+            }
+            if (!is_first) {
+                continue;  // asked for with the first of its topic
+            }
+            if (administration::offsets_once(handle(), places_[i].of.topic(), numbers, administration::at_end, end_timeout, ends) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+                return false;  // it cannot be told; polls say what is wrong
+            }
+            for (std::size_t k = 0; k < numbers.size(); ++k) {
+                const place* const one = place_of(places_[i].of.topic(), numbers[k]);
+                if (one == nullptr || (!one->is_paused && one->next < ends[k])) {
+                    return false;
+                }
+            }
+        }
+        return true;
+    }
+    static constexpr int end_timeout = 5'000;
+
+    // ---- polling ----
+
+    /// What is read without a group is begun here, so that a seek before the first poll decides where.
+    void start_reading() {
+        if (is_reading_) {
+            return;
+        }
+        if (mode_ == mode::subscribed) {
+            is_reading_ = true;  // the group says what
+            return;
+        }
+        if (mode_ == mode::alone && places_.empty()) {
+            for (const auto& topic : topics_) {
+                for (std::int32_t number = 0; number < topic->partition_count; ++number) {
+                    add_place({topic, number});
+                }
+            }
+        }
+        const owned_list list = make_list();
+        for (auto& one : places_) {
+            if (!one.wanted && is_in_group()) {
+                const auto found = committed(one.of);
+                one.wanted = found ? std::optional{found->first} : std::nullopt;
+                one.committed = found ? found->first : -1;
+            }
+            if (!one.wanted && options_.auto_offset_reset == offset_reset::none) {
+                static_cast<void>(begin_of(one.of));  // says why not
+            }
+            if (one.wanted) {
+                one.next = *one.wanted;
+            }
+            add(list.get(), one.of, one.wanted.value_or(options_.auto_offset_reset == offset_reset::latest ? RD_KAFKA_OFFSET_END : RD_KAFKA_OFFSET_BEGINNING), {});
+        }
+        raise(rd_kafka_assign(handle(), list.get()), "consumer of " + what());
+        for (auto& one : places_) {
+            one.wanted.reset();
+        }
+        sought_.clear();
+        is_reading_ = has_settled_ = true;
+    }
+
+    /// What has come, without waiting for more once something has.
+    void take(std::vector<rd_kafka_message_t*>& into, int timeout) {
+        const auto most = static_cast<std::size_t>(options_.max_poll_records);
+        into.resize(most);
+        ssize_t count = rd_kafka_consume_batch_queue(queue_.get(), timeout, into.data(), 1);
+        if (count == 1 && most > 1) {
+            const ssize_t more = rd_kafka_consume_batch_queue(queue_.get(), 0, into.data() + 1, most - 1);
+            count += more > 0 ? more : 0;
+        }
+        into.resize(count > 0 ? static_cast<std::size_t>(count) : 0);
+        std::size_t kept = 0;
+        for (auto* const one : into) {  // nothing here throws before all are sorted
+            if (keep(*one)) {
+                into[kept++] = one;
+            } else {
+                rd_kafka_message_destroy(one);
+            }
+        }
+        into.resize(kept);
+    }
+
+    /// False: it is no record for its owner.
+    [[nodiscard]] bool keep(const rd_kafka_message_t& message) noexcept {
+        if (message.err == RD_KAFKA_RESP_ERR_NO_ERROR) [[likely]] {
+            place* const one = place_of(message);
+            if (one == nullptr || one->wanted) {  // it was given up, or goes elsewhere, meanwhile
+                return false;
+            }
+            one->next = message.offset + 1;
+            one->is_at_end = false;
+            return true;
+        }
+        try {
+            learn(message);
+        } catch (const std::exception& thrown) {
+            kept_ = failure_of(thrown);
+        }
+        return false;
+    }
+
+    void learn(const rd_kafka_message_t& message) {
+        place* const one = message.rkt != nullptr ? place_of(message) : nullptr;
+        if (message.err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+            if (one != nullptr && !one->wanted) {
+                one->is_at_end = true;
+                one->next = message.offset;
+            }
+            return;
+        }
+        rd_kafka_resp_err_t code = message.err;
+        const char* reason = rd_kafka_message_errstr(&message);
+        if (code == RD_KAFKA_RESP_ERR__MAX_POLL_EXCEEDED || administration::is_worth_a_retry(code)) {
+            admin_->of()->report(refusal(code, "consumer of " + what(), reason));  // librdkafka goes on by itself
+            return;
+        }
+        const std::string where = message.rkt != nullptr ? "topic '" + std::string{rd_kafka_topic_name(message.rkt)} + "', partition " + std::to_string(message.partition)
+                                                         : "consumer of " + what();
+        if (!kept_) {
+            kept_ = refusal(code, where, reason);
+            if (kept_.code == errc::offset_out_of_range) {
+                kept_.text += "; auto_offset_reset is none: seek first";
+            }
+        }
+    }
+
+    /// What a poll had to keep, since records stood before it; and who we are not believed to be.
+    void raise_kept() {
+        if (kept_) {
+            std::exchange(kept_, {}).raise();
+        }
+        if (const failure refused = client_->take_refused()) {
+            refused.raise();
+        }
+    }
+
+    // ---- what the group does, inside polls ----
+
+    void rebalance(rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t& list) noexcept {
+        try {
+            if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
+                take_over(list);
+            } else {
+                give_up(list);
+            }
+        } catch (const std::exception& thrown) {  // it must not pass through C
+            kept_ = failure_of(thrown);
+        }
+        raise_or_keep(code, list);
+    }
+
+    /// Tells librdkafka what was done, which it insists on.
+    void raise_or_keep(rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t& list) noexcept {
+        const bool is_cooperative = std::string_view{rd_kafka_rebalance_protocol(handle())} == "COOPERATIVE";
+        const bool is_coming = code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        rd_kafka_resp_err_t answer = RD_KAFKA_RESP_ERR_NO_ERROR;
+        if (is_cooperative) {
+            const owned_error error{is_coming ? rd_kafka_incremental_assign(handle(), &list) : rd_kafka_incremental_unassign(handle(), &list)};
+            answer = error ? rd_kafka_error_code(error.get()) : answer;
+        } else {
+            answer = rd_kafka_assign(handle(), is_coming ? &list : nullptr);
+        }
+        if (answer != RD_KAFKA_RESP_ERR_NO_ERROR && !is_leaving_) {
+            admin_->of()->report(refusal(answer, "group '" + options_.group_id + "': partitions cannot be taken or given up"));
+        }
+    }
+
+    void take_over(rd_kafka_topic_partition_list_t& list) {
+        for (int i = 0; i < list.cnt; ++i) {
+            auto& one = list.elems[i];
+            place& added = add_place({state_of(one.topic, one.partition + 1), one.partition});
+            if (added.wanted) {
+                one.offset = *added.wanted;
+                added.wanted.reset();
+            }
+            came_.push_back(added.of);
+        }
+        has_settled_ = true;
+        sought_.clear();
+    }
+
+    /// The listener may commit; whatever it throws, the group goes on without these.
+    void give_up(const rd_kafka_topic_partition_list_t& list) {
+        std::vector<partition> told;
+        for (int i = 0; i < list.cnt; ++i) {
+            if (const place* const one = place_of(list.elems[i].topic, list.elems[i].partition)) {
+                told.push_back(one->of);
+            }
+        }
+        std::exception_ptr thrown;
+        const bool is_lost = rd_kafka_assignment_lost(handle()) != 0;
+        if (!is_leaving_ && !told.empty()) {
+            try {
+                if (!is_lost && options_.enable_auto_commit) {
+                    commit_all();  // before another has them
+                }
+                const auto& listener = is_lost ? options_.rebalance_listener.on_partitions_lost : options_.rebalance_listener.on_partitions_revoked;
+                if (listener) {
+                    listener(told);
+                }
+            } catch (...) {
+                thrown = std::current_exception();
+            }
+        }
+        last_ = nullptr;
+        for (const auto& one : told) {
+            for (std::size_t i = places_.size(); i-- > 0;) {
+                if (places_[i].of == one) {
+                    places_.erase(places_.begin() + static_cast<std::ptrdiff_t>(i));
+                }
+            }
+            for (std::size_t i = came_.size(); i-- > 0;) {
+                if (came_[i] == one) {
+                    came_.erase(came_.begin() + static_cast<std::ptrdiff_t>(i));
+                }
+            }
+        }
+        if (thrown) {
+            std::rethrow_exception(thrown);
+        }
+    }
+
+    /// Outside of librdkafka's call, so that the listener may seek, and throw.
+    void tell_listener() {
+        if (!came_.empty()) {
+            const auto came = std::exchange(came_, {});
+            if (options_.rebalance_listener.on_partitions_assigned) {
+                options_.rebalance_listener.on_partitions_assigned(came);
+            }
+        }
+    }
+
+    // ---- commits ----
+
+    /// What was read and is not committed; null: nothing.
+    [[nodiscard]] owned_list uncommitted() {
+        owned_list list = make_list();
+        for (const auto& one : places_) {
+            if (one.next >= 0 && one.next != one.committed && one.next != largest_offset) {
+                add(list.get(), one.of, one.next, {});
+            }
+        }
+        return list->cnt != 0 ? std::move(list) : owned_list{};
+    }
+
+    void note_committed(const rd_kafka_topic_partition_list_t& list) {
+        for (int i = 0; i < list.cnt; ++i) {
+            if (place* const one = place_of(list.elems[i].topic, list.elems[i].partition)) {
+                one->committed = list.elems[i].offset;
+            }
+        }
+    }
+
+    void commit_all() {
+        require_open();
+        if (const owned_list list = uncommitted()) {
+            commit_now(list.get());
+            note_committed(*list);
+        }
+    }
+
+    /// Waits for the coordinator, default_api_timeout long at most.
+    void commit_now(const rd_kafka_topic_partition_list_t* list) {
+        const std::string text = "group '" + options_.group_id + "': commit";
+        const owned_queue answers{rd_kafka_queue_new(handle())};
+        raise(rd_kafka_commit_queue(handle(), list, answers.get(), nullptr, nullptr), text);
+        const owned_event answer{rd_kafka_queue_poll(answers.get(), milliseconds_of(admin_->of()->options.default_api_timeout))};
+        if (!answer) {
+            throw_error(errc::timed_out, text + ": the cluster did not answer in time; whether it counts shows later");
+        }
+        raise(rd_kafka_event_error(answer.get()), text);
+        const auto* const each = rd_kafka_event_topic_partition_list(answer.get());
+        for (int i = 0; each != nullptr && i < each->cnt; ++i) {
+            raise(each->elems[i].err, text);
+        }
+    }
+
+    /// Asked for, and not waited for.
+    void commit_later() {
+        if (const owned_list list = uncommitted()) {
+            if (const auto code = rd_kafka_commit(handle(), list.get(), 1); code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+                admin_->of()->report(refusal(code, "group '" + options_.group_id + "': auto-commit; the next poll commits more"));
+                return;
+            }
+            note_committed(*list);
+        }
+    }
+
+    // ---- lists and texts ----
+
+    static void add(rd_kafka_topic_partition_list_t* list, const partition& of, offset at, const std::string& metadata) {
+        auto* const one = rd_kafka_topic_partition_list_add(list, of.topic().c_str(), of.number());
+        one->offset = at;
+        if (!metadata.empty()) {
+            one->metadata = std::malloc(metadata.size());  // librdkafka frees it
+            if (one->metadata == nullptr) {
+                throw std::bad_alloc{};
+            }
+            copy_bytes(static_cast<std::byte*>(one->metadata), metadata.data(), metadata.size());
+            one->metadata_size = metadata.size();
+        }
+    }
+
+    [[nodiscard]] static owned_list list_of(const partition& of) {
+        owned_list list = make_list();
+        add(list.get(), of, RD_KAFKA_OFFSET_INVALID, {});
+        return list;
+    }
+
+    [[nodiscard]] static std::string place_text(const partition& of) { return "topic '" + of.topic() + "', partition " + std::to_string(of.number()); }
+
+    /// brook's patterns as librdkafka takes them: POSIX extended, from ^ on.
+    [[nodiscard]] static std::string expression_of(std::string_view pattern) {
+        std::string expression = "^";
+        while (!pattern.empty()) {
+            const std::size_t end = pattern.find('.');
+            const std::string_view level = pattern.substr(0, end);
+            if (level == "#") {
+                if (expression == "^") {
+                    return "^.*$";
+                }
+                expression.resize(expression.size() - 2);  // "\.": none is enough
+                return expression + "(\\..*)?$";
+            }
+            expression += level == "*" ? std::string_view{"[^.]*"} : level;
+            if (end == std::string_view::npos) {
+                break;
+            }
+            expression += "\\.";
+            pattern.remove_prefix(end + 1);
+        }
+        return expression + '$';
+    }
+
+    const std::shared_ptr<administration> admin_;
+    const consumer_options options_;
+    mode mode_ = mode::alone;
+    std::vector<std::shared_ptr<const topic_state>> topics_;
+    std::optional<topic_pattern> pattern_;
+    std::shared_ptr<client> client_;
+    std::mutex mutex_;            // guards the queue against who wakes
+    owned_queue queue_;           // goes before the client
+    std::vector<place> places_;
+    std::vector<sought> sought_;  // before anything was assigned
+    std::vector<partition> came_;  // the listener has not been told
+    bool is_reading_ = false;   // librdkafka has been told what
+    bool has_settled_ = false;  // what it reads has been decided, once at least
+    bool is_leaving_ = false;
+    failure kept_;              // for the next poll
+    std::atomic<bool> is_rung_{false};
+    place* last_ = nullptr;     // whose message came last
+    const rd_kafka_topic_t* last_topic_ = nullptr;
+    std::int32_t last_number_ = -1;
+};
+
+}  // namespace brook::inline BROOK_ABI::kafka
