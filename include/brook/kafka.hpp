@@ -11,6 +11,7 @@
 #include <brook/brook.hpp>
 #include <brook/kafka/broker.hpp>
 #include <brook/kafka/consumer.hpp>
+#include <brook/kafka/mirror.hpp>
 #include <brook/kafka/options.hpp>
 #include <brook/kafka/producer.hpp>
 #include <brook/kafka/records.hpp>

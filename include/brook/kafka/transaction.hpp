@@ -6,6 +6,7 @@
 #include <librdkafka/rdkafka.h>
 
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -43,7 +44,9 @@ class transactional_producer {
 public:
     /// Fences whoever has the id, and ends what it had begun.
     /// Errors    invalid_config; timed_out, network_exception, authentication_failed.
-    transactional_producer(std::shared_ptr<cluster> of, const transaction_options& options) : cluster_{std::move(of)}, id_{options.transactional_id} {
+    /// `gives_up`: from when it is true nothing is waited for any more; null: never.
+    transactional_producer(std::shared_ptr<cluster> of, const transaction_options& options, const std::atomic<bool>* gives_up = nullptr)
+        : cluster_{std::move(of)}, id_{options.transactional_id}, gives_up_{gives_up} {
         settings with{*cluster_};
         with.set("transactional.id", options.transactional_id);
         const int timeout = milliseconds_of(options.transaction_timeout);
@@ -143,7 +146,7 @@ private:
             if (rd_kafka_error_txn_requires_abort(error.get()) != 0) {
                 raise_aborted(error.release(), what);
             }
-            if (rd_kafka_error_is_retriable(error.get()) == 0 || end.is_over()) {
+            if (rd_kafka_error_is_retriable(error.get()) == 0 || end.is_over() || (gives_up_ != nullptr && gives_up_->load())) {
                 raise(error.release(), what);
             }
             administration::pause(std::chrono::milliseconds{10});
@@ -196,6 +199,7 @@ private:
 
     const std::shared_ptr<cluster> cluster_;
     const std::string id_;
+    const std::atomic<bool>* const gives_up_;
     std::unique_ptr<client> client_;
     std::vector<std::pair<std::string, owned_topic>> topics_;  // go before it
     bool is_open_ = false;
