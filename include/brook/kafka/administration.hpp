@@ -194,7 +194,11 @@ public:
             rd_kafka_ListConsumerGroups(by, how, to);
         });
         std::size_t count = 0;
-        const auto* const* all = rd_kafka_ListConsumerGroups_result_valid(rd_kafka_event_ListConsumerGroups_result(answer.get()), &count);
+        const auto* const result = rd_kafka_event_ListConsumerGroups_result(answer.get());
+        if (const auto* const* errors = rd_kafka_ListConsumerGroups_result_errors(result, &count); count != 0) {  // some brokers did not answer: a part is no list
+            refusal(rd_kafka_error_code(errors[0]), "the list of groups", rd_kafka_error_string(errors[0])).raise();
+        }
+        const auto* const* all = rd_kafka_ListConsumerGroups_result_valid(result, &count);
         std::vector<std::string> names;
         for (std::size_t i = 0; i < count; ++i) {
             names.emplace_back(rd_kafka_ConsumerGroupListing_group_id(all[i]));

@@ -360,7 +360,7 @@ private:
 
     // ---- its progress, once more in the local broker: a cluster forgets what a group without members has committed, after a week by default ----
 
-    [[nodiscard]] std::string own_id() const { return group_ + '-' + from_.name(); }
+    [[nodiscard]] std::string own_id() const { return group_ + '-' + from_.name() + '-' + to_->name; }
 
     void keep_own_progress(const std::vector<offset>& next) {
         std::string text;

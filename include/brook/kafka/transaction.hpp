@@ -119,7 +119,6 @@ public:
         if (!is_open_) {
             return;
         }
-        static_cast<void>(rd_kafka_purge(client_->get(), RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT));
         again("it cannot be aborted", [this](int slice) { return rd_kafka_abort_transaction(client_->get(), slice); });
         is_open_ = false;
     }

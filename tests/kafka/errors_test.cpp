@@ -1,0 +1,213 @@
+#include <brook/kafka.hpp>
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include "broker/outcome.hpp"
+#include "kafka/worlds.hpp"
+#include "support/catch.hpp"
+
+namespace kafka_errors_test {
+
+using namespace std::chrono_literals;
+
+using brook::errc;
+using brook::no_key;
+using brook::test::code_of;
+using brook::test::mock_world;
+using brook::test::outcome_of;
+
+namespace {
+
+constexpr auto plenty = 20s;  // what is promised "in bounded time" is far below it
+
+class stopwatch {
+public:
+    [[nodiscard]] auto passed() const { return std::chrono::steady_clock::now() - begin_; }
+
+private:
+    std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+};
+
+template <class Producer>
+concept claims = requires(Producer& producer) { producer.claim(8); };
+template <class Producer>
+concept claims_with_key = requires(Producer& producer) { producer.claim("k", 8); };
+template <class Partition>
+concept is_a_log = requires(const Partition& partition) { partition.sync(); } || requires(const Partition& partition) { partition.durable_offset(); };
+template <class Transaction>
+concept keeps_state = requires(Transaction& transaction) { transaction.set_state("x"); };
+
+}  // namespace
+
+TEST_CASE("a cluster that cannot be reached is told in bounded time, by each call that needs it", "[kafka][errors]") {
+    const stopwatch watch;
+    brook::kafka::broker cluster{"127.0.0.1:1", {.default_api_timeout = 300ms}};
+    const auto refused = outcome_of([&] { static_cast<void>(cluster.topic<std::string, std::int64_t>("orders")); });
+    CHECK((refused.code == errc::network_exception || refused.code == errc::timed_out));
+    CHECK(refused.names("orders"));
+    CHECK(refused.names("127.0.0.1:1"));
+    CHECK(code_of([&] { static_cast<void>(cluster.create_topic<std::string, std::int64_t>("orders")); }) == refused.code);
+    CHECK(code_of([&] { static_cast<void>(cluster.topics()); }) == refused.code);
+    CHECK(code_of([&] { static_cast<void>(cluster.groups()); }) != std::error_code{});
+    CHECK(code_of([&] { static_cast<void>(cluster.begin_transaction({.transactional_id = "t"})); }) != std::error_code{});
+    CHECK_FALSE(cluster.health().is_ok());
+    CHECK(watch.passed() < plenty);
+}
+
+TEST_CASE("a topic that is not there is no error of the network", "[kafka][errors]") {
+    mock_world world;
+    rd_kafka_mock_topic_set_error(world.cluster().get(), "nowhere", RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
+    const auto refused = outcome_of([&] { static_cast<void>(world.broker().topic<std::string, std::int64_t>("nowhere")); });
+    CHECK(refused.code == errc::unknown_topic_or_partition);
+    CHECK(refused.names("create_topic makes one"));
+}
+
+TEST_CASE("settings that librdkafka does not know, or that are brook's, are refused by name", "[kafka][errors]") {
+    const auto refused = [](brook::kafka::properties properties) {
+        brook::kafka::broker cluster{"127.0.0.1:1", {.properties = std::move(properties), .default_api_timeout = 100ms}};
+        return outcome_of([&] { static_cast<void>(cluster.topics()); });
+    };
+    CHECK(refused({{"no.such.setting", "1"}}).code == errc::invalid_config);
+    CHECK(refused({{"no.such.setting", "1"}}).names("no.such.setting"));
+    CHECK(refused({{"security.protocol", "telepathy"}}).code == errc::invalid_config);
+    CHECK(refused({{"enable.auto.commit", "true"}}).names("brook sets this one itself"));
+    CHECK(refused({{"client.id", "mine"}, {"socket.timeout.ms", "1000"}}).code != errc::invalid_config);
+}
+
+TEST_CASE("a record that is too large is told with both sizes, and others go on", "[kafka][errors]") {
+    mock_world world;
+    auto topic = world.topic<no_key, std::string>("large");
+    brook::producer producer{topic};
+    auto refused = producer.send(std::string(2'000'000, 'x'));
+    const auto told = outcome_of([&] { refused.get(); });
+    CHECK(told.code == errc::record_too_large);
+    CHECK(told.names("2000000"));
+    CHECK(told.names("message.max.bytes is 1000000"));
+    CHECK(producer.send("small").get().offset == 0);
+    world.cluster().fail(brook::test::produce_api, {RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE});  // the cluster's own limit
+    CHECK(code_of([&] { producer.send("too large for the topic").get(); }) == errc::record_too_large);
+    producer.flush();
+}
+
+TEST_CASE("what the cluster refuses for now is sent again, and acknowledged once", "[kafka][errors]") {
+    mock_world world;
+    auto topic = world.topic<no_key, std::int64_t>("again");
+    brook::producer producer{topic};
+    CHECK(producer.send(std::int64_t{0}).get().offset == 0);
+    world.cluster().fail(brook::test::produce_api, {RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION, RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS, RD_KAFKA_RESP_ERR__TRANSPORT});
+    for (std::int64_t i = 1; i < 10; ++i) {
+        CHECK(producer.send(i).get().offset == i);
+    }
+}
+
+TEST_CASE("what was never sent has failed, and nothing was written", "[kafka][errors]") {
+    mock_world world;
+    auto topic = world.topic<no_key, std::int64_t>("unsent");
+    brook::producer producer{topic, {.delivery_timeout = 700ms}};
+    CHECK(producer.send(std::int64_t{0}).get().offset == 0);
+    world.cluster().set_up(false);
+    const stopwatch watch;
+    auto unsent = producer.send(std::int64_t{1});
+    const auto told = outcome_of([&] { unsent.get(); });
+    CHECK(told.code == errc::not_leader_or_follower);
+    CHECK(told.names("nothing was written"));
+    CHECK(watch.passed() < plenty);
+    world.cluster().set_up(true);
+    brook::consumer consumer{topic};
+    CHECK(brook::test::read_to_end(consumer).size() == 1);
+}
+
+TEST_CASE("what was sent and not answered is unknown, which is not failed", "[kafka][errors]") {
+    mock_world world;
+    auto topic = world.topic<no_key, std::int64_t>("unanswered");
+    std::atomic<int> acknowledged{0};
+    std::atomic<int> failed{0};
+    std::atomic<int> unknown{0};
+    {
+        brook::producer producer{topic, {.delivery_timeout = 1s, .on_delivery = [&](const brook::record_metadata&, std::error_code why) {
+                                             ++(!why ? acknowledged : why == errc::timed_out ? unknown : failed);
+                                         }}};
+        CHECK(producer.send(std::int64_t{0}).get().offset == 0);
+        world.cluster().answer_after(3s);
+        auto unanswered = producer.send(std::int64_t{1});
+        const auto told = outcome_of([&] { unanswered.get(); });
+        CHECK(told.code == errc::timed_out);
+        CHECK(told.names("may be there, or not"));
+    }
+    CHECK(acknowledged == 1);
+    CHECK(unknown == 1);
+    CHECK(failed == 0);
+    world.cluster().answer_after(0s);
+    brook::consumer consumer{topic};
+    CHECK(brook::test::read_to_end(consumer).size() == 2);  // it was there, this time
+}
+
+TEST_CASE("an idempotent producer whose numbers the cluster does not follow stops, and says so", "[kafka][errors]") {
+    mock_world world;
+    auto topic = world.topic<no_key, std::int64_t>("fenced");
+    brook::producer producer{topic, {.delivery_timeout = 5s}};
+    CHECK(producer.send(std::int64_t{0}).get().offset == 0);
+    world.cluster().fail(brook::test::produce_api, std::vector<rd_kafka_resp_err_t>(8, RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH));
+    std::error_code why;
+    producer.send(std::int64_t{1}).get(why);
+    CHECK((why == errc::producer_fenced || why == errc::timed_out));
+    rd_kafka_mock_clear_request_errors(world.cluster().get(), brook::test::produce_api);
+    brook::producer another{topic};
+    CHECK(another.send(std::int64_t{2}).get().offset >= 1);
+}
+
+TEST_CASE("a commit that the coordinator refuses is told, and the next one counts", "[kafka][errors]") {
+    mock_world world;
+    auto topic = world.topic<no_key, std::int64_t>("commits");
+    brook::producer producer{topic};
+    producer.send(std::int64_t{0});
+    producer.flush();
+    brook::consumer consumer{topic, {.group_id = "refused", .session_timeout = 6s}};
+    CHECK(brook::test::read_to_end(consumer).size() == 1);
+    world.cluster().fail(brook::test::offset_commit_api, {RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION});
+    CHECK(code_of([&] { consumer.commit(); }) == errc::illegal_generation);
+    CHECK_FALSE(consumer.committed(topic.partition(0)));
+    do {
+        static_cast<void>(consumer.poll(100ms));  // it may have to join again
+    } while (code_of([&] { consumer.commit(); }) == errc::illegal_generation || !consumer.committed(topic.partition(0)));
+    CHECK(consumer.committed(topic.partition(0)) == 1);
+}
+
+TEST_CASE("a record that does not fit its type is told when it is looked at, as locally", "[kafka][errors]") {
+    mock_world world;
+    auto numbers = world.topic<std::string, std::int64_t>("typed");
+    brook::kafka::broker another{world.cluster().bootstrap_servers(), mock_world::quick()};  // it knows nothing of the types
+    auto texts = another.topic<std::string, std::string>("typed");
+    brook::producer producer{texts};
+    producer.send("k", "three");
+    producer.flush();
+    brook::consumer consumer{numbers};
+    bool is_found = false;
+    while (!is_found) {
+        auto records = consumer.poll(1s);
+        for (const auto& record : records) {
+            is_found = true;
+            CHECK(record.key() == "k");
+            CHECK(code_of([&] { static_cast<void>(record.value()); }) == errc::schema_read);
+        }
+    }
+}
+
+TEST_CASE("what only an embedded broker can do does not compile", "[kafka][errors]") {
+    CHECK(claims<brook::producer<no_key, brook::bytes>>);
+    CHECK_FALSE(claims<brook::producer<no_key, brook::bytes, brook::kafka::broker>>);
+    CHECK(claims_with_key<brook::producer<std::string, brook::bytes>>);
+    CHECK_FALSE(claims_with_key<brook::producer<std::string, brook::bytes, brook::kafka::broker>>);
+    CHECK(is_a_log<brook::partition>);
+    CHECK_FALSE(is_a_log<brook::kafka::partition>);
+    CHECK(keeps_state<brook::transaction>);
+    CHECK_FALSE(keeps_state<brook::kafka::transaction>);
+}
+
+}  // namespace kafka_errors_test
