@@ -10,7 +10,7 @@ set -eu
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 build=${BROOK_BUILD_DIR:-$root/.build/tests}
 
-sh "$root/.ci/need.sh" compiler cmake ninja xxhash lz4 zstd asio openssl catch2
+sh "$root/.ci/need.sh" compiler cmake ninja xxhash lz4 zstd asio openssl catch2 rdkafka
 # shellcheck disable=SC2086  # one word an option
 cmake -S "$root" -B "$build" -G Ninja -Wno-dev -DCMAKE_CXX_COMPILER="${CXX:-g++}" -DBROOK_BUILD_TESTS=ON \
   -DBROOK_BUILD_BENCHMARKS=OFF -DBROOK_BUILD_EXAMPLES=OFF ${BROOK_CMAKE_OPTIONS:-}

@@ -93,6 +93,9 @@ TEST_CASE("a record that is too large is told with both sizes, and others go on"
     world.cluster().fail(brook::test::produce_api, {RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE});  // the cluster's own limit
     CHECK(code_of([&] { producer.send("too large for the topic").get(); }) == errc::record_too_large);
     producer.flush();
+    const auto before = outcome_of([&] { producer.send(brook::record<no_key, std::string>{.value = "x", .timestamp = brook::timestamp{-1s}}).get(); });
+    CHECK(before.code == errc::invalid_config);
+    CHECK(before.names("before 1970"));
 }
 
 TEST_CASE("what the cluster refuses for now is sent again, and acknowledged once", "[kafka][errors]") {

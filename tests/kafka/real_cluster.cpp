@@ -60,6 +60,17 @@ namespace {
 
 }  // namespace
 
+TEST_CASE("contract/generic.cpp runs on a cluster", "[kafka][real][contract]") {
+    const char* const program = std::getenv("BROOK_CONTRACT_GENERIC");
+    if (program == nullptr) {
+        WARN("BROOK_CONTRACT_GENERIC does not name it: contract.generic_on_kafka does");
+        return;
+    }
+    const brook::test::temp_directory directory;
+    const auto said = run_to_end({program, directory / "data", the_kafka().bootstrap_servers()}, directory / "said");
+    CHECK(said.find("cluster: 1000 readings, hottest 29.0") != std::string::npos);
+}
+
 TEST_CASE("topics are made, found, compared and deleted, and a typo makes none", "[kafka][real]") {
     real_world world;
     auto& cluster = world.broker();

@@ -125,11 +125,20 @@ public:
     }
 
     [[nodiscard]] mirror_progress progress() const {
+        mirror_progress now = noted();
+        look(now);
+        return now;
+    }
+
+protected:
+    /// What can be told without asking the cluster.
+    virtual void look(mirror_progress& now) const { static_cast<void>(now); }
+
+    [[nodiscard]] mirror_progress noted() const {
         const std::scoped_lock guard{mutex_};
         return progress_;
     }
 
-protected:
     /// Finds out where it is. Everything that is open is made anew.
     virtual void begin() = 0;
 
@@ -307,6 +316,16 @@ private:
         producer_.reset();  // what it had begun is ended by the next one of its id
     }
 
+    void look(mirror_progress& now) const override {
+        try {
+            for (auto& one : now.partitions) {
+                const offset end = from_.partition(one.number).last_stable_offset();
+                one.end = one.end > end ? one.end : end;
+            }
+        } catch (const error&) {  // its broker is closed, or the topic gone: as it was
+        }
+    }
+
     void send(const record_view<Key, Value, brook::broker>& record) {
         const auto headers = record.headers();
         outgoing_record out{.partition = record.partition(), .header_slices = &headers, .time = record.timestamp()};
@@ -458,7 +477,7 @@ private:
                 of.end = of.end > of.next ? of.end : of.next;
             }
         });
-        if (batch.all().empty() || progress().is_caught_up()) {
+        if (batch.all().empty() || noted().is_caught_up()) {
             note_ends();
         }
         return !batch.all().empty();

@@ -60,6 +60,9 @@ struct outgoing_record {
                                                                                                                                        : rd_kafka_last_error();
     }
 
+    if (record.time && milliseconds_of(*record.time) < 0) {
+        return RD_KAFKA_RESP_ERR__INVALID_ARG;  // Kafka has no times before 1970
+    }
     std::unique_ptr<rd_kafka_headers_t, destroyer<rd_kafka_headers_destroy>> headers;
     const auto add = [&headers](std::string_view name, const std::optional<bytes>& data) {
         return rd_kafka_header_add(headers.get(), name.data(), static_cast<ssize_t>(name.size()), !data ? nullptr : data->data() != nullptr ? data->data() : &nothing,
@@ -96,7 +99,8 @@ struct outgoing_record {
         part(RD_KAFKA_VTYPE_KEY).mem = {const_cast<void*>(key), size(record.key)};
     }
     if (record.time) {
-        part(RD_KAFKA_VTYPE_TIMESTAMP).i64 = milliseconds_of(*record.time);
+        const std::int64_t time = milliseconds_of(*record.time);
+        part(RD_KAFKA_VTYPE_TIMESTAMP).i64 = time > 0 ? time : 1;  // librdkafka takes 0 for now; what is before 1970 was refused
     }
     if (headers) {
         part(RD_KAFKA_VTYPE_HEADERS).headers = headers.get();
@@ -361,6 +365,9 @@ private:
             const std::size_t bytes = (record.key ? record.key->size() : 0) + (record.value ? record.value->size() : 0);
             return {errc::record_too_large, what + ": a record of " + std::to_string(bytes) + " bytes; message.max.bytes is " + most.data() +
                                                 ", to be raised by a property, and by max.message.bytes of the topic"};
+        }
+        if (code == RD_KAFKA_RESP_ERR__INVALID_ARG && record.time && milliseconds_of(*record.time) < 0) {
+            return {errc::invalid_config, what + ": Kafka has no timestamps before 1970"};
         }
         if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
             return {errc::illegal_state, what + ": the producer's queue is full, and its own on_delivery, which called, empties it"};

@@ -1,0 +1,169 @@
+#include <brook/kafka/mirror.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <brook/kafka.hpp>
+
+#include "broker/outcome.hpp"
+#include "kafka/worlds.hpp"
+#include "support/catch.hpp"
+#include "support/temp_directory.hpp"
+
+namespace kafka_mirror_test {
+
+using namespace std::chrono_literals;
+
+using brook::errc;
+using brook::no_key;
+using brook::test::code_of;
+using brook::test::mock_world;
+using brook::test::read_to_end;
+
+namespace {
+
+/// Until it has come to the end, or has ended.
+[[nodiscard]] brook::kafka::mirror_progress wait_for(const brook::kafka::mirror& mirror, std::uint64_t records) {
+    for (int i = 0; i < 1'500; ++i) {
+        auto now = mirror.progress();
+        if (!now.is_running || (now.is_caught_up() && now.records >= records)) {
+            return now;
+        }
+        std::this_thread::sleep_for(20ms);
+    }
+    return mirror.progress();
+}
+
+}  // namespace
+
+TEST_CASE("a mirror brings a cluster's topic down, goes on where it stopped, and brings nothing twice", "[kafka][mirror]") {
+    mock_world world;
+    const brook::test::temp_directory directory;
+    auto above = world.topic<std::string, std::int64_t>("prices", 2);
+    brook::producer producer{above};
+    const auto send = [&](std::int64_t first, std::int64_t end) {
+        for (std::int64_t i = first; i < end; ++i) {
+            producer.send({.key = "k" + std::to_string(i), .value = i, .headers = {{"n", std::to_string(i)}}, .timestamp = brook::timestamp{std::chrono::milliseconds{i}}});
+        }
+        producer.send("gone", brook::tombstone);
+        producer.flush();
+    };
+    send(0, 100);
+    std::uint64_t carried = 0;
+    for (int life = 0; life < 3; ++life) {  // of the local broker, too
+        brook::broker local{directory / "data"};
+        auto below = local.create_topic<std::string, std::int64_t>("prices", {.partitions = 2});
+        brook::kafka::mirror down{above, below, {.name = "edge", .batch_records = 10}};
+        const auto now = wait_for(down, life == 0 ? 101 : life == 1 ? 51 : 0);
+        CHECK(now.is_running);
+        CHECK(now.lag() == 0);
+        carried += now.records;
+        if (life == 0) {
+            down.stop();
+            CHECK_FALSE(down.progress().is_running);
+            send(100, 150);
+        }
+    }
+    CHECK(carried == 152);
+    brook::broker local{directory / "data"};
+    auto below = local.topic<std::string, std::int64_t>("prices");
+    brook::consumer of_above{above};
+    brook::consumer of_below{below};
+    CHECK((read_to_end(of_above) == read_to_end(of_below)));
+}
+
+TEST_CASE("a mirror bears with a cluster that does not answer, and tells what it waits for", "[kafka][mirror]") {
+    mock_world world;
+    const brook::test::temp_directory directory;
+    brook::broker local{directory / "data"};
+    auto above = world.topic<no_key, std::int64_t>("down");
+    auto below = local.create_topic<no_key, std::int64_t>("down");
+    {
+        brook::producer producer{above};
+        producer.send(std::int64_t{1});
+        producer.flush();
+    }
+    world.cluster().set_up(false);
+    brook::kafka::broker impatient{world.cluster().bootstrap_servers(), [] {
+                                       auto options = mock_world::quick();
+                                       options.default_api_timeout = 200ms;
+                                       return options;
+                                   }()};
+    world.cluster().set_up(true);
+    auto again = impatient.topic<no_key, std::int64_t>("down");
+    world.cluster().set_up(false);
+    brook::kafka::mirror down{again, below, {.name = "edge", .retry_backoff = 10ms}};
+    for (int i = 0; i < 1'000 && !down.progress().trouble; ++i) {
+        std::this_thread::sleep_for(10ms);
+    }
+    const auto troubled = down.progress();
+    CHECK(troubled.trouble.code != std::error_code{});
+    CHECK(troubled.is_running);
+    world.cluster().set_up(true);
+    const auto now = wait_for(down, 1);
+    CHECK(now.records == 1);
+    CHECK(now.beginnings > 1);
+    brook::consumer consumer{below};
+    CHECK(read_to_end(consumer).size() == 1);
+}
+
+TEST_CASE("a mirror carries a local topic up", "[kafka][mirror]") {
+    mock_world world;
+    const brook::test::temp_directory directory;
+    brook::broker local{directory / "data"};
+    auto below = local.create_topic<std::string, std::string>("outbox", {.partitions = 3});
+    auto above = world.topic<std::string, std::string>("inbox", 3);
+    brook::producer producer{below};
+    brook::kafka::mirror up{below, above, {.name = "edge"}};
+    for (int i = 0; i < 500; ++i) {
+        producer.send({.key = "k" + std::to_string(i), .value = std::to_string(i), .headers = {{"n", std::to_string(i)}, {"null"}}, .timestamp = brook::timestamp{std::chrono::milliseconds{1 + i}}});
+    }
+    const auto now = wait_for(up, 500);
+    CHECK(now.records == 500);
+    CHECK(now.lag() == 0);
+    brook::consumer of_below{below};
+    brook::consumer of_above{above};
+    CHECK((read_to_end(of_above) == read_to_end(of_below)));
+}
+
+TEST_CASE("a mirror goes on by what the local broker has noted, where the cluster has forgotten", "[kafka][mirror]") {
+    mock_world world;  // it never keeps the offsets of transactions
+    const brook::test::temp_directory directory;
+    brook::broker local{directory / "data"};
+    auto below = local.create_topic<no_key, std::int64_t>("outbox");
+    auto above = world.topic<no_key, std::int64_t>("inbox");
+    brook::producer producer{below};
+    for (std::int64_t i = 0; i < 20; ++i) {
+        producer.send(i);
+        brook::kafka::mirror up{below, above, {.name = "edge"}};
+        REQUIRE(wait_for(up, 1).records == 1);
+    }
+    brook::consumer consumer{above};
+    CHECK(read_to_end(consumer).size() == 20);
+}
+
+TEST_CASE("a mirror whose local topic ends before what was carried stops, and says so", "[kafka][mirror]") {
+    mock_world world;
+    const brook::test::temp_directory directory;
+    brook::broker local{directory / "data"};
+    auto above = world.topic<no_key, std::int64_t>("inbox");
+    {
+        auto below = local.create_topic<no_key, std::int64_t>("outbox");
+        brook::producer producer{below};
+        producer.send(std::int64_t{1});
+        brook::kafka::mirror up{below, above, {.name = "edge"}};
+        REQUIRE(wait_for(up, 1).records == 1);
+    }
+    local.delete_topic("outbox");
+    auto below = local.create_topic<no_key, std::int64_t>("outbox");
+    brook::kafka::mirror up{below, above, {.name = "edge"}};
+    const auto now = wait_for(up, 1);
+    CHECK_FALSE(now.is_running);
+    CHECK(now.trouble.code == errc::offset_out_of_range);
+    CHECK(now.trouble.text.find("another topic") != std::string::npos);
+}
+
+}  // namespace kafka_mirror_test
