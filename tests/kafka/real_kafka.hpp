@@ -91,7 +91,7 @@ public:
              << directory_ / "data"
              << "\noffsets.topic.replication.factor=1\noffsets.topic.num.partitions=4\ntransaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\n"
                 "transaction.state.log.num.partitions=4\ngroup.initial.rebalance.delay.ms=0\ngroup.min.session.timeout.ms=1000\nmessage.max.bytes=2000000\n"
-                "log.message.timestamp.after.max.ms=9223372036854775807\n";
+                "log.retention.ms=-1\n";  // records of these tests have old times, by which Kafka would forget them
         file.close();
         static_cast<void>(run_to_end(java("kafka.tools.StorageTool", {"format", "-t", "AAAAAAAAAAAAAAAAAAAAAA", "-c", settings()}), directory_ / "format.log"));
         start();

@@ -444,6 +444,7 @@ private:
         reader_->assign(all);
         const auto numbers = numbers_of(all);
         const auto firsts = from_->cluster->offsets(from_->name, numbers, administration::at_beginning, true);
+        const auto ends = ask_ends();
         for (const partition& one : all) {
             const offset next = sender_->last_sequence(one.number()) + 1;
             const offset first = firsts[static_cast<std::size_t>(one.number())];
@@ -452,9 +453,9 @@ private:
                 auto& of = now.partitions[static_cast<std::size_t>(one.number())];
                 of.skipped += next > 0 && next < first ? first - next : 0;
                 of.next = next < first ? first : next;
+                of.end = ends[static_cast<std::size_t>(one.number())] > of.next ? ends[static_cast<std::size_t>(one.number())] : of.next;
             });
         }
-        note_ends();
     }
 
     bool carry() override {
@@ -468,18 +469,24 @@ private:
         if (const failure why = batch.all().empty() ? failure{} : sender_->flush()) {
             why.raise();
         }
+        std::vector<offset> next;
+        bool is_at_end = true;  // as far as it was seen: then it is looked again, before anybody is told that it has caught up
+        const mirror_progress before = noted();
+        for (const auto& one : reader_->assignment()) {
+            next.push_back(reader_->position(one));
+            is_at_end = is_at_end && next.back() >= before.partitions[static_cast<std::size_t>(one.number())].end;
+        }
+        idle_ = batch.all().empty() && before.is_caught_up() ? idle_ + 1 : 0;
+        const std::vector<offset> ends = is_at_end && idle_ % 10 == 0 ? ask_ends() : std::vector<offset>{};
         note([&](mirror_progress& now) {
             now.records += batch.all().size();
             now.bytes += size;
-            for (const auto& one : reader_->assignment()) {
-                auto& of = now.partitions[static_cast<std::size_t>(one.number())];
-                of.next = reader_->position(one);
-                of.end = of.end > of.next ? of.end : of.next;
+            for (std::size_t i = 0; i < next.size(); ++i) {  // assigned in the order of their numbers
+                auto& of = now.partitions[i];
+                of.next = next[i];
+                of.end = !ends.empty() && ends[i] > of.end ? ends[i] : of.end > next[i] ? of.end : next[i];
             }
         });
-        if (batch.all().empty() || noted().is_caught_up()) {
-            note_ends();
-        }
         return !batch.all().empty();
     }
 
@@ -515,19 +522,12 @@ private:
         }
     }
 
-    /// Where the cluster does not say, as they were.
-    void note_ends() {
+    [[nodiscard]] std::vector<offset> ask_ends() const {
         std::vector<std::int32_t> numbers;
         for (std::int32_t number = 0; number < from_->partition_count; ++number) {
             numbers.push_back(number);
         }
-        const auto ends = from_->cluster->offsets(from_->name, numbers, administration::at_end, true);
-        note([&](mirror_progress& now) {
-            for (auto& one : now.partitions) {
-                const offset end = ends[static_cast<std::size_t>(one.number)];
-                one.end = end > one.next ? end : one.next;
-            }
-        });
+        return from_->cluster->offsets(from_->name, numbers, administration::at_end, true);
     }
 
     [[nodiscard]] static std::vector<std::int32_t> numbers_of(const std::vector<partition>& all) {
@@ -543,6 +543,7 @@ private:
     std::shared_ptr<brook::engine::embedded_sender> sender_;
     std::optional<reader> reader_;
     std::vector<std::byte> headers_;  // reused
+    unsigned idle_ = 0;               // polls that gave nothing, one after the other
 };
 
 /// Carries all records of a topic to another one, and those that come, until it goes: a local topic up to a cluster, an outbox that bears with
