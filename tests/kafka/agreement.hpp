@@ -16,6 +16,8 @@
 #include <vector>
 
 #include <brook/kafka.hpp>
+#include <brook/lz4.hpp>
+#include <brook/zstd.hpp>
 
 #include "broker/outcome.hpp"
 #include "kafka/worlds.hpp"
@@ -293,6 +295,122 @@ void records_outlive_their_consumer(World& world) {
     CHECK(kept.front().value() == "v");
 }
 
+template <class World>
+void compressed_batches_come_back(World& world) {
+    auto topic = world.template topic<std::string, std::string>("compressed");
+    for (const auto type : {brook::compression::lz4, brook::compression::zstd}) {
+        brook::producer producer{topic, {.batch_size = 1 << 16, .linger = 10ms, .compression_type = type}};
+        for (int i = 0; i < 200; ++i) {
+            producer.send("k" + std::to_string(i), std::string(200, 'a'));
+        }
+        producer.flush();
+    }
+    brook::consumer consumer{topic};
+    const auto all = read_to_end(consumer);
+    CHECK(all.size() == 400);
+    for (std::size_t i = 0; i < all.size(); ++i) {
+        CHECK(all[i].key == "k" + std::to_string(i % 200));
+        CHECK(all[i].value == std::string(200, 'a'));
+    }
+}
+
+template <class World>
+void polls_commit_what_the_last_one_gave(World& world) {
+    auto topic = world.template topic<brook::no_key, std::int64_t>("auto");
+    brook::producer producer{topic};
+    for (std::int64_t i = 0; i < 10; ++i) {
+        producer.send(i);
+    }
+    producer.flush();
+    brook::consumer consumer{topic, {.group_id = "auto", .session_timeout = 6s, .max_poll_records = 4, .enable_auto_commit = true}};
+    CHECK(read_to_end(consumer).size() == 10);
+    for (int i = 0; i < 200 && consumer.committed(topic.partition(0)) != 10; ++i) {
+        CHECK(consumer.poll(20ms).empty());
+    }
+    CHECK(consumer.committed(topic.partition(0)) == 10);
+}
+
+template <class World>
+void a_listener_is_told_and_may_seek(World& world) {
+    auto topic = world.template topic<brook::no_key, std::int64_t>("listened", 3);
+    brook::producer producer{topic};
+    for (std::int64_t i = 0; i < 30; ++i) {
+        producer.send(brook::record<brook::no_key, std::int64_t>{.value = i, .partition = static_cast<std::int32_t>(i % 3)});
+    }
+    producer.flush();
+    std::set<std::int32_t> told;
+    brook::consumer<brook::no_key, std::int64_t, typename World::broker_type>* listening = nullptr;
+    brook::consumer consumer{topic, {.group_id = "listened", .session_timeout = 6s, .rebalance_listener = {.on_partitions_assigned = [&](const auto& came) {
+                                         for (const auto& one : came) {
+                                             told.insert(one.number());
+                                             listening->seek(one, 6);
+                                         }
+                                     }}}};
+    listening = &consumer;
+    const auto all = read_to_end(consumer);
+    CHECK(told == std::set<std::int32_t>{0, 1, 2});
+    CHECK(all.size() == 12);
+    for (const auto& one : all) {
+        CHECK(one.offset >= 6);
+    }
+    CHECK(consumer.assignment().size() == 3);
+}
+
+/// Not on the mock cluster, which has no transactions that count.
+template <class World>
+void transactions_count_whole_or_not_at_all(World& world) {
+    auto from = world.template topic<std::string, std::int64_t>("tx-from");
+    auto to = world.template topic<std::string, std::int64_t>("tx-to", 2);
+    brook::producer producer{from};
+    for (std::int64_t i = 0; i < 20; ++i) {
+        producer.send("k" + std::to_string(i), i);
+    }
+    producer.flush();
+    brook::consumer reading{from, {.group_id = "tx-group", .max_poll_records = 10}};
+    brook::consumer committed{to};
+    std::int64_t given = 0;
+    const auto copy_some = [&](auto& tx) {
+        auto records = reading.poll(10s);
+        for (const auto& record : records) {
+            tx.send(to, record.key(), record.value() * 2);
+            ++given;
+        }
+        tx.commit_offsets(reading);
+    };
+    CHECK(code_of([&] { static_cast<void>(world.broker().begin_transaction({})); }) == errc::invalid_config);
+    while (given == 0) {
+        auto tx = world.broker().begin_transaction({.transactional_id = "tx"});
+        copy_some(tx);
+        tx.abort();
+        CHECK(code_of([&] { tx.commit(); }) == errc::illegal_state);
+    }
+    CHECK_FALSE(reading.committed(from.partition(0)));
+    CHECK(read_to_end(committed).empty());
+    reading.seek_to_committed();
+    given = 0;
+    while (given < 20) {
+        auto tx = world.broker().begin_transaction({.transactional_id = "tx"});
+        copy_some(tx);
+        tx.commit();
+    }
+    CHECK(reading.committed(from.partition(0)) == 20);
+    CHECK(read_to_end(committed).size() == 20);
+    {
+        auto dropped = world.broker().begin_transaction({.transactional_id = "tx"});
+        dropped.send(to, "dropped", std::int64_t{0});
+    }
+    CHECK(read_to_end(committed).empty());
+    auto older = world.broker().begin_transaction({.transactional_id = "tx"});
+    older.send(to, "older", std::int64_t{1});
+    auto newer = world.broker().begin_transaction({.transactional_id = "tx"});
+    CHECK(code_of([&] { older.send(to, "older", std::int64_t{1}); older.commit(); }) == errc::producer_fenced);
+    newer.send(to, "newer", std::int64_t{2});
+    newer.commit();
+    const auto last = read_to_end(committed);
+    REQUIRE(last.size() == 1);
+    CHECK(last[0].key == "newer");
+}
+
 /// All of that holds on an engine whose name the tests have.
 #define BROOK_AGREEMENT(RULE, WORLDS, TAGS)                                                        \
     TEMPLATE_LIST_TEST_CASE("both engines agree: " #RULE, "[kafka][both_engines_agree]" TAGS, WORLDS) { \
@@ -310,6 +428,9 @@ void records_outlive_their_consumer(World& world) {
     BROOK_AGREEMENT(a_consumer_begins_as_it_is_told, WORLDS, TAGS)         \
     BROOK_AGREEMENT(misuse_is_told, WORLDS, TAGS)                          \
     BROOK_AGREEMENT(a_wait_ends_at_a_wakeup, WORLDS, TAGS)                 \
-    BROOK_AGREEMENT(records_outlive_their_consumer, WORLDS, TAGS)
+    BROOK_AGREEMENT(records_outlive_their_consumer, WORLDS, TAGS)          \
+    BROOK_AGREEMENT(compressed_batches_come_back, WORLDS, TAGS)            \
+    BROOK_AGREEMENT(polls_commit_what_the_last_one_gave, WORLDS, TAGS)     \
+    BROOK_AGREEMENT(a_listener_is_told_and_may_seek, WORLDS, TAGS)
 
 }  // namespace brook::test::agreement

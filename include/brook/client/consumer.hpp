@@ -59,19 +59,20 @@ class consumer {
     using engine_type = detail::engine_t<Broker>;
     using engine_topic = typename engine_type::topic;
     using topic_type = topic<Key, Value, Broker>;
+    using options_type = basic_consumer_options<typename partition_of<Broker>::type>;  // which another engine's consumers are deduced by, too
 
 public:
     /// Errors    invalid_config, closed.
-    explicit consumer(const topic_type& from, consumer_options options = {}) : consumer{std::span{&from, 1}, std::move(options)} {}
-    consumer(std::initializer_list<topic_type> from, consumer_options options = {}) : consumer{std::span{from.begin(), from.size()}, std::move(options)} {}
-    explicit consumer(std::span<const topic_type> from, consumer_options options = {}) : consumer{std::move(options)} {
+    explicit consumer(const topic_type& from, options_type options = {}) : consumer{std::span{&from, 1}, std::move(options)} {}
+    consumer(std::initializer_list<topic_type> from, options_type options = {}) : consumer{std::span{from.begin(), from.size()}, std::move(options)} {}
+    explicit consumer(std::span<const topic_type> from, options_type options = {}) : consumer{std::move(options)} {
         subscribe(from);
         require_legal();
     }
 
     /// Reads the topics of this broker that match, now and later; there may be none as yet.
     /// Errors    invalid_config, closed.
-    consumer(const Broker& broker, topic_pattern from, consumer_options options = {}) : consumer{std::move(options)} {
+    consumer(const Broker& broker, topic_pattern from, options_type options = {}) : consumer{std::move(options)} {
         core_ = detail::access::core(broker);
         subscribe(std::move(from));
         require_legal();

@@ -1,6 +1,6 @@
 /// \file brook/kafka/administration.hpp
 /// What is asked of a cluster beside records: topics, offsets, groups.
-/// Edge of floor 5, kafka.
+/// Edge of floor 6, kafka.
 #pragma once
 
 #include <librdkafka/rdkafka.h>

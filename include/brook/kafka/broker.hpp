@@ -1,6 +1,6 @@
 /// \file brook/kafka/broker.hpp
 /// A Kafka cluster as users see it: topics made and found by type.
-/// Edge of floor 5, kafka.
+/// Edge of floor 6, kafka.
 #pragma once
 
 #include <chrono>

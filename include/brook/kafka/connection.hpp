@@ -1,6 +1,6 @@
 /// \file brook/kafka/connection.hpp
 /// The way to a cluster: librdkafka's handles, made from options, and what they report.
-/// Edge of floor 5, kafka.
+/// Edge of floor 6, kafka.
 #pragma once
 
 #include <librdkafka/rdkafka.h>

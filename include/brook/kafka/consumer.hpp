@@ -1,6 +1,6 @@
 /// \file brook/kafka/consumer.hpp
 /// Reads typed records from a cluster's topics, alone or as a member of a group.
-/// Edge of floor 5, kafka.
+/// Edge of floor 6, kafka.
 #pragma once
 
 #include <chrono>
@@ -216,5 +216,9 @@ private:
 
     std::unique_ptr<kafka::reader> reader_;  // librdkafka's callbacks have its address
 };
+
+/// Options in a variable; those in braces are the cluster's own anyway.
+template <class Key, class Value, std::same_as<consumer_options> Options>
+consumer(const topic<Key, Value, kafka::broker>&, const Options&) -> consumer<Key, Value, kafka::broker>;
 
 }  // namespace brook::inline BROOK_ABI

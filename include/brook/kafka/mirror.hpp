@@ -1,6 +1,6 @@
 /// \file brook/kafka/mirror.hpp
 /// A topic carried between this process and a cluster, record by record, for as long as it takes.
-/// Edge of floor 5, kafka. Source: Kafka's MirrorMaker 2 (KIP-382); the outbox pattern.
+/// Edge of floor 6, kafka. Source: Kafka's MirrorMaker 2 (KIP-382); the outbox pattern.
 #pragma once
 
 #include <librdkafka/rdkafka.h>

@@ -1,6 +1,6 @@
 /// \file brook/kafka/options.hpp
 /// What the way to a cluster can be told.
-/// Edge of floor 5, kafka.
+/// Edge of floor 6, kafka.
 #pragma once
 
 #include <chrono>

@@ -1,6 +1,6 @@
 /// \file brook/kafka/producer.hpp
 /// Sends typed records to a cluster's topic.
-/// Edge of floor 5, kafka.
+/// Edge of floor 6, kafka.
 #pragma once
 
 #include <cstddef>

@@ -1,6 +1,6 @@
 /// \file brook/kafka/reader.hpp
 /// A consumer's untyped half: what it reads, how far it has come, what its group says.
-/// Edge of floor 5, kafka.
+/// Edge of floor 6, kafka.
 #pragma once
 
 #include <librdkafka/rdkafka.h>

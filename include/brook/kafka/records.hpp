@@ -1,6 +1,6 @@
 /// \file brook/kafka/records.hpp
 /// What poll gives of a cluster's topics: records as librdkafka has received them.
-/// Edge of floor 5, kafka.
+/// Edge of floor 6, kafka.
 #pragma once
 
 #include <librdkafka/rdkafka.h>

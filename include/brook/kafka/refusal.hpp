@@ -1,6 +1,6 @@
 /// \file brook/kafka/refusal.hpp
 /// What librdkafka and a cluster refuse, in brook's words; and librdkafka's objects, with owners.
-/// Edge of floor 5, kafka. Needs librdkafka (Debian: librdkafka-dev).
+/// Edge of floor 6, kafka. Needs librdkafka (Debian: librdkafka-dev).
 #pragma once
 
 #include <librdkafka/rdkafka.h>

@@ -1,6 +1,6 @@
 /// \file brook/kafka/sender.hpp
 /// What a producer does once its records are bytes: hand them to librdkafka, tell what became of each.
-/// Edge of floor 5, kafka.
+/// Edge of floor 6, kafka.
 #pragma once
 
 #include <librdkafka/rdkafka.h>

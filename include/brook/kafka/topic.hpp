@@ -1,6 +1,6 @@
 /// \file brook/kafka/topic.hpp
 /// Handles to a cluster's topic and to its partitions.
-/// Edge of floor 5, kafka.
+/// Edge of floor 6, kafka.
 #pragma once
 
 #include <cstddef>

@@ -1,6 +1,6 @@
 /// \file brook/kafka/transaction.hpp
 /// Records to a cluster's topics, and how far a consumer has read: all of it or nothing.
-/// Edge of floor 5, kafka. Source: KIP-98, KIP-447.
+/// Edge of floor 6, kafka. Source: KIP-98, KIP-447.
 #pragma once
 
 #include <librdkafka/rdkafka.h>
