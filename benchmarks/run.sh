@@ -42,7 +42,7 @@ for path in $(cd "$root/benchmarks" && find . -name '*_bench.cpp' | sed 's|^\./|
 done
 [ -n "$wanted" ] || { echo "No benchmark's path contains$only." >&2; exit 2; }
 
-sh "$root/.ci/need.sh" compiler cmake ninja xxhash lz4 zstd asio
+sh "$root/.ci/need.sh" compiler cmake ninja xxhash lz4 zstd asio rdkafka
 case $is_installing:$wanted in yes:*peers/*) sh "$root/benchmarks/peers/need.sh" ;; esac
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT

@@ -134,9 +134,9 @@ public:
         }
         const auto cluster = admin()->of();
         cluster->require_open("transaction '" + options.transactional_id + '\'');
-        const std::scoped_lock guard{seats_->mutex};
         const auto seat = seats_->of(options.transactional_id);
-        ++seat->turn;  // an older one has none of it from here on
+        const std::scoped_lock guard{seat->mutex};
+        const std::uint64_t turn = ++seat->turn;  // an older one has none of it from here on
         if (seat->producer && seat->producer->is_open() && !seat->producer->is_dead()) {
             seat->producer->abort();
         }
@@ -146,7 +146,7 @@ public:
             seat->timeout = options.transaction_timeout;
         }
         seat->producer->begin();
-        return transaction{seat};
+        return transaction{seat, seat->producer, turn};
     }
 
     /// A cluster keeps no state with a transactional id.
@@ -169,12 +169,13 @@ private:
 
     struct seats {
         [[nodiscard]] std::shared_ptr<transaction_seat> of(const std::string& id) {
+            const std::scoped_lock guard{mutex};
             for (const auto& one : all) {
                 if (one->id == id) {
                     return one;
                 }
             }
-            all.push_back(std::make_shared<transaction_seat>(transaction_seat{.id = id}));
+            all.push_back(std::make_shared<transaction_seat>(id));
             return all.back();
         }
 

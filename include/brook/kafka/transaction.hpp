@@ -39,7 +39,7 @@ namespace brook::inline BROOK_ABI::kafka {
 
 /// A transactional producer of librdkafka's: one transaction at a time.
 ///
-/// Threads   confined.
+/// Threads   confined, but that another thread may abort what is open, to begin anew.
 class transactional_producer {
 public:
     /// Fences whoever has the id, and ends what it had begun.
@@ -201,15 +201,20 @@ private:
     const std::atomic<bool>* const gives_up_;
     std::unique_ptr<client> client_;
     std::vector<std::pair<std::string, owned_topic>> topics_;  // go before it
-    bool is_open_ = false;
-    bool is_dead_ = false;
+    std::atomic<bool> is_open_{false};
+    std::atomic<bool> is_dead_{false};
 };
 
 /// The transactional producer of an id, kept from one transaction to the next.
+///
+/// Threads   shared; what the mutex guards under it.
 struct transaction_seat {
-    std::string id;
+    explicit transaction_seat(std::string of) : id{std::move(of)} {}
+
+    const std::string id;
+    std::atomic<std::uint64_t> turn{0};  ///< which transaction of the id is open
+    std::mutex mutex;                    ///< guards what follows; held while one begins
     std::chrono::nanoseconds timeout{};
-    std::uint64_t turn = 0;                             ///< which transaction of the id is open
     std::shared_ptr<transactional_producer> producer{};
 };
 
@@ -227,11 +232,13 @@ class transaction {
     using value_argument = typename detail::codec<Value>::argument_type;
 
 public:
-    transaction(transaction&& other) noexcept : seat_{std::move(other.seat_)}, turn_{other.turn_}, is_ended_{std::exchange(other.is_ended_, true)}, stuck_{std::move(other.stuck_)} {}
+    transaction(transaction&& other) noexcept
+        : seat_{std::move(other.seat_)}, producer_{std::move(other.producer_)}, turn_{other.turn_}, is_ended_{std::exchange(other.is_ended_, true)}, stuck_{std::move(other.stuck_)} {}
     transaction& operator=(transaction&& other) noexcept {
         if (this != &other) {
             abort_quietly();
             seat_ = std::move(other.seat_);
+            producer_ = std::move(other.producer_);
             turn_ = other.turn_;
             is_ended_ = std::exchange(other.is_ended_, true);
             stuck_ = std::move(other.stuck_);
@@ -307,12 +314,13 @@ public:
     void abort() {
         if (!is_ended_ && is_ours()) {
             is_ended_ = true;
-            seat_->producer->abort();
+            producer_->abort();
         }
     }
 
     /// By kafka::broker::begin_transaction.
-    explicit transaction(std::shared_ptr<transaction_seat> seat) noexcept : seat_{std::move(seat)}, turn_{seat_->turn} {}
+    transaction(std::shared_ptr<transaction_seat> seat, std::shared_ptr<transactional_producer> producer, std::uint64_t turn) noexcept
+        : seat_{std::move(seat)}, producer_{std::move(producer)}, turn_{turn} {}
 
 private:
     struct stuck {
@@ -321,7 +329,7 @@ private:
     };
     static constexpr std::uint32_t sticky_bytes = 16 * kib;
 
-    [[nodiscard]] bool is_ours() const noexcept { return seat_ && seat_->turn == turn_ && seat_->producer; }
+    [[nodiscard]] bool is_ours() const noexcept { return seat_ && seat_->turn.load() == turn_; }
 
     [[nodiscard]] transactional_producer& open() const {
         if (!seat_ || is_ended_) {
@@ -330,8 +338,8 @@ private:
         if (!is_ours()) {
             throw_error(errc::producer_fenced, "transaction '" + seat_->id + "': another one has been begun under its id, and nothing of this one counts");
         }
-        seat_->producer->of()->require_open(seat_->producer->text());
-        return *seat_->producer;
+        producer_->of()->require_open(producer_->text());
+        return *producer_;
     }
 
     void refuse_sequence(std::optional<std::int64_t> sequence) const {
@@ -382,11 +390,12 @@ private:
         try {
             abort();
         } catch (const std::exception& thrown) {
-            seat_->producer->of()->report(failure_of(thrown));
+            producer_->of()->report(failure_of(thrown));
         }
     }
 
     std::shared_ptr<transaction_seat> seat_;
+    std::shared_ptr<transactional_producer> producer_;
     std::uint64_t turn_ = 0;
     bool is_ended_ = false;
     std::vector<stuck> stuck_;
