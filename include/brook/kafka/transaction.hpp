@@ -108,8 +108,8 @@ public:
         again("offsets cannot be sent with it", [&](int slice) { return rd_kafka_send_offsets_to_transaction(client_->get(), next, group, slice); });
     }
 
-    /// Errors    transaction_aborted, producer_fenced: nothing of it counts. timed_out: whether it counts shows later; the cluster was not
-    ///           reached in time.
+    /// Errors    transaction_aborted: nothing of it counts. producer_fenced: nor does it, unless the answer to this commit was lost before another
+    ///           one was begun. timed_out: whether it counts shows later; the cluster was not reached in time.
     void commit() {
         again("it cannot be committed", [this](int slice) { return rd_kafka_commit_transaction(client_->get(), slice); });
         is_open_ = false;
@@ -142,6 +142,10 @@ private:
                 is_dead_ = true;
                 throw_error(refused.code, text() + ": " + what + ": " + refused.text);
             }
+            if (const failure fatal = why_dead()) {  // waiting on would end at the deadline, and no sooner
+                is_dead_ = true;
+                throw_error(fatal.code, text() + ": " + what + ": " + fatal.text);
+            }
             if (rd_kafka_error_txn_requires_abort(error.get()) != 0) {
                 raise_aborted(error.release(), what);
             }
@@ -150,6 +154,13 @@ private:
             }
             administration::pause(std::chrono::milliseconds{10});
         }
+    }
+
+    /// What librdkafka says of itself; success: nothing.
+    [[nodiscard]] failure why_dead() const {
+        std::array<char, 512> reason{};
+        const rd_kafka_resp_err_t code = rd_kafka_fatal_error(client_->get(), reason.data(), reason.size());
+        return code == RD_KAFKA_RESP_ERR_NO_ERROR ? failure{} : refusal(code, "it is given up", reason.data());
     }
 
     [[noreturn]] void raise_aborted(rd_kafka_error_t* error, const char* what) {
