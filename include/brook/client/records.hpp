@@ -189,7 +189,9 @@ public:
                 here_.frame = here_.next;
                 const std::uint32_t length = load<format::frame_word>(here_.next).length();
                 here_.next += length;
-                format::read_ahead(here_.next, length);
+                if (here_.bare_end - here_.next > format::read_ahead_distance) {
+                    format::read_ahead(here_.next, length);
+                }
             } else if (here_.entries_left == 0 || !step_in_batch(here_)) {
                 here_ = search(*batch_, here_);
             }
@@ -201,7 +203,9 @@ public:
             if (room < format::entry_size || room < format::entry_bytes(format::entry_sizes(entry))) [[unlikely]] {
                 return false;
             }
-            format::read_ahead(entry, static_cast<std::size_t>(entry - here.entry));
+            if (room > std::uint64_t{format::read_ahead_distance}) {
+                format::read_ahead(entry, static_cast<std::size_t>(entry - here.entry));
+            }
             here.entry = entry;
             ++here.index;
             --here.entries_left;
