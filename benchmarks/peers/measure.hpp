@@ -112,14 +112,14 @@ public:
         }
     }
 
-    /// One point for each contender.
+    /// One point for each contender; those that append in batches in a chart of their own.
     void chart(const std::string& name, const std::string& x_label, double x, bool is_read = false) {
         for (const auto& one : entries_) {
             std::vector<double> rates;
             for (const outcome& now : is_read ? one->reads : one->appends) {
                 rates.push_back(now.rate());
             }
-            bench_.point(name, x_label, "records/s", one->name, x, spread_of(std::move(rates)));
+            bench_.point(one->what.batch == 1 ? name + ", lone" : name + ", batches of " + std::to_string(one->what.batch), x_label, "records/s", one->name, x, spread_of(std::move(rates)));
         }
     }
 
