@@ -2175,6 +2175,18 @@ brook_mutant(voters_of_old_decide
   REPLACE [=[latest = voters.latest(); !is_forced && !BROOK_MUTANT(voters_of_old_decide) && committed]=]
   CAUGHT_BY test replication/replica "a suspect that has lost the record that names the voters of today does not lead by the word of those of old")
 
+brook_mutant(beginning_behind_voters_of_a_record
+  FILE replication/replica.hpp
+  FIND [=[options_.is_durable && voters_.are_first();]=]
+  REPLACE [=[options_.is_durable && (BROOK_MUTANT(beginning_behind_voters_of_a_record) || voters_.are_first());]=]
+  CAUGHT_BY test replication/replica "where a record is known that names voters, they have lost what is committed, and are not at the beginning")
+
+brook_mutant(blank_without_a_vote
+  FILE replication/vote_count.hpp
+  FIND [=[return one.is_blank && has_vote(one.node);]=]
+  REPLACE [=[return one.is_blank && (BROOK_MUTANT(blank_without_a_vote) || has_vote(one.node));]=]
+  CAUGHT_BY test replication/replica "who has no vote any more, by voters that somebody says are committed, does not count among those who remember nothing")
+
 brook_mutant(group_commit_answered_before_committed
   FILE broker/cluster_groups.hpp
   FIND [=[        const offset end = is_ours ? core_]=]

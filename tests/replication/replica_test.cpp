@@ -64,6 +64,25 @@ message answered(const message& question, fetch_outcome outcome) {
     return said;
 }
 
+/// `from` does not vote for one whose election comes, and says where the record of the latest voters ends that it knows to be committed.
+void told_of_committed(desk& one, std::int32_t from, const log_end& voters, bool is_blank) {
+    for (int i = 0; i < 100 && one.machine.role() != role::prospective; ++i) {
+        one.pass(50ms);
+    }
+    const message asked = one.take(message_kind::vote).back().said;
+    message answer;
+    answer.kind = message_kind::vote_answer;
+    answer.is_pre_vote = true;
+    answer.is_suspect = is_blank;
+    answer.is_blank = is_blank;
+    answer.epoch = one.machine.epoch();
+    answer.session = asked.session;
+    answer.number = asked.number;
+    answer.vote_answer.voters_end = voters.end;
+    answer.vote_answer.voters_epoch = voters.epoch;
+    one.hear(from, answer);
+}
+
 // ---- votes (Raft, 5.2 and 5.4.1) ----
 
 TEST_CASE("a replica votes once an epoch, also when it has started again in between", "[replication][replica]") {
@@ -268,6 +287,27 @@ TEST_CASE("where nobody has anything yet the first epoch is 1, and needs all of 
     CHECK(one.machine.is_leader());
     CHECK(one.machine.epoch() == 1);
     CHECK(one.machine.take_reports().empty());
+}
+
+TEST_CASE("where a record is known that names voters, they have lost what is committed, and are not at the beginning", "[replication][replica]") {
+    ballot told = voted(0, no_node, true, {1, 2});
+    told.voters.push_back({3, 1, {1}});
+    desk one{1, {.saved = told}, 1, true};
+    told_of_committed(one, 2, {1, 4}, false);  // broker 2 has the record, and has no vote by it
+    REQUIRE(one.machine.is_leader());
+    CHECK(is_lossy_epoch(one.machine.epoch()));  // or who has what is committed stops, instead of cutting it
+    CHECK(one.machine.take_reports().size() == 1);
+}
+
+TEST_CASE("who has no vote any more, by voters that somebody says are committed, does not count among those who remember nothing", "[replication][replica]") {
+    ballot told = voted(0, no_node, true, {1, 2});
+    told.voters.push_back({3, 1, {1}});
+    auto options = desk::options_of(1, 1, 1, false);
+    options.may_be_beginning = false;
+    options.peers = {1, 2, 3};
+    desk one{options, {.saved = told}};
+    told_of_committed(one, 2, {1, 4}, true);
+    CHECK_FALSE(one.machine.is_leader());  // broker 3 has not told which epochs there were
 }
 
 TEST_CASE("where records need not be on a disk, that nobody has anything does not say that nobody had", "[replication][replica]") {

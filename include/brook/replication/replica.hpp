@@ -708,7 +708,8 @@ private:
     }
 
     void count(std::chrono::nanoseconds now, agreement needed = agreement::of_all) {
-        const bool may_be_first = end_ == 0 && options_.may_be_beginning && options_.is_durable;  // else what was committed may have gone with the power
+        // Not without syncs, since what was committed may have gone with the power; nor where voters are known that a record has named: others have had that.
+        const bool may_be_first = end_ == 0 && options_.may_be_beginning && options_.is_durable && voters_.are_first();
         const tally votes = votes_.count(voters_, {is_suspect_, may_be_first}, needed);
         if (votes == tally::none) {
             return;

@@ -115,7 +115,8 @@ public:
 
     /// All who have a vote have said that they remember nothing.
     [[nodiscard]] bool is_blank() const noexcept {
-        return static_cast<std::size_t>(std::count_if(votes_.begin(), votes_.end(), [](const vote& one) { return one.is_blank; })) == electorate_.size();
+        const auto blank = std::count_if(votes_.begin(), votes_.end(), [this](const vote& one) { return one.is_blank && has_vote(one.node); });
+        return static_cast<std::size_t>(blank) == electorate_.size();
     }
 
     /// Where all who vote have forgotten which epochs there were, those who only copy may know of some: an epoch of theirs must not be had twice.

@@ -33,6 +33,9 @@ public:
     [[nodiscard]] const std::vector<voter_set>& sets() const noexcept { return sets_; }
     [[nodiscard]] const voter_set& latest() const noexcept { return sets_.back(); }
 
+    /// None is known of but those that the partition was made with: no record has named any.
+    [[nodiscard]] bool are_first() const noexcept { return latest().at < 0; }
+
     /// Those that decide now: a change counts from when it is in a log.
     [[nodiscard]] const std::vector<std::int32_t>& nodes() const noexcept { return latest().nodes; }
     [[nodiscard]] bool is_voter(std::int32_t node) const noexcept { return latest().has(node); }
