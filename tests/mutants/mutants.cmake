@@ -2177,9 +2177,9 @@ brook_mutant(voters_of_old_decide
 
 brook_mutant(beginning_behind_voters_of_a_record
   FILE replication/replica.hpp
-  FIND [=[options_.is_durable && voters_.are_first();]=]
-  REPLACE [=[options_.is_durable && (BROOK_MUTANT(beginning_behind_voters_of_a_record) || voters_.are_first());]=]
-  CAUGHT_BY test replication/replica "where a record is known that names voters, they have lost what is committed, and are not at the beginning")
+  FIND [=[end_ == 0 && voters_.are_first()]=]
+  REPLACE [=[end_ == 0 && (voters_.are_first() || BROOK_MUTANT(beginning_behind_voters_of_a_record))]=]
+  CAUGHT_BY test replication/replica "voters that know of a record that names them have lost what was committed, and do not take it for the beginning")
 
 brook_mutant(blank_without_a_vote
   FILE replication/vote_count.hpp

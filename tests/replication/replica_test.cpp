@@ -289,7 +289,7 @@ TEST_CASE("where nobody has anything yet the first epoch is 1, and needs all of 
     CHECK(one.machine.take_reports().empty());
 }
 
-TEST_CASE("where a record is known that names voters, they have lost what is committed, and are not at the beginning", "[replication][replica]") {
+TEST_CASE("voters that know of a record that names them have lost what was committed, and do not take it for the beginning", "[replication][replica]") {
     ballot told = voted(0, no_node, true, {1, 2});
     told.voters.push_back({3, 1, {1}});
     desk one{1, {.saved = told}, 1, true};

@@ -709,7 +709,7 @@ private:
 
     void count(std::chrono::nanoseconds now, agreement needed = agreement::of_all) {
         // Not without syncs, since what was committed may have gone with the power; nor where voters are known that a record has named: others have had that.
-        const bool may_be_first = end_ == 0 && options_.may_be_beginning && options_.is_durable && voters_.are_first();
+        const bool may_be_first = end_ == 0 && voters_.are_first() && options_.may_be_beginning && options_.is_durable;
         const tally votes = votes_.count(voters_, {is_suspect_, may_be_first}, needed);
         if (votes == tally::none) {
             return;
