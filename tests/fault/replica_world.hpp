@@ -56,6 +56,21 @@ public:
 
     /// Throws `replica_violation`.
     void run() {
+        try {
+            go_on();
+        } catch (const split_by_force&) {
+            count_fault("split by force");
+        }
+        ++figures_.seeds;
+        figures_.virtual_ns += now_;
+        figures_.committed += committed_.size();
+    }
+
+private:
+    /// Two that operators have forced to lead have each gone on with other voters, which replica::force_unclean warns of: they are two partitions.
+    struct split_by_force {};
+
+    void go_on() {
         set_up();
         const std::int64_t faults_until = (8 + below(20)) * second;
         while (!events_.empty() && events_.front().at < faults_until) {
@@ -63,7 +78,7 @@ public:
         }
         heal();
         const std::int64_t healed = now_;
-        const std::int64_t deadline = now_ + 40 * second;
+        const std::int64_t deadline = now_ + (is_unlimited_ ? 80 : 40) * second;  // an operator may have to force several, one after the other
         std::int64_t next_look = now_;
         while (!is_settled()) {
             next_look += 100 * millisecond;
@@ -75,18 +90,13 @@ public:
                 force_best();
             }
             if (now_ >= deadline && is_split_by_force()) {
-                count_fault("split by force");
-                break;
+                throw split_by_force{};
             }
             demand(now_ < deadline, "nothing is wrong any more, and they do not settle: %s", describe().c_str());
         }
         figures_.longest_recovery_ns = std::max(figures_.longest_recovery_ns, now_ - healed);
-        ++figures_.seeds;
-        figures_.virtual_ns += now_;
-        figures_.committed += committed_.size();
     }
 
-private:
     static constexpr std::int64_t millisecond = 1'000'000;
     static constexpr std::int64_t second = 1'000 * millisecond;
     static constexpr std::int64_t never = std::int64_t{1} << 62;
@@ -128,6 +138,10 @@ private:
         std::uint32_t committed_in = 0;
     };
     [[nodiscard]] static bool is_same(std::uint64_t one, std::uint64_t other) noexcept { return one == other || one == 0 || other == 0; }
+    /// Also where not all that is in front is known, the record itself is; epoch 0: not even that.
+    [[nodiscard]] static bool is_same(const chained& one, const chained& other) noexcept {
+        return is_same(one.chain, other.chain) && (one.held == other.held || one.held.epoch == 0 || other.held.epoch == 0);
+    }
 
     [[nodiscard]] static std::uint64_t chain_on(std::uint64_t before, const record& next) noexcept {
         return mix(mix(before ^ next.epoch) + mix(next.content + (static_cast<std::uint64_t>(next.what) << 48) + (std::uint64_t{next.producer} << 32)));
@@ -911,6 +925,10 @@ private:
         offset first = 0;
         std::vector<std::uint64_t> chains;
     };
+    struct seen_to_lead {
+        std::int32_t id;
+        std::vector<std::int32_t> voters;
+    };
     struct granted {
         std::int32_t voter;
         std::int32_t candidate;
@@ -976,10 +994,13 @@ private:
         whom.was_leader = true;
         whom.led_in = epoch;
         whom.waiting.clear();
-        const auto [led_by, is_first] = leaders_.try_emplace(epoch, whom.id);
-        demand(is_first, "epoch %u has two leaders, %d and %d", epoch, led_by->second, whom.id);
-        // By a majority whose word counts, or by all, or by an operator.
         const std::vector<std::int32_t>& voters = whom.machine->voters();
+        const auto [led_by, is_first] = leaders_.try_emplace(epoch, seen_to_lead{whom.id, voters});
+        if (!is_first && is_forced_ && std::none_of(voters.begin(), voters.end(), [&](std::int32_t id) { return replication::contains(led_by->second.voters, id); })) {
+            throw split_by_force{};
+        }
+        demand(is_first, "epoch %u has two leaders, %d and %d", epoch, led_by->second.id, whom.id);
+        // By a majority whose word counts, or by all, or by an operator.
         std::size_t clean = 0;
         std::size_t all = 0;
         for (const granted& one : votes_[epoch]) {
@@ -1014,7 +1035,7 @@ private:
             --all_before;
         }
         offset same = std::min(whom.log.end(), all_before);
-        while (same > whom.log.start && !is_same(committed_[static_cast<std::size_t>(same - 1)].chain, whom.log.chain_at(same))) {
+        while (same > whom.log.start && !is_same(committed_[static_cast<std::size_t>(same - 1)], whom.log.at(same - 1))) {
             --same;
         }
         if (same < all_before) {
@@ -1561,7 +1582,7 @@ private:
     // the checker
     std::vector<chained> committed_;
     std::map<std::uint32_t, epoch_content> content_;
-    std::map<std::uint32_t, std::int32_t> leaders_;
+    std::map<std::uint32_t, seen_to_lead> leaders_;
     std::map<std::uint32_t, std::vector<granted>> votes_;
     std::uint32_t lossy_epoch_ = 0;  // the latest whose leader may have lacked something
     std::uint64_t lossy_leaders_ = 0;
