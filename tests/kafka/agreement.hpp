@@ -56,24 +56,23 @@ void records_come_back_as_they_were_sent(World& world) {
     CHECK(all[3] == seen_record{1, 3, "gone", "", true, true, ms, {{"why", "test"}}});
     CHECK(all[4].value.size() == 100'000);
     consumer.seek_to_beginning();
-    for (bool is_found = false; !is_found;) {
-        auto records = consumer.poll(1s);
-        for (const auto& record : records) {
-            if (record.partition() == 1 && record.offset() == 0) {
-                is_found = true;
-                CHECK(record.key() == "a");
-                CHECK(record.value() == "one");
-                CHECK(record.header("trace") == "t2");
-                CHECK_FALSE(record.header("null"));
-                CHECK_FALSE(record.header("no such"));
-                CHECK(record.topic() == "round-trip");
-                CHECK(record.timestamp_type() == brook::timestamp_type::create_time);
-            }
-            if (record.is_tombstone()) {
-                CHECK(code_of([&] { static_cast<void>(record.value()); }) == errc::no_value);
-            }
+    bool is_found = false;
+    const auto look_at = [&](const auto& record) {
+        if (record.partition() == 1 && record.offset() == 0) {
+            is_found = true;
+            CHECK(record.key() == "a");
+            CHECK(record.value() == "one");
+            CHECK(record.header("trace") == "t2");
+            CHECK_FALSE(record.header("null"));
+            CHECK_FALSE(record.header("no such"));
+            CHECK(record.topic() == "round-trip");
+            CHECK(record.timestamp_type() == brook::timestamp_type::create_time);
         }
-    }
+        if (record.is_tombstone()) {
+            CHECK(code_of([&] { static_cast<void>(record.value()); }) == errc::no_value);
+        }
+    };
+    take_until(consumer, look_at, [&] { return is_found; });
 }
 
 template <class World>
@@ -86,17 +85,14 @@ void plain_types_and_no_keys_come_back(World& world) {
     producer.flush();
     brook::consumer consumer{topic};
     std::set<std::int64_t> ids;
-    do {
-        auto records = consumer.poll(100ms);
-        for (const auto& record : records) {
-            const reading& one = record.value();
-            CHECK(one.value == one.id * one.id);
-            CHECK(record.partition() == one.id % 2);
-            CHECK(record.offset() == one.id / 2);
-            CHECK_FALSE(record.has_key());
-            ids.insert(one.id);
-        }
-    } while (!consumer.caught_up());
+    take_to_end(consumer, [&](const auto& record) {
+        const reading& one = record.value();
+        CHECK(one.value == one.id * one.id);
+        CHECK(record.partition() == one.id % 2);
+        CHECK(record.offset() == one.id / 2);
+        CHECK_FALSE(record.has_key());
+        ids.insert(one.id);
+    });
     CHECK(ids.size() == 100);
 }
 
@@ -151,7 +147,7 @@ void a_group_goes_on_where_it_has_committed(World& world) {
     }
     producer.flush();
     {
-        brook::consumer consumer{topic, {.group_id = "resumes", .session_timeout = 6s, .max_poll_records = 7}};
+        brook::consumer consumer{topic, {.group_id = "resumes", .max_poll_interval = join_interval, .session_timeout = 6s, .max_poll_records = 7}};
         CHECK(read_to_end(consumer).size() == 60);
         consumer.commit();
         for (const auto& one : topic.partitions()) {
@@ -166,7 +162,7 @@ void a_group_goes_on_where_it_has_committed(World& world) {
     }
     producer.send("one more", 60);
     producer.flush();
-    brook::consumer consumer{topic, {.group_id = "resumes", .session_timeout = 6s}};
+    brook::consumer consumer{topic, {.group_id = "resumes", .max_poll_interval = join_interval}};
     const auto rest = read_to_end(consumer);
     const auto left = static_cast<std::size_t>(topic.partition(1).log_end_offset() - 2);
     const bool is_in_one = brook::partition_for_key(brook::as_bytes(std::string_view{"one more"}), 3) == 1;
@@ -287,8 +283,10 @@ void records_outlive_their_consumer(World& world) {
     brook::records<std::string, std::string, typename World::broker_type> kept;
     {
         brook::consumer consumer{topic};
+        const patience left;
         while (kept.empty()) {
             kept = consumer.poll(100ms);
+            left.require_left([] { return std::string{"the one record that was sent"}; });
         }
     }
     REQUIRE(kept.size() == 1);
@@ -322,7 +320,7 @@ void polls_commit_what_the_last_one_gave(World& world) {
         producer.send(i);
     }
     producer.flush();
-    brook::consumer consumer{topic, {.group_id = "auto", .session_timeout = 6s, .max_poll_records = 4, .enable_auto_commit = true}};
+    brook::consumer consumer{topic, {.group_id = "auto", .max_poll_interval = join_interval, .max_poll_records = 4, .enable_auto_commit = true}};
     CHECK(read_to_end(consumer).size() == 10);
     for (int i = 0; i < 200 && consumer.committed(topic.partition(0)) != 10; ++i) {
         CHECK(consumer.poll(20ms).empty());
@@ -340,7 +338,7 @@ void a_listener_is_told_and_may_seek(World& world) {
     producer.flush();
     std::set<std::int32_t> told;
     brook::consumer<brook::no_key, std::int64_t, typename World::broker_type>* listening = nullptr;
-    brook::consumer consumer{topic, {.group_id = "listened", .session_timeout = 6s, .rebalance_listener = {.on_partitions_assigned = [&](const auto& came) {
+    brook::consumer consumer{topic, {.group_id = "listened", .max_poll_interval = join_interval, .rebalance_listener = {.on_partitions_assigned = [&](const auto& came) {
                                          for (const auto& one : came) {
                                              told.insert(one.number());
                                              listening->seek(one, 6);
@@ -369,12 +367,15 @@ void transactions_count_whole_or_not_at_all(World& world) {
     brook::consumer reading{from, {.group_id = "tx-group", .max_poll_records = 10}};
     brook::consumer committed{to};
     std::int64_t given = 0;
+    patience left;
     const auto copy_some = [&](auto& tx) {
         auto records = reading.poll(10s);
         for (const auto& record : records) {
             tx.send(to, record.key(), record.value() * 2);
             ++given;
+            left.renew();
         }
+        left.require_left([&] { return std::to_string(given) + " of 20 records have been copied"; });
         tx.commit_offsets(reading);
     };
     CHECK(code_of([&] { static_cast<void>(world.broker().begin_transaction({})); }) == errc::invalid_config);

@@ -171,13 +171,15 @@ TEST_CASE("a commit that the coordinator refuses is told, and the next one count
     brook::producer producer{topic};
     producer.send(std::int64_t{0});
     producer.flush();
-    brook::consumer consumer{topic, {.group_id = "refused", .session_timeout = 6s}};
+    brook::consumer consumer{topic, {.group_id = "refused", .max_poll_interval = brook::test::join_interval}};
     CHECK(brook::test::read_to_end(consumer).size() == 1);
     world.cluster().fail(brook::test::offset_commit_api, {RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION});
     CHECK(code_of([&] { consumer.commit(); }) == errc::illegal_generation);
     CHECK_FALSE(consumer.committed(topic.partition(0)));
+    const brook::test::patience left;
     do {
         static_cast<void>(consumer.poll(100ms));  // it may have to join again
+        left.require_left([] { return std::string{"a commit that counts"}; });
     } while (code_of([&] { consumer.commit(); }) == errc::illegal_generation || !consumer.committed(topic.partition(0)));
     CHECK(consumer.committed(topic.partition(0)) == 1);
 }
@@ -192,14 +194,12 @@ TEST_CASE("a record that does not fit its type is told when it is looked at, as 
     producer.flush();
     brook::consumer consumer{numbers};
     bool is_found = false;
-    while (!is_found) {
-        auto records = consumer.poll(1s);
-        for (const auto& record : records) {
-            is_found = true;
-            CHECK(record.key() == "k");
-            CHECK(code_of([&] { static_cast<void>(record.value()); }) == errc::schema_read);
-        }
-    }
+    const auto look_at = [&](const auto& record) {
+        is_found = true;
+        CHECK(record.key() == "k");
+        CHECK(code_of([&] { static_cast<void>(record.value()); }) == errc::schema_read);
+    };
+    brook::test::take_until(consumer, look_at, [&] { return is_found; });
 }
 
 TEST_CASE("what only an embedded broker can do does not compile", "[kafka][errors]") {

@@ -400,12 +400,7 @@ TEST_CASE("a cluster that is killed and started again under load loses nothing t
     CHECK(static_cast<int>(acknowledged.size()) + failed + unknown == count);
     brook::consumer consumer{topic};
     std::map<std::int64_t, int> found;
-    do {
-        auto records = consumer.poll(100ms);
-        for (const auto& record : records) {
-            ++found[record.value()];
-        }
-    } while (!consumer.caught_up());
+    brook::test::take_to_end(consumer, [&](const auto& record) { ++found[record.value()]; });
     int lost = 0;
     int twice = 0;
     for (const std::int64_t one : acknowledged) {
@@ -463,7 +458,8 @@ TEST_CASE("a mirror carries a topic up and another one down, equal, in order and
             }
         }
         if (part < 3) {  // in the middle of it
-            while (up.progress().records == 0) {
+            for (const brook::test::patience left; up.progress().records == 0;) {
+                left.require_left([&] { return "the mirror's first record; it tells of " + up.progress().trouble.text; });
                 std::this_thread::sleep_for(1ms);
             }
             part == 0 ? the_kafka().kill() : the_kafka().stop();

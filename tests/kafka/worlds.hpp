@@ -7,6 +7,7 @@
 
 #include <array>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <stdexcept>
@@ -22,7 +23,8 @@
 namespace brook::test {
 
 /// librdkafka's own stand-in for a cluster, in this process: brokers on loopback, and errors to order. It makes no topics by the
-/// protocol, has no markers of transactions, looks nothing up by time, and keeps no offsets of transactions.
+/// protocol, has no markers of transactions, looks nothing up by time, and keeps no offsets of transactions. Its groups lose members
+/// that join: see join_interval.
 class mock_cluster {
 public:
     explicit mock_cluster(int brokers = 1) {
@@ -61,6 +63,12 @@ private:
     rd_kafka_t* handle_ = nullptr;
     rd_kafka_mock_cluster_t* cluster_ = nullptr;
 };
+
+/// The max_poll_interval of members of groups. A join waits at the mock cluster until others may have come: 3 s in an empty group, the
+/// session_timeout less 1 s where a member has just left. If this process stands still meanwhile, till the session_timeout is over, the
+/// mock puts the waiting member out, neither answers its join nor reads its connection again, and all that the member sees is silence.
+/// librdkafka joins anew 3 s after max_poll_interval: by default in five minutes. A session_timeout that is not given is as long as this.
+inline constexpr std::chrono::seconds join_interval{20};
 
 inline constexpr std::int16_t produce_api = 0;
 inline constexpr std::int16_t fetch_api = 1;
@@ -114,7 +122,59 @@ private:
     brook::kafka::broker broker_;
 };
 
+/// How long a loop waits for something new before it fails with a text. More than a join that has to be made anew.
+class patience {
+public:
+    void renew() { end_ = std::chrono::steady_clock::now() + longest; }
+
+    /// `missing` gives what has not come.
+    template <class Missing>
+    void require_left(const Missing& missing) const {
+        if (std::chrono::steady_clock::now() >= end_) {
+            throw std::runtime_error{"nothing new in " + std::to_string(longest.count()) + " s: " + missing()};
+        }
+    }
+
+private:
+    static constexpr std::chrono::seconds longest{60};
+    std::chrono::steady_clock::time_point end_ = std::chrono::steady_clock::now() + longest;
+};
+
+/// Polls once more, and hands over what came.
+template <class Consumer, class Take>
+void poll_patiently(Consumer& consumer, patience& left, std::size_t& count, const Take& take) {
+    auto records = consumer.poll(std::chrono::milliseconds{100});
+    for (const auto& record : records) {
+        take(record);
+        ++count;
+        left.renew();
+    }
+    left.require_left([&] {
+        return std::to_string(count) + " records have come, the consumer has " + std::to_string(consumer.assignment().size()) + " partitions, and is not at their ends";
+    });
+}
+
 /// Everything that a consumer finds until it has caught up.
+template <class Consumer, class Take>
+void take_to_end(Consumer& consumer, const Take& take) {
+    patience left;
+    std::size_t count = 0;
+    do {
+        poll_patiently(consumer, left, count, take);
+    } while (!consumer.caught_up());
+}
+
+/// Until `is_enough`.
+template <class Consumer, class Take, class Enough>
+void take_until(Consumer& consumer, const Take& take, const Enough& is_enough) {
+    patience left;
+    std::size_t count = 0;
+    while (!is_enough()) {
+        poll_patiently(consumer, left, count, take);
+    }
+}
+
+/// What a consumer was given.
 struct seen_record {
     std::int32_t partition = 0;
     brook::offset offset = 0;
@@ -144,19 +204,16 @@ template <class Record>
     return one;
 }
 
-/// By partition and offset.
+/// All that comes until it has caught up, by partition and offset.
 template <class Consumer>
 [[nodiscard]] std::vector<seen_record> read_to_end(Consumer& consumer) {
     std::map<std::pair<std::int32_t, brook::offset>, seen_record> all;
-    do {
-        auto records = consumer.poll(std::chrono::milliseconds{100});
-        for (const auto& record : records) {
-            const seen_record one = seen(record);
-            if (!all.emplace(std::pair{one.partition, one.offset}, one).second) {
-                throw std::runtime_error{"a record was given twice"};
-            }
+    take_to_end(consumer, [&](const auto& record) {
+        const seen_record one = seen(record);
+        if (!all.emplace(std::pair{one.partition, one.offset}, one).second) {
+            throw std::runtime_error{"a record was given twice"};
         }
-    } while (!consumer.caught_up());
+    });
     std::vector<seen_record> in_order;
     for (auto& [place, one] : all) {
         in_order.push_back(std::move(one));
