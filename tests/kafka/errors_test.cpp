@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <vector>
 
@@ -182,6 +183,30 @@ TEST_CASE("a commit that the coordinator refuses is told, and the next one count
         left.require_left([] { return std::string{"a commit that counts"}; });
     } while (code_of([&] { consumer.commit(); }) == errc::illegal_generation || !consumer.committed(topic.partition(0)));
     CHECK(consumer.committed(topic.partition(0)) == 1);
+}
+
+TEST_CASE("a member that leaves after its join was answered, and before it is given anything, is gone, and its process is not", "[kafka][errors]") {
+    std::atomic<bool> has_joined{false};
+    auto options = mock_world::quick();
+    options.consumer_properties.push_back({"debug", "cgrp"});
+    options.on_log = [&](int, std::string_view, std::string_view text) {
+        if (text.find("elected leader") != std::string_view::npos) {
+            has_joined = true;
+        }
+    };
+    mock_world world{options};
+    auto topic = world.topic<no_key, std::int64_t>("half-joined");
+    world.cluster().fail(brook::test::sync_group_api, std::vector<rd_kafka_resp_err_t>(100, RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS));
+    {
+        brook::consumer consumer{topic, {.group_id = "half-joined", .max_poll_interval = brook::test::join_interval}};
+        for (const brook::test::patience left; !has_joined;) {
+            CHECK(consumer.poll(20ms).empty());
+            left.require_left([] { return std::string{"an answer to the join"}; });
+        }
+        CHECK(consumer.assignment().empty());
+    }
+    brook::producer producer{topic};
+    CHECK(producer.send(std::int64_t{1}).get().offset == 0);
 }
 
 TEST_CASE("a record that does not fit its type is told when it is looked at, as locally", "[kafka][errors]") {

@@ -13,6 +13,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -208,6 +209,13 @@ public:
     client(const client&) = delete;
     client& operator=(const client&) = delete;
     ~client() { rd_kafka_destroy(handle_); }
+
+    /// One that must not be destroyed: its threads stay, silent, as long as the process.
+    static void keep_for_ever(const std::shared_ptr<client>& which) noexcept {
+        rd_kafka_set_log_level(which->get(), 0);  // whom on_log speaks to may be gone
+        alignas(std::shared_ptr<client>) std::array<std::byte, sizeof(std::shared_ptr<client>)> owner;
+        static_cast<void>(::new (owner.data()) std::shared_ptr<client>{which});  // an owner that nobody ends
+    }
 
     [[nodiscard]] rd_kafka_t* get() const noexcept { return handle_; }
     [[nodiscard]] cluster& of() const noexcept { return *cluster_; }

@@ -394,6 +394,7 @@ private:
                 by->of().report(refusal(code, "consumer of " + static_cast<reader*>(by->owner())->what() + ": auto-commit; the next poll commits more"));
             }
         });
+        was_given_ = false;
         client_ = std::make_shared<client>(admin_->of(), RD_KAFKA_CONSUMER, std::move(with), this);
         raise(rd_kafka_poll_set_consumer(handle()), what());
         const std::scoped_lock guard{mutex_};
@@ -404,14 +405,28 @@ private:
     void leave() noexcept {
         if (client_) {
             is_leaving_ = true;
+            const bool has_joined = is_cooperative();
             static_cast<void>(rd_kafka_consumer_close(handle()));
             {
                 const std::scoped_lock guard{mutex_};
                 queue_.reset();
             }
+            if (has_joined && !was_given_ && rd_kafka_version() < mends_half_joined) {
+                client::keep_for_ever(client_);
+            }
             client_.reset();  // or the last records that were read from it
             is_leaving_ = false;
         }
+    }
+
+    /// Before this one (its issue 4312), librdkafka ends the process where a cooperative member's handle is destroyed whose join was answered
+    /// and to whom no assignment has come yet. Such a handle is closed, so that its group goes on, and not destroyed.
+    static constexpr int mends_half_joined = 0x02030000;
+
+    /// False before a join was answered.
+    [[nodiscard]] bool is_cooperative() const noexcept {
+        const char* const protocol = rd_kafka_rebalance_protocol(handle());
+        return protocol != nullptr && std::string_view{protocol} == "COOPERATIVE";
     }
 
     // ---- places ----
@@ -714,6 +729,7 @@ private:
     void rebalance(rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t& list) noexcept {
         try {
             if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
+                was_given_ = true;
                 take_over(list);
             } else {
                 give_up(list);
@@ -726,10 +742,9 @@ private:
 
     /// Tells librdkafka what was done, which it insists on.
     void raise_or_keep(rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t& list) noexcept {
-        const bool is_cooperative = std::string_view{rd_kafka_rebalance_protocol(handle())} == "COOPERATIVE";
         const bool is_coming = code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         rd_kafka_resp_err_t answer = RD_KAFKA_RESP_ERR_NO_ERROR;
-        if (is_cooperative) {
+        if (is_cooperative()) {
             const owned_error error{is_coming ? rd_kafka_incremental_assign(handle(), &list) : rd_kafka_incremental_unassign(handle(), &list)};
             answer = error ? rd_kafka_error_code(error.get()) : answer;
         } else {
@@ -920,6 +935,7 @@ private:
     std::vector<partition> came_;  // the listener has not been told
     bool is_reading_ = false;   // librdkafka has been told what
     bool has_settled_ = false;  // what it reads has been decided, once at least
+    bool was_given_ = false;    // by its group, to this handle; it may have been nothing
     bool is_leaving_ = false;
     failure kept_;              // for the next poll
     std::atomic<bool> is_rung_{false};
