@@ -362,7 +362,6 @@ TEST_CASE("a cluster that is killed and started again under load loses nothing t
     real_world world;
     auto topic = world.topic<std::string, std::int64_t>("killed", 3);
     const int count = many();
-    std::mutex mutex;
     std::set<std::int64_t> acknowledged;
     std::atomic<int> failed{0};
     std::atomic<int> unknown{0};
