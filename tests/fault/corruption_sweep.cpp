@@ -8,12 +8,14 @@
 // after a reboot. And for two stores: one that was closed, one whose process was killed with claims open. What must hold
 // is told in fault/damage_oracle.hpp.
 //
-// Each batch of damages runs in a process of its own, so that a crash or an endless loop is one more finding.
+// Each batch of damages runs in a process of its own, so that a crash or an endless loop is one more finding. The damaged
+// store is in memory, so that there are thousands of damages a second; one of 64 is on the disk, as users have it.
 //
 // usage: brook_fault corruption_sweep [seconds|full] [seed] [store] [damage]
 //        seconds: how long, 15 by default, BROOK_FAULT_SECONDS otherwise; all bits of a partition's headers and
 //        checkpoint and of the metas are flipped, however long it takes, for the rest a sample is drawn; in less than 5 s a sample
-//        of those bits, too. full: all there is, for 300 s, then it tells where to go on
+//        of those bits, too; from 120 s on first all bits of the closed store that mean anything. No damage is done twice.
+//        full: all there is, for 300 s, then it tells where to go on
 //        store: 0 closed, 1 closed and rebooted, 2 killed, 3 killed and rebooted; all four if not given
 //        damage: one alone, by its number; with full: all from this one on
 #include <fcntl.h>
@@ -43,6 +45,7 @@
 #include "fault/damage_oracle.hpp"
 #include "fault/program.hpp"
 #include "fault/small_store.hpp"
+#include "fuzz/memory_platform.hpp"
 #include "support/directory_watch.hpp"
 #include "support/stepped_process.hpp"
 #include "support/temp_directory.hpp"
@@ -456,6 +459,8 @@ struct ledger_of_findings {
     std::atomic<std::uint64_t> next{0};  ///< entry of the plan that is worked on
     std::atomic<bool> is_done{false};
     std::atomic<std::uint64_t> tried{0};
+    std::atomic<std::uint64_t> on_disk{0};  ///< of these
+    std::atomic<std::uint64_t> bits{0};     ///< of these, a single bit, of those that mean something
     std::atomic<std::uint64_t> without_effect{0};
     std::array<std::atomic<std::uint64_t>, verdict_count> verdicts{};
     std::array<char, 600> at{};  ///< what is being done
@@ -468,7 +473,7 @@ public:
     sweep(std::optional<double> seconds, std::uint64_t seed, std::optional<std::uint32_t> store, std::optional<std::uint64_t> damage, const std::string& base)
         : seconds_{seconds}, seed_{seed}, root_{base}, store_{root_ / "life", seed} {
         for (std::uint32_t i = 0; i < store_count; ++i) {
-            lists_.push_back(std::make_unique<damage_list>(store_.moments(), base_of(i), seed_ + i, random_count));
+            lists_.push_back(std::make_unique<damage_list>(store_.moments(), base_of(i), seed_ + i, seconds ? endless : few_at_once));
         }
         make_plan(store, damage);
     }
@@ -481,7 +486,9 @@ public:
     }
 
 private:
-    static constexpr std::uint64_t random_count = 60'000;  // of each store
+    static constexpr std::uint64_t few_at_once = 60'000;             // of each store, in a full run
+    static constexpr std::uint64_t endless = std::uint64_t{1} << 40;  // else: there is no end to them
+    static constexpr double for_all_bits = 120;                       // seconds
     static constexpr int patience_seconds = 20;
 
     [[nodiscard]] const store_moment& base_of(std::uint32_t store) const { return store < 2 ? store_.closed() : store_.killed(); }
@@ -503,15 +510,20 @@ private:
         }
     }
 
-    /// All vital bits, each in one of the stores; then one of each family in turn, drawn anew for as long as there is time.
+    /// All vital bits, each in one of the stores; where there is the time, all of the closed store that mean anything, each in the same boot or
+    /// after a reboot; then some of every family, in turn, as long as it has any, and three times as many of a few at once.
     template <class IsMeant>
     void draw_plan(const IsMeant& is_meant) {
         std::mt19937_64 random{seed_};
+        std::vector<std::vector<bool>> planned;  // by store; of all but a few at once
         for (std::uint32_t i = 0; i < store_count; ++i) {
-            const auto& vital = lists_[i]->families().front();
-            for (std::uint64_t number = vital.begin; number < vital.end; ++number) {
-                if (is_meant(i) && (mixed(number + seed_) % store_count == i)) {
+            const auto& families = lists_[i]->families();
+            planned.emplace_back(families.back().begin);
+            const bool flips_all = *seconds_ >= for_all_bits && i < 2;
+            for (std::uint64_t number = 0; number < families[flips_all ? 1 : 0].end; ++number) {
+                if (is_meant(i) && mixed(number + seed_) % (flips_all ? 2 : store_count) == i) {
                     plan_.push_back({i, number});
+                    planned[i][number] = true;
                 }
             }
         }
@@ -520,13 +532,23 @@ private:
             plan_.resize(std::min(plan_.size(), std::size_t{1'000}));
         }
         must_ = plan_.size();
-        constexpr std::size_t most = 2'000'000;
-        while (plan_.size() < most) {
-            const auto i = static_cast<std::uint32_t>(random() % store_count);
+        const std::size_t most = must_ + static_cast<std::size_t>(*seconds_ * 10'000);  // nobody is so fast
+        std::array<std::uint64_t, store_count> drawn{};
+        for (std::uint64_t turn = 0; plan_.size() < most; ++turn) {
+            const auto i = static_cast<std::uint32_t>(turn / 4 % store_count);
             const auto& families = lists_[i]->families();
-            const auto& family = families[1 + random() % (families.size() - 1)];
-            if (is_meant(i) && family.end > family.begin) {
-                plan_.push_back({i, family.begin + random() % (family.end - family.begin)});
+            if (!is_meant(i)) {
+                continue;
+            }
+            if (turn % 4 != 0) {
+                plan_.push_back({i, families.back().begin + drawn[i]++});
+                continue;
+            }
+            const auto& family = families[1 + random() % (families.size() - 2)];
+            const std::uint64_t number = family.begin + random() % std::max<std::uint64_t>(1, family.end - family.begin);
+            if (family.end > family.begin && !planned[i][number]) {
+                plan_.push_back({i, number});
+                planned[i][number] = true;
             }
         }
     }
@@ -612,18 +634,36 @@ private:
         file_tree files = base_of(entry.store).files;
         const std::string what = lists_[entry.store]->apply(entry.damage, files);
         std::snprintf(found_->at.data(), found_->at.size(), "%s", what.c_str());
-        if (files == base_of(entry.store).files) {
+        const bool is_on_disk = mixed(entry.damage) % 64 == 0;
+        const judgement result = is_on_disk ? try_on_disk(entry, files, directory) : try_in_memory(entry, files);
+        if (!result.is_damaged) {
             ++found_->without_effect;
             return;
         }
-        write_tree(directory, files);
-        damage_oracle oracle{directory, base_of(entry.store), reboots(entry.store)};
-        const judgement result = oracle.judge(files, entry.damage);
         ++found_->tried;
+        found_->on_disk += is_on_disk ? 1 : 0;
+        found_->bits += entry.damage < lists_[entry.store]->bits() ? 1 : 0;
         ++found_->verdicts[static_cast<std::size_t>(result.result)];
         if (!result.problem.empty()) {
             complain(entry, what.c_str(), result.problem);
         }
+    }
+
+    [[nodiscard]] judgement try_on_disk(const plan_entry& entry, const file_tree& files, const std::string& directory) const {
+        write_tree(directory, files);
+        return damage_oracle{os::posix(), directory, base_of(entry.store), reboots(entry.store)}.judge(files, entry.damage);
+    }
+    [[nodiscard]] judgement try_in_memory(const plan_entry& entry, const file_tree& files) const {
+        static const std::string directory = "/store";
+        fuzz::memory_platform memory;
+        memory.make(directory);
+        for (const auto& [path, content] : files) {
+            for (std::size_t slash = path.find('/'); slash != std::string::npos; slash = path.find('/', slash + 1)) {
+                memory.make(directory + '/' + path.substr(0, slash));
+            }
+            memory.put(directory + '/' + path, as_bytes(content));
+        }
+        return damage_oracle{memory, directory, base_of(entry.store), reboots(entry.store)}.judge(files, entry.damage);
     }
 
     void complain(const plan_entry& entry, const char* what, const std::string& problem) const {
@@ -641,7 +681,8 @@ private:
                     "other promises broken %llu, crashes %llu, hangs %llu; %.1f s; seed %llu\n",
                     n(found_->tried), of(verdict::detected), of(verdict::repaired), of(verdict::cut), of(verdict::harmless), of(verdict::wrong_data),
                     of(verdict::silent_loss), of(verdict::broken_promise), n(crashes_), n(hangs_), elapsed(), n(seed_));
-        std::printf("bits that mean something: %llu in the closed store, %llu in the killed one\n", n(lists_[0]->bits()), n(lists_[2]->bits()));
+        std::printf("bits that mean something: %llu in the closed store, %llu in the killed one; %llu were flipped, each alone; on a disk %llu damages\n", n(lists_[0]->bits()),
+                    n(lists_[2]->bits()), n(found_->bits), n(found_->on_disk));
         if (!seconds_ && found_->next.load() < plan_.size()) {
             const plan_entry& next = plan_[found_->next.load()];
             std::printf("of %llu damages %llu were reached; go on with: brook_fault corruption_sweep full %llu %u %llu\n", n(plan_.size()), n(found_->next.load()), n(seed_),

@@ -35,6 +35,7 @@ inline constexpr std::size_t verdict_count = static_cast<std::size_t>(verdict::b
 struct judgement {
     verdict result = verdict::harmless;
     std::string problem;  ///< of a broken promise
+    bool is_damaged = true;  ///< false: the files are what they were, and nothing was looked at
 };
 
 /// Judges one damage at a time.
@@ -48,8 +49,9 @@ struct judgement {
 /// Threads   confined.
 class damage_oracle {
 public:
-    /// Requires  `directory` holds nothing else.
-    damage_oracle(std::string directory, const store_moment& base, bool reboots) : directory_{std::move(directory)}, base_{base}, reboots_{reboots} {}
+    /// Requires  `directory`, on `disk`, holds nothing else.
+    damage_oracle(os::platform& disk, std::string directory, const store_moment& base, bool reboots)
+        : disk_{disk}, directory_{std::move(directory)}, base_{base}, reboots_{reboots} {}
 
     /// `turn` varies what is done besides.
     [[nodiscard]] judgement judge(const file_tree& damaged, std::uint64_t turn) {
@@ -60,8 +62,12 @@ public:
         found_.assign(base_.partitions.size(), {});
         is_derived_only_ = compare_files();
         judgement result;
+        if (changed_.empty()) {
+            result.is_damaged = false;
+            return result;
+        }
         try {
-            rebooting_platform machine;
+            rebooting_platform machine{disk_};
             if (reboots_) {
                 machine.reboot();
             }
@@ -75,9 +81,9 @@ public:
                 fail(verdict::broken_promise, "only what is derived was damaged, and somebody is told: " + told_);
             }
         } catch (const violation& what) {
-            result = {what.kind, what.text + (is_told_ ? "; what it said last: " + told_ : "; it said nothing")};
+            result = {what.kind, what.text + (is_told_ ? "; what it said last: " + told_ : "; it said nothing"), true};
         } catch (const std::exception& what) {
-            result = {verdict::broken_promise, std::string{"unexpected: "} + what.what()};
+            result = {verdict::broken_promise, std::string{"unexpected: "} + what.what(), true};
         }
         return result;
     }
@@ -605,16 +611,18 @@ private:
         }
     }
 
-    [[nodiscard]] static std::string content_of(const std::string& path) {
-        if (::access(path.c_str(), F_OK) != 0) {
-            return {};
+    /// Nothing where there is no such file.
+    [[nodiscard]] std::string content_of(const std::string& path) const {
+        std::error_code code;
+        const auto file = disk_.open(path, os::open_mode::read_only, code);
+        std::uint64_t size = 0;
+        std::string content;
+        if (file && !file->size(size)) {
+            content.resize(size);
+            if (file->read_at(0, mutable_bytes{reinterpret_cast<std::byte*>(content.data()), content.size()})) {
+                content.clear();
+            }
         }
-        const detail::descriptor file{path, O_RDONLY};
-        struct stat status {};
-        ::fstat(file.number(), &status);
-        std::string content(static_cast<std::size_t>(status.st_size), '\0');
-        const auto size = ::pread(file.number(), content.data(), content.size(), 0);
-        content.resize(size < 0 ? 0 : static_cast<std::size_t>(size));
         return content;
     }
 
@@ -627,6 +635,7 @@ private:
     [[nodiscard]] static std::string place(const partition_truth& truth) { return truth.topic + '/' + std::to_string(truth.number) + ": "; }
     [[nodiscard]] static std::string text(const std::pair<offset, offset>& range) { return std::to_string(range.first) + " to " + std::to_string(range.second); }
 
+    os::platform& disk_;
     const std::string directory_;
     const store_moment& base_;
     const bool reboots_;

@@ -59,11 +59,17 @@ public:
             open_ = wanted;
         }
     }
-    void clear() {
-        std::fill_n(data_, open_, std::byte{0});
-        allow(0, open_, PROT_NONE);
-        open_ = 0;
+    /// All zero; as much of it can be touched as before.
+    void clear() { std::fill_n(data_, open_, std::byte{0}); }
+    /// Only so much can be touched from here on. Requires what is behind it is zero.
+    void shrink(std::size_t size) {
+        const std::size_t wanted = align_up(size, page);
+        if (wanted < open_) {
+            allow(wanted, open_, PROT_NONE);
+            open_ = wanted;
+        }
     }
+    [[nodiscard]] std::size_t open_size() const noexcept { return open_; }
 
 private:
     void allow(std::size_t begin, std::size_t end, int protection) const {
@@ -85,8 +91,7 @@ public:
 
     /// A file with these bytes. Of several it is the one that was made last.
     void put(const std::string& path, bytes content) {
-        auto made = std::make_shared<stored>(next_inode_++);
-        made->resize(content.size());
+        auto made = std::make_shared<stored>(next_inode_++, content.size());
         copy_bytes(made->memory->data(), content.data(), content.size());
         files_[path] = std::move(made);
     }
@@ -203,7 +208,7 @@ public:
 
 private:
     struct stored {
-        explicit stored(std::uint64_t number) : inode{number}, memory{take()} {}
+        explicit stored(std::uint64_t number, std::size_t begin_size = 0) : inode{number}, memory{take(begin_size)}, size{begin_size} {}
         stored(const stored&) = delete;
         stored& operator=(const stored&) = delete;
         ~stored() {
@@ -218,18 +223,24 @@ private:
 
         std::uint64_t inode;
         std::unique_ptr<file_memory> memory;
-        std::size_t size = 0;
+        std::size_t size;
 
         [[nodiscard]] static std::vector<std::unique_ptr<file_memory>>& pool() {
             static auto* const all = new std::vector<std::unique_ptr<file_memory>>;
             return *all;
         }
-        [[nodiscard]] static std::unique_ptr<file_memory> take() {
+        /// If possible one that had that size before: to change what can be touched is a call of the system.
+        [[nodiscard]] static std::unique_ptr<file_memory> take(std::size_t size) {
             if (pool().empty()) {
-                return std::make_unique<file_memory>();
+                pool().push_back(std::make_unique<file_memory>());
             }
+            const std::size_t wanted = align_up(size, file_memory::page);
+            const auto found = std::find_if(pool().begin(), pool().end(), [wanted](const auto& one) { return one->open_size() == wanted; });
+            std::swap(found == pool().end() ? pool().back() : *found, pool().back());
             auto taken = std::move(pool().back());
             pool().pop_back();
+            taken->shrink(size);
+            taken->grow(size);
             return taken;
         }
     };
