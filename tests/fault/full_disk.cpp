@@ -12,7 +12,6 @@
 //        pages, way: one run alone; ways: 0 a file is removed, 1 the file system grows, 2 closed and opened, 3 killed
 // Returns 77 where mounting is not allowed.
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -36,6 +35,7 @@
 
 #include <brook/brook.hpp>
 
+#include "fault/own_mounts.hpp"
 #include "fault/program.hpp"
 #include "support/directory_watch.hpp"
 #include "support/stepped_process.hpp"
@@ -65,8 +65,6 @@ void require(bool condition, const std::string& text) {
         throw violation{text};
     }
 }
-
-[[nodiscard]] std::string system_text() { return std::error_code{errno, std::system_category()}.message(); }
 
 /// What the users of a topic were told, in memory that outlives a process. The value of a record is its number's.
 struct told {
@@ -510,35 +508,6 @@ private:
     std::size_t largest_ = 0;
     bool has_end_ = false;
 };
-
-void write_text(const char* path, const std::string& text) {
-    const int file = ::open(path, O_WRONLY | O_CLOEXEC);
-    [[maybe_unused]] const auto written = ::write(file, text.data(), text.size());  // where it is refused, mounting is too
-    ::close(file);
-}
-
-/// Mounts of our own, that nobody else sees and that go with us. Empty, or why there are none.
-[[nodiscard]] std::string leave_for_own_mounts() {
-    const std::string user = std::to_string(::geteuid());
-    const std::string group = std::to_string(::getegid());
-    if (::unshare(CLONE_NEWNS) != 0) {
-        if (::unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) {
-            return "unshare: " + system_text();
-        }
-        write_text("/proc/self/setgroups", "deny");
-        write_text("/proc/self/uid_map", "0 " + user + " 1");
-        write_text("/proc/self/gid_map", "0 " + group + " 1");
-    }
-    if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
-        return "private mounts: " + system_text();
-    }
-    const temp_directory probe{memory_directory()};
-    if (::mount("brook-test", probe.path().c_str(), "tmpfs", 0, "size=65536") != 0) {
-        return "mount: " + system_text();
-    }
-    ::umount2(probe.path().c_str(), MNT_DETACH);
-    return {};
-}
 
 int run(int count, char** arguments) {
     if (const std::string why = leave_for_own_mounts(); !why.empty()) {
