@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes sure that what a build needs is there. On Debian and Ubuntu it installs what is missing, elsewhere it says what is.
-# usage: sh .ci/need.sh compiler|clang|cmake|ninja|xxhash|lz4|zstd|asio|openssl|valgrind|catch2|rdkafka|kcat|java|maven ...
+# usage: sh .ci/need.sh compiler|clang|llvm|ext4|cmake|ninja|xxhash|lz4|zstd|asio|openssl|valgrind|catch2|rdkafka|kcat|java|maven ...
 set -eu
 
 has_command() { command -v "$1" >/dev/null 2>&1; }
@@ -23,6 +23,8 @@ for name in "$@"; do
     clang)
       has_command clang++-14 || has_command clang++ || packages="$packages clang"
       [ ! -e /etc/debian_version ] || dpkg-query -W libclang-rt-14-dev >/dev/null 2>&1 || packages="$packages libclang-rt-14-dev" ;;
+    llvm) [ -x /usr/lib/llvm-14/bin/llvm-cov ] || packages="$packages llvm-14" ;;
+    ext4) [ -x /sbin/mkfs.ext4 ] || [ -x /usr/sbin/mkfs.ext4 ] || packages="$packages e2fsprogs" ;;
     cmake) has_command cmake || packages="$packages cmake" ;;
     ninja) has_command ninja || packages="$packages ninja-build" ;;
     xxhash) has_header xxhash.h || packages="$packages libxxhash-dev" ;;

@@ -13,7 +13,7 @@ headers='storage/recovery.hpp storage/frame_walk.hpp storage/appender.hpp storag
   replication/replica.hpp broker/ballot_file.hpp broker/datagram.hpp broker/group_call.hpp broker/transaction_record.hpp transport/tcp_frame.hpp transport/tcp_hello.hpp'
 clang='clang++-14'
 command -v "$clang" >/dev/null 2>&1 || clang='clang++'
-llvm=/usr/lib/llvm-14/bin
+llvm=/usr/lib/llvm-14/bin  # where need.sh llvm has put it
 
 if [ "${1:---build}" = --build ]; then
   cmake -S "$root" -B "$build" -G Ninja -Wno-dev "-DCMAKE_CXX_COMPILER=$clang" -DBROOK_BUILD_TESTS=ON -DBROOK_BUILD_BENCHMARKS=OFF -DBROOK_BUILD_EXAMPLES=OFF \
@@ -23,6 +23,7 @@ if [ "${1:---build}" = --build ]; then
 fi
 [ "${1:-}" != --build ] || exit 0
 
+[ -x $llvm/llvm-cov ] || sh "$root/.ci/need.sh" llvm || true  # without it: skipped
 [ -x $llvm/llvm-cov ] || { echo "coverage: skipped, there is no llvm-cov (Debian: llvm-14)"; exit 77; }
 rm -rf "$build/profiles"
 mkdir -p "$build/profiles"
