@@ -97,6 +97,15 @@ public:
 
     [[nodiscard]] std::string path() const { return "/dev/loop" + std::to_string(number_); }
 
+    /// From here on it is written to by single pages. More than one, of which the file takes only some, it says to have written all.
+    void write_page_by_page() const {
+        std::ofstream most{"/sys/block/loop" + std::to_string(number_) + "/queue/max_sectors_kb"};
+        most << 4 << std::flush;
+        if (!most) {
+            throw std::system_error{std::make_error_code(std::errc::not_supported), "the request size of " + path()};
+        }
+    }
+
     /// Writes that are done, and those on their way.
     [[nodiscard]] std::pair<std::uint64_t, std::uint64_t> writes() const {
         std::ifstream stat{"/sys/block/loop" + std::to_string(number_) + "/stat"};
