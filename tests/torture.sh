@@ -17,22 +17,26 @@ fuzzers=$work/fuzz/tests/fuzz
 # NAME SHARE: thousandths of the time of both processors. What takes as long as it takes has 0, and goes first.
 jobs='
 coverage         0
+mutants          0
 interleavings    0
 storm          130
-soak           170
-power           90
-sweep          130
-instructions-gcc-O2    50
-instructions-gcc-O0    50
-instructions-clang-O2  50
-instructions-clang-O0  50
+soak           180
+power           85
+sweep          190
+instructions-gcc-O2    20
+instructions-gcc-O0    20
+instructions-clang-O2  20
+instructions-clang-O0  20
+ext4-images      8
+write-back       4
+upkeep          15
 calls           15
-allocations     40
-disk            15
+allocations     38
+disk            12
 exactly-once    20
-histories       30
-cluster         30
-replica         20
+histories       25
+cluster         25
+replica         18
 fuzz           230
 '
 
@@ -65,12 +69,15 @@ is_wanted() {
   done
   return 1
 }
+# Building the mutants takes some minutes, and so does catching them: without being asked for only in a long run.
+is_long=$(awk -v minutes="$minutes" 'BEGIN { print (minutes >= 20 ? 1 : 0) }')
 wanted_jobs=$(echo "$jobs" | while read -r name share; do
+  [ "$name" != mutants ] || [ -n "$only" ] || [ "$is_long" = 1 ] || continue
   if [ -n "$name" ] && is_wanted "$name"; then echo "$name $share"; fi
 done)
 total=$(echo "$wanted_jobs" | awk '{ sum += $2 } END { print (sum > 0 ? sum : 1) }')
 seconds_of() { echo "$wanted_jobs" | awk -v name="$1" -v total="$total" -v minutes="$minutes" '$1 == name { t = minutes * 120 * $2 / total; if (t > minutes * 60) t = minutes * 60; printf "%d", (t < 1 ? 1 : t) }'; }
-any_wanted() { for each in "$@"; do ! is_wanted "$each" || return 0; done; return 1; }
+any_wanted() { for each in "$@"; do if echo "$wanted_jobs" | grep -q "^$each "; then return 0; fi; done; return 1; }
 
 # ---- building ----
 
@@ -87,6 +94,10 @@ command -v $clang >/dev/null 2>&1 || clang='clang++'
 
 build_fault() { configure "$work/build" "${CXX:-g++}" && cmake --build "$work/build" --parallel 2 --target brook_fault brook_fault_memory; }
 build_fuzz() { configure "$work/fuzz" $clang '-DBROOK_SANITIZE=address;undefined' -DBROOK_BUILD_FUZZERS=ON && cmake --build "$work/fuzz" --parallel 2 --target brook_fuzzers; }
+build_mutants() {
+  cmake -S "$root" -B "$root/.build/mutants" -G Ninja -Wno-dev -DCMAKE_CXX_COMPILER=g++ -DBROOK_BUILD_TESTS=ON -DBROOK_BUILD_MUTANTS=ON -DBROOK_BUILD_BENCHMARKS=OFF -DBROOK_BUILD_EXAMPLES=OFF &&
+    cmake --build "$root/.build/mutants" --parallel 2 --target brook_mutants
+}
 build_instructions() {  # COMPILER-LEVEL: kill_every_instruction alone, since what is stepped through is what the compiler made of the library
   compiler=g++
   [ "${1%-*}" = gcc ] || compiler=$clang
@@ -102,12 +113,14 @@ for name in $(echo "$wanted_jobs" | awk '{ print $1 }'); do
   case $name in fuzz|coverage|instructions-clang*) any_clang=1 ;; esac
 done
 [ -z "$any_clang" ] || sh "$root/.ci/need.sh" clang
+! any_wanted ext4-images write-back || [ "$(id -u)" -ne 0 ] || sh "$root/.ci/need.sh" ext4  # else nothing can be mounted anyway
 began=$(date +%s)
-! any_wanted storm soak power sweep calls allocations disk exactly-once histories cluster replica interleavings || quietly fault build_fault
+! any_wanted storm soak power sweep calls allocations disk exactly-once histories cluster replica interleavings ext4-images write-back upkeep || quietly fault build_fault
 ! is_wanted fuzz || quietly fuzz build_fuzz
 for build in gcc-O2 gcc-O0 clang-O2 clang-O0; do
   ! is_wanted "instructions-$build" || quietly "instructions-$build" build_instructions "$build"
 done
+! any_wanted mutants || quietly mutants build_mutants
 ! is_wanted coverage || quietly coverage sh "$root/tests/coverage.sh" --build
 echo "torture: $minutes minutes, seed $seed, $(uname -sr), $(nproc) processors, commit $(git -C "$root" rev-parse --short HEAD 2>/dev/null || echo unknown); built in $(($(date +%s) - began)) s"
 
@@ -122,6 +135,10 @@ command_of() {  # NAME SECONDS
     calls) echo "$fault failing_calls $2 $seed" ;;
     allocations) echo "${fault}_memory failing_allocations $2 $seed" ;;
     disk) echo "$fault full_disk $2" ;;
+    upkeep) echo "$fault upkeep_storm 1 $2 $seed" ;;
+    ext4-images) echo "$fault ext4_images $2 $seed" ;;
+    write-back) echo "$fault write_back_failure $2 $seed" ;;
+    mutants) echo "sh $root/tests/mutants/run.sh $root/.build/mutants" ;;
     exactly-once) echo "$fault exactly_once 1 $2 $seed" ;;
     histories) echo "$fault histories --seconds $2 --seed $seed" ;;
     cluster) echo "$fault cluster_simulation --seconds $2 --first $seed" ;;
@@ -207,11 +224,14 @@ row() { printf '%-46s %16s %16s\n' "$1" "${2:--}" "$3"; }
 printf '\n%-46s %16s %16s\n' 'what (seed '"$seed"')' reached 'in 30 min'
 row 'instructions killed at' "$instructions" '>= 200000'
 row 'operations they are of' "$operations" '>= 12'
-row 'SIGKILLs' "$( { figure storm 'kills,'; figure storm 'kills of recovery'; figure exactly-once 'kills,'; figure exactly-once 'while opening'; } | sum)" '>= 50000'
+row 'SIGKILLs' "$( { figure storm 'kills,'; figure storm 'kills of recovery'; figure exactly-once 'kills,'; figure exactly-once 'while opening'; figure upkeep 'kills,'; figure upkeep 'kills of an opening'; } | sum)" '>= 50000'
 row 'acknowledged records over them' "$(figure storm acknowledged)" '>= 25000000'
 row 'states after a loss of power' "$(figure power 'states of')" '>= 1000000'
 row 'allocations failed, each once and for good' "$(figure allocations 'allocations')" 'every one'
 row 'damages' "$(figure sweep damages)" '>= 1131072'
+row 'images of a real ext4 after a loss of power' "$(figure ext4-images 'images of')" '-'
+row 'real disks that could not write back' "$(figure write-back 'disks that')" '-'
+row 'mutants caught' "$(sed -n 's/^mutants: \([0-9]* of [0-9]*\) caught.*/\1/p' "$logs/mutants.log" 2>/dev/null)" 'all'
 row 'fuzz inputs' "$(figure fuzz 'inputs tried')" '>= 50000000'
 row 'interleavings of the claim protocol' "$(figure interleavings states)" 'all'
 row 'branches covered, per cent' "$(sed -n 's/^coverage: .* \([0-9.]*\) % of branches.*/\1/p' "$logs/coverage.log" 2>/dev/null)" '100'
