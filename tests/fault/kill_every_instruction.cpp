@@ -572,7 +572,7 @@ private:
         std::atomic<std::uint32_t> others_left{0};
     };
     shared_object<stage> stage_;
-    watchdog watchdog_{30};
+    watchdog watchdog_{180};  // a scenario has up to 1.4 million instructions, where the compiler has not optimized
     totals totals_;
     const char* scenario_ = "";
     const char* nesting_ = "";
