@@ -567,6 +567,7 @@ private:
     /// Requires  that the memory is there up to a header behind `last`, from where on no frame begins.
     template <bool OnlyBare, bool Verifies>
     [[nodiscard, gnu::noinline]] static lone_place step_over(std::byte* data, lone_place here, position to, position last, offset stop, std::uint64_t seed) noexcept {
+        to = to <= last ? to : last + 1;
         const offset far = here.next + 8;  // who reads one by one what is just being written leaves to the writer the lines that it will need
         for (; here.next < stop && here.at < to; ++here.next) {
             std::byte* const frame = data + here.at;
