@@ -18,7 +18,7 @@ if(TESTS)
   list(JOIN TESTS "," ARGUMENTS)
 endif()
 set(ENV{BROOK_MUTANT} "${MUTANT}")
-set(ENV{BROOK_FAULT_SECONDS} 8)  # of the faults' programs; a mutant ends them sooner
+set(ENV{BROOK_FAULT_SECONDS} 16)  # of the faults' programs; a mutant ends them sooner
 if(TESTS)
   execute_process(COMMAND "${PROGRAM}" "${ARGUMENTS}" TIMEOUT ${budget} RESULT_VARIABLE result OUTPUT_VARIABLE out ERROR_VARIABLE out)
 else()
