@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdint>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,6 +17,7 @@
 
 #include "peers/peer.hpp"
 #include "peers/server.hpp"
+#include "support/bench.hpp"
 
 namespace brook::bench {
 
@@ -182,7 +184,8 @@ private:
     }
 
     void start(const std::string& directory, const workload& what) {
-        socket_ = directory + "/redis.sock";
+        sockets_.emplace(std::filesystem::temp_directory_path().string());
+        socket_ = *sockets_ / "redis";
         std::vector<std::string> command{"redis-server", "--port", "0", "--unixsocket", socket_, "--dir", directory, "--save", ""};
         if (what.level == durability::synced) {
             command.insert(command.end(), {"--appendonly", "yes", "--appendfsync", "always", "--auto-aof-rewrite-percentage", "0"});
@@ -198,6 +201,7 @@ private:
         });
     }
 
+    std::optional<scratch_directory> sockets_;  // not beside the data: the name of a socket has room for 107 bytes, and no more
     std::optional<server_process> server_;
     std::string socket_;
     std::vector<std::string> commands_;

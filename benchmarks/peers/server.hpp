@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -87,7 +88,8 @@ namespace brook::bench {
 class server_process {
 public:
     /// `input` and `output` become its standard streams where they are not -1; what it says else goes to the file `log`.
-    explicit server_process(std::vector<std::string> command, const std::string& log = "/dev/null", int input = -1, int output = -1) : name_{command.front()} {
+    explicit server_process(std::vector<std::string> command, const std::string& log = "/dev/null", int input = -1, int output = -1)
+        : name_{command.front()}, log_{log} {
         std::vector<char*> words;
         for (auto& word : command) {
             words.push_back(word.data());
@@ -145,24 +147,34 @@ public:
         return status;
     }
 
-    /// Tries `is_up` until it says true; throws where the process is gone, or it takes too long.
+    /// Tries `is_up` until it says true; throws where the process is gone, with what it said last, or where it takes too long.
     template <class Up>
     void await(const Up& is_up, std::chrono::seconds most = std::chrono::seconds{30}) {
         for (const auto end = std::chrono::steady_clock::now() + most; !is_up();) {
             int status = 0;
             if (::waitpid(process_, &status, WNOHANG) == process_) {
                 process_ = -1;
-                throw std::runtime_error{name_ + " did not start"};
+                throw std::runtime_error{name_ + " did not start" + last_words()};
             }
             if (std::chrono::steady_clock::now() > end) {
-                throw std::runtime_error{name_ + " does not answer"};
+                throw std::runtime_error{name_ + " does not answer" + last_words()};
             }
             std::this_thread::sleep_for(std::chrono::milliseconds{10});
         }
     }
 
 private:
+    [[nodiscard]] std::string last_words() const {
+        std::ifstream log{log_};
+        std::string last;
+        for (std::string line; std::getline(log, line);) {
+            last = line.empty() ? last : line;
+        }
+        return last.empty() ? last : ": " + last;
+    }
+
     std::string name_;
+    std::string log_;
     pid_t process_ = -1;
 };
 
