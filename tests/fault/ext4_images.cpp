@@ -270,12 +270,7 @@ private:
 };
 
 int run(int count, char** arguments) {
-    std::string why = leave_for_own_mounts();
-    if (why.empty()) {
-        why = why_no_images();
-    }
-    if (!why.empty()) {
-        std::printf("ext4 images: not run, since an ext4 in a file cannot be mounted here (%s)\n", why.c_str());
+    if (!can_mount_images("ext4 images")) {
         return 77;
     }
     const char* const given = std::getenv("BROOK_FAULT_SECONDS");

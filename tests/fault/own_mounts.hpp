@@ -208,4 +208,16 @@ private:
     }
 }
 
+/// True where this process now has mounts of its own, and can mount an ext4 in a file. Else says why `program` is not run.
+[[nodiscard]] inline bool can_mount_images(const char* program) {
+    std::string why = leave_for_own_mounts();
+    if (why.empty()) {
+        why = why_no_images();
+    }
+    if (!why.empty()) {
+        std::printf("%s: not run, since an ext4 in a file cannot be mounted here (%s)\n", program, why.c_str());
+    }
+    return why.empty();
+}
+
 }  // namespace brook::test
