@@ -1239,8 +1239,7 @@ constexpr unsigned longest_run = 120;  // seconds of this machine's
 volatile std::uint64_t under_way = 0;
 
 const fault_program cluster_simulation{"cluster_simulation", [](int count, char** arguments) {
-    const char* const given = std::getenv("BROOK_FAULT_SECONDS");
-    double budget = given != nullptr && std::atof(given) > 0 ? std::atof(given) : 20;
+    double budget = seconds_to_run(20);
     std::uint64_t seeds = std::numeric_limits<std::uint64_t>::max();
     std::uint64_t first = 1;
     bool is_verbose = false;

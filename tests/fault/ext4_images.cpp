@@ -21,7 +21,6 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <optional>
 #include <random>
@@ -273,8 +272,8 @@ int run(int count, char** arguments) {
     if (!can_mount_images("ext4 images")) {
         return 77;
     }
-    const char* const given = std::getenv("BROOK_FAULT_SECONDS");
-    campaign all{std::atof(count > 1 ? arguments[1] : given != nullptr ? given : "5"), count > 2 ? std::strtoull(arguments[2], nullptr, 0) : std::random_device{}()};
+    const time_and_seed given{count, arguments, 5};
+    campaign all{given.seconds, given.seed};
     return all.run() ? 0 : 1;
 }
 

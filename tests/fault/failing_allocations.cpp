@@ -12,9 +12,7 @@
 //
 // usage: brook_fault_memory failing_allocations [seconds] [seed] [allocation] [once|lasting]
 //        seconds: 15 by default, BROOK_FAULT_SECONDS otherwise; every allocation where there is time, else a sample. The rest: one run alone.
-#include <signal.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -26,7 +24,6 @@
 #include <new>
 #include <numeric>
 #include <optional>
-#include <random>
 #include <set>
 #include <string>
 #include <string_view>
@@ -658,23 +655,10 @@ private:
     std::uint64_t bad_ = 0;
 };
 
-void tell_crashes() {
-    for (const int signal : {SIGSEGV, SIGBUS, SIGABRT, SIGFPE}) {
-        ::signal(signal, [](int which) {
-            char text[400];
-            const int size = std::snprintf(text, sizeof text, "BAD  signal %d: %s\n", which, campaign::at_);
-            [[maybe_unused]] const auto written = ::write(STDOUT_FILENO, text, static_cast<std::size_t>(size));
-            ::_exit(1);
-        });
-    }
-}
-
 int run(int count, char** arguments) {
-    const char* const given = std::getenv("BROOK_FAULT_SECONDS");
-    const double seconds = std::atof(count > 1 ? arguments[1] : given != nullptr ? given : "15");
-    const std::uint64_t seed = count > 2 ? std::strtoull(arguments[2], nullptr, 0) : std::random_device{}() % 1'000'000;
-    tell_crashes();
-    campaign all{seconds, seed};
+    const time_and_seed given{count, arguments, 15};
+    tell_crashes(campaign::at_);
+    campaign all{given.seconds, given.seed};
     if (count > 4) {
         all.warm_up();
         all.run_one({std::strtoull(arguments[3], nullptr, 0), std::string_view{arguments[4]} == "lasting"});

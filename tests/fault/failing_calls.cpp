@@ -15,8 +15,7 @@
 //        seconds: 15 by default, BROOK_FAULT_SECONDS otherwise; each call fails with one errno at least, however long
 //        that takes, and with all of them where there is time. The rest: one run alone.
 #include <dirent.h>
-#include <signal.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
@@ -30,7 +29,6 @@
 #include <map>
 #include <new>
 #include <optional>
-#include <random>
 #include <set>
 #include <string>
 #include <string_view>
@@ -726,23 +724,10 @@ private:
     std::uint64_t bad_ = 0;
 };
 
-void tell_crashes() {
-    for (const int signal : {SIGSEGV, SIGBUS, SIGABRT, SIGFPE}) {
-        ::signal(signal, [](int which) {
-            char text[500];
-            const int size = std::snprintf(text, sizeof text, "BAD  signal %d: %s\n", which, campaign::at_);
-            [[maybe_unused]] const auto written = ::write(STDOUT_FILENO, text, static_cast<std::size_t>(size));
-            ::_exit(1);
-        });
-    }
-}
-
 int run(int count, char** arguments) {
-    const char* const given = std::getenv("BROOK_FAULT_SECONDS");
-    const double seconds = std::atof(count > 1 ? arguments[1] : given != nullptr ? given : "15");
-    const std::uint64_t seed = count > 2 ? std::strtoull(arguments[2], nullptr, 0) : std::random_device{}() % 1'000'000;
-    tell_crashes();
-    campaign all{seconds, seed};
+    const time_and_seed given{count, arguments, 15};
+    tell_crashes(campaign::at_);
+    campaign all{given.seconds, given.seed};
     if (count > 6) {
         all.run_one({static_cast<start>(std::strtoul(arguments[3], nullptr, 0) % start_names.size()), std::strtoull(arguments[4], nullptr, 0), std::atoi(arguments[5]),
                      std::string_view{arguments[6]} == "lasting"});

@@ -514,8 +514,7 @@ int run(int count, char** arguments) {
         std::printf("full disk: not run, since mounting is not allowed here (%s)\n", why.c_str());
         return 77;
     }
-    const char* const given = std::getenv("BROOK_FAULT_SECONDS");
-    campaign all{std::atof(count > 1 ? arguments[1] : given != nullptr ? given : "15")};
+    campaign all{count > 1 ? std::atof(arguments[1]) : seconds_to_run(15)};
     if (count > 3) {
         all.run_one(std::strtoul(arguments[2], nullptr, 0), static_cast<way>(std::strtoul(arguments[3], nullptr, 0) % way_names.size()));
         return all.report() ? 0 : 1;

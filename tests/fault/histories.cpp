@@ -343,9 +343,7 @@ int histories(int count, char** given) {
     }
     arguments all;
     all.seed = std::random_device{}();
-    if (const char* const seconds = std::getenv("BROOK_FAULT_SECONDS"); seconds != nullptr && std::atof(seconds) > 0) {
-        all.seconds = std::atof(seconds);
-    }
+    all.seconds = seconds_to_run(all.seconds);
     for (int i = 1; i < count; ++i) {
         const std::string_view name = given[i];
         const char* const value = i + 1 < count ? given[i + 1] : "";

@@ -719,11 +719,6 @@ bool report(campaign& all, bool is_whole) {
     return t.bad == 0 && (is_complete || !is_whole);
 }
 
-double default_seconds() {
-    const char* const given = std::getenv("BROOK_FAULT_SECONDS");
-    return given != nullptr && std::atof(given) > 0 ? std::atof(given) : 36;
-}
-
 /// Parent and child take turns: on one processor a turn costs a few microseconds, across two some tens.
 void stay_on_this_processor() {
     cpu_set_t here;
@@ -734,7 +729,7 @@ void stay_on_this_processor() {
 
 int run(int count, char** arguments) {
     stay_on_this_processor();
-    const double seconds = count > 1 && std::atof(arguments[1]) > 0 ? std::atof(arguments[1]) : default_seconds();
+    const double seconds = count > 1 && std::atof(arguments[1]) > 0 ? std::atof(arguments[1]) : seconds_to_run(36);
     const std::uint64_t seed = count > 2 ? std::strtoull(arguments[2], nullptr, 0) : 1;
     const std::string_view only = count > 3 ? arguments[3] : "";
     campaign all{seconds, seed};

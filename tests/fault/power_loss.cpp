@@ -1117,8 +1117,7 @@ private:
 };
 
 const fault_program power_loss{"power_loss", [](int count, char** arguments) {
-    const char* const given = std::getenv("BROOK_FAULT_SECONDS");
-    campaign all{given != nullptr && std::atof(given) > 0 ? std::atof(given) : 20};
+    campaign all{seconds_to_run(20)};
     if (count > 1 && std::string_view{arguments[1]} == "transactions") {
         return all.run_transactions() ? 0 : 1;
     }

@@ -20,12 +20,9 @@ namespace {
 int replica_simulation(int count, char** arguments) {
     std::uint64_t seeds = 2500;
     std::uint64_t first = 1;
-    double seconds = 0;  // 0: as many seeds as are wanted
+    double seconds = seconds_to_run(0);  // 0: as many seeds as are wanted
     std::string_view mode = "both";
     bool is_verbose = false;
-    if (const char* const given = std::getenv("BROOK_FAULT_SECONDS"); given != nullptr && std::atof(given) > 0) {
-        seconds = std::atof(given);
-    }
     for (int i = 1; i < count; ++i) {
         const std::string_view name = arguments[i];
         if (name == "--verbose") {

@@ -358,10 +358,8 @@ private:
 };
 
 int run(int count, char** arguments) {
-    const char* const given = std::getenv("BROOK_FAULT_SECONDS");
-    const double seconds = std::atof(count > 1 ? arguments[1] : given != nullptr ? given : "20");
-    const std::uint64_t seed = count > 2 ? std::strtoull(arguments[2], nullptr, 0) : std::random_device{}();
-    return soak{seconds, seed}.run() ? 0 : 1;
+    const time_and_seed given{count, arguments, 20};
+    return soak{given.seconds, given.seed}.run() ? 0 : 1;
 }
 
 const fault_program program{"soak", run};

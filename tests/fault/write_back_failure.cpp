@@ -28,7 +28,6 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <optional>
 #include <random>
@@ -280,9 +279,8 @@ int run(int count, char** arguments) {
     if (!can_mount_images("write-back failure")) {
         return 77;
     }
-    const char* const given = std::getenv("BROOK_FAULT_SECONDS");
-    campaign all{std::atof(count > 1 ? arguments[1] : given != nullptr ? given : "5"), count > 2 ? std::strtoull(arguments[2], nullptr, 0) : std::random_device{}(),
-                 count > 3 && std::string_view{arguments[3]} == "at-once"};
+    const time_and_seed given{count, arguments, 5};
+    campaign all{given.seconds, given.seed, count > 3 && std::string_view{arguments[3]} == "at-once"};
     return all.run() ? 0 : 1;
 }
 
