@@ -654,7 +654,7 @@ TEST_CASE("whatever members do, nothing that was committed comes again, and noth
     };
     std::uint64_t stale = 0;
     std::uint64_t again = 0;
-    for (unsigned seed = 0; seed < 1'000; ++seed) {
+    for (unsigned seed = 0; seed < 300; ++seed) {
         CAPTURE(seed);
         std::mt19937 random{seed};
         world here;
@@ -784,8 +784,8 @@ TEST_CASE("whatever members do, nothing that was committed comes again, and noth
         REQUIRE(all == sent);
         REQUIRE(last.assignment().size() == (other ? partitions : first_partitions));
     }
-    CHECK(stale > 100);
-    CHECK(again > 1'000);
+    CHECK(stale > 30);
+    CHECK(again > 300);
 }
 
 }  // namespace client_group_test
