@@ -3,7 +3,7 @@
 # usage: sh tests/run.sh [--faults | --all] [ctest arguments]        such as   sh tests/run.sh -R storage
 #   nothing              the tests of each room, the programs as users write them, the scenarios
 #   --faults             what comes from outside: kills, losses of power, damages, failing calls, full disks, forged input
-#   --all                both
+#   --all                both, and what takes longer: brook as a package of somebody else's project, and on a Kafka cluster
 #   CXX                  the compiler, g++ if not given
 #   BROOK_BUILD_DIR      where to build, .build/tests if not given
 #   BROOK_CMAKE_OPTIONS  for cmake, such as -DBROOK_SANITIZE=thread
@@ -16,7 +16,7 @@ targets=${BROOK_TARGETS:-}
 case ${1:-} in
   --faults) shift; targets=${targets:-brook_faults}; set -- -L '^(fault|fuzz)$' "$@" ;;
   --all) shift; targets=${targets:-all} ;;
-  *) [ -n "$targets" ] || { targets=brook_tests; set -- -LE '^(fault|fuzz)$' "$@"; } ;;
+  *) [ -n "$targets" ] || { targets=brook_tests; set -- -LE '^(fault|fuzz|kafka|package)$' "$@"; } ;;
 esac
 
 sh "$root/.ci/need.sh" compiler cmake ninja xxhash lz4 zstd asio openssl catch2 rdkafka

@@ -1,5 +1,5 @@
-// The whole library, for the first time. odr_second.cpp is the second; both are part of every test binary, so that
-// a function that is neither inline nor a template fails to link.
+// The whole library once more, in every test binary beside its own files, so that a function that is neither inline
+// nor a template fails to link.
 #include <brook/brook.hpp>
 #include <brook/lz4.hpp>
 #include <brook/replication.hpp>
@@ -9,9 +9,9 @@
 #include <cstdint>
 #include <string>
 
-std::int64_t odr_first(brook::broker& broker);
+std::int64_t odr(brook::broker& broker);
 
-std::int64_t odr_first(brook::broker& broker) {
+std::int64_t odr(brook::broker& broker) {
     auto topic = broker.create_topic<std::string, std::uint64_t>("odr");
     brook::producer producer{topic};
     return producer.send("first", 1).get().offset;
