@@ -147,7 +147,7 @@ final class Chronicle {
             int core = i;
             threads[i] = new Thread(() -> {
                 try {
-                    if (writers <= 2) {
+                    if (writers <= 2 && !isSynced) {  // who waits for the disk goes where the scheduler likes
                         opener.pin(core);
                     }
                     Store.Writer writer = store.writer(excerpts);

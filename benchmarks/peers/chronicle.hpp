@@ -40,7 +40,7 @@ public:
     [[nodiscard]] std::string name() const override { return title_; }
     [[nodiscard]] std::string version() const override { return library_.version; }
     [[nodiscard]] std::string how() const override {
-        const std::string common = "one excerpt a record, in a Java process that has warmed up, threads on cores of their own; it has no batches. "
+        const std::string common = "one excerpt a record, in a Java process that has warmed up, threads on cores of their own where nothing is synced; it has no batches. "
                                    "No checksum, no time stamp; synced: each excerpt, or the last of 100, waits for its force";
         return file_ == file::prepared ? common + ". The pages of its files are prepared behind its back, which it does not document" : common;
     }

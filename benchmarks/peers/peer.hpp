@@ -184,7 +184,8 @@ public:
         for (auto& one : shares) {
             one.times.reserve(what.is_timed ? 1u << 16 : 0u);
         }
-        done.seconds = time_threads(what.writers, [&](unsigned number) { write(number, what, shares[number]); });
+        const auto where = what.level == durability::synced ? threads_are::where_the_scheduler_likes : threads_are::on_cores_of_their_own;
+        done.seconds = time_threads(what.writers, [&](unsigned number) { write(number, what, shares[number]); }, where);
         for (const auto& one : shares) {
             done.records.push_back(one.records);
             done.times.insert(done.times.end(), one.times.begin(), one.times.end());

@@ -68,7 +68,7 @@ outcome through_brook(run& bench, const brook::topic<brook::no_key, value_type>&
             static_cast<void>(producer.send(values[times.size() & 63]).get());  // throws, and ends the program, where it is not durable
             times.push_back(nanoseconds_now() - sent);
         } while (seconds_now() < end);
-    });
+    }, threads_are::where_the_scheduler_likes);  // as the loop beside it
     std::vector<std::uint64_t> times;
     for (auto& one : workers) {
         times.insert(times.end(), one.times.begin(), one.times.end());

@@ -229,14 +229,18 @@ inline void print(const baselines& found) {
                 found.taken.stolen * 100, found.taken.gap_p50 / 1e3, found.taken.gap_max / 1e3, found.line_handover, found.memcpy_104, found.page_fault);
 }
 
-/// Runs `work(number)` on `count` threads, the calling one among them, the first two on a core of their own, and gives
+/// Where threads run that are timed. Who waits for the disk goes where the scheduler likes: on a core of its own it is woken by another
+/// one, where the disk's interrupt has come, which makes a sync longer by half.
+enum class threads_are { on_cores_of_their_own, where_the_scheduler_likes };
+
+/// Runs `work(number)` on `count` threads, the calling one among them, one or two on a core of their own unless told otherwise, and gives
 /// the seconds from when all were ready until the last was done.
 template <class Work>
-[[nodiscard]] double time_threads(unsigned count, const Work& work) {
+[[nodiscard]] double time_threads(unsigned count, const Work& work, threads_are where = threads_are::on_cores_of_their_own) {
     std::atomic<unsigned> ready{0};
     std::atomic<bool> is_go{false};
     std::vector<std::thread> threads;
-    const bool has_cores = count <= 2;
+    const bool has_cores = count <= 2 && where == threads_are::on_cores_of_their_own;
     const auto run_one = [&](unsigned number) {
         const std::optional<pinned> core = has_cores ? std::optional<pinned>{std::in_place, number} : std::nullopt;
         ready.fetch_add(1);
