@@ -28,7 +28,8 @@
 ///   offsets          Have gaps where transactions ended.
 ///   acknowledged     acks::all is what min.insync.replicas brokers have in memory, mostly; enable_idempotence is always on with it, and keeps
 ///                    retries from appending twice. A delivery is acknowledged, has failed, or is unknown: then it is timed_out.
-///   on_delivery      On a thread of librdkafka's, one a producer.
+///   on_delivery      On a thread of librdkafka's, one a producer; of what is refused at once, such as a record that is too large, on the sending one.
+///                    What it throws is in health().
 ///   transactions     Records go to the cluster as they are sent. A commit may end as timed_out, and then it is not known yet whether it counts.
 ///   groups           A group takes seconds to settle; session_timeout and max_poll_interval are Kafka's own. Auto-commit is not waited for.
 ///   caught_up        Of a group's member: of what it was assigned. It asks the cluster, where it seems to be so.

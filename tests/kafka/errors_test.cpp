@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -150,6 +151,33 @@ TEST_CASE("what was sent and not answered is unknown, which is not failed", "[ka
     world.cluster().answer_after(0s);
     brook::consumer consumer{topic};
     CHECK(brook::test::read_to_end(consumer).size() == 2);  // it was there, this time
+}
+
+TEST_CASE("an on_delivery that throws keeps nobody else's outcome back", "[kafka][errors]") {
+    mock_world world;
+    auto topic = world.topic<no_key, std::int64_t>("thrown");
+    std::atomic<int> told{0};
+    brook::producer producer{topic, {.linger = 50ms, .on_delivery = [&](const brook::record_metadata&, std::error_code) {  // all of them in one event
+                                         const int number = told++;
+                                         if (number == 3) {
+                                             throw std::runtime_error{"the fourth"};
+                                         }
+                                         if (number == 5) {
+                                             throw number;
+                                         }
+                                     }}};
+    std::vector<brook::delivery> all;
+    for (std::int64_t i = 0; i < 20; ++i) {
+        all.push_back(producer.send(i));
+    }
+    producer.flush();
+    REQUIRE(told == 20);  // else a get waits for ever
+    for (std::int64_t i = 0; i < 20; ++i) {
+        CHECK(all[static_cast<std::size_t>(i)].get().offset == i);
+    }
+    const auto errors = world.broker().health().errors;
+    REQUIRE(errors.size() == 2);
+    CHECK(errors[0].text.find("the fourth") != std::string::npos);
 }
 
 TEST_CASE("an idempotent producer whose numbers the cluster does not follow stops, and says so", "[kafka][errors]") {

@@ -92,7 +92,21 @@ public:
             if (options.on_error) {
                 options.on_error(why);
             }
-        } catch (const std::exception&) {  // no memory to note it, or the user's function threw: there is nobody else to tell
+        } catch (...) {  // no memory to note it, or the user's function threw: there is nobody else to tell
+        }
+    }
+
+    /// The same of what a catch clause has caught, whatever it is: a user's function was called by librdkafka, which is C.
+    void report_caught() noexcept {
+        try {
+            try {
+                throw;
+            } catch (const std::exception& thrown) {
+                report(failure_of(thrown));
+            } catch (...) {
+                report({errc::illegal_state, "what a function of the user's threw is no std::exception"});
+            }
+        } catch (const std::exception&) {  // no memory for a text
         }
     }
 
@@ -258,8 +272,8 @@ private:
         if (self != nullptr && self->cluster_->options.on_log) {
             try {
                 self->cluster_->options.on_log(level, facility, text);
-            } catch (const std::exception& thrown) {  // it must not pass through C
-                self->cluster_->report(failure_of(thrown));
+            } catch (...) {  // it must not pass through C
+                self->cluster_->report_caught();
             }
         }
     }

@@ -13,6 +13,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <string>
 #include <utility>
@@ -397,8 +398,8 @@ private:
                 case RD_KAFKA_EVENT_ERROR: by->note(handle, rd_kafka_event_error(raw), rd_kafka_event_error_string(raw)); break;
                 default: break;
             }
-        } catch (const std::exception& thrown) {  // no memory, or the user's function: it must not pass through C
-            self->cluster_->report(failure_of(thrown));
+        } catch (...) {  // no memory: it must not pass through C
+            self->cluster_->report_caught();
         }
     }
 
@@ -408,35 +409,40 @@ private:
             auto& slot = *static_cast<outcome*>(message->_private);
             const std::int64_t time = rd_kafka_message_timestamp(message, nullptr);
             const engine::appended at{message->offset < 0 ? -1 : message->offset, time_of(time < 0 ? 0 : time).time_since_epoch().count()};
-            failure why;
-            if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
-                why = why_failed(*message);
+            try {
+                settle(slot, message->partition, at, message->err != RD_KAFKA_RESP_ERR_NO_ERROR ? why_failed(*message) : failure{});
+            } catch (...) {  // what on_delivery throws of one record; the others of this event are told of theirs
+                cluster_->report_caught();
             }
-            settle(slot, message->partition, at, std::move(why));
         }
         calling_back_.store(nullptr, std::memory_order_relaxed);
     }
 
     /// F40: each ends in one of acknowledged, failed, unknown, and what may be there is never reported as failed.
     [[nodiscard]] failure why_failed(const rd_kafka_message_t& message) const {
-        failure why = refusal_of(message.err, place(message.partition));
-        if (rd_kafka_message_status(&message) != RD_KAFKA_MSG_STATUS_NOT_PERSISTED) {
-            why.text += "; it may be there, or not: whether it is shows later";
-            why.code = errc::timed_out;
-        } else if (why.code == errc::timed_out) {
-            why.text += "; it was never sent, and nothing was written";
-            why.code = errc::not_leader_or_follower;
+        try {
+            failure why = refusal_of(message.err, place(message.partition));
+            if (rd_kafka_message_status(&message) != RD_KAFKA_MSG_STATUS_NOT_PERSISTED) {
+                why.text += "; it may be there, or not: whether it is shows later";
+                why.code = errc::timed_out;
+            } else if (why.code == errc::timed_out) {
+                why.text += "; it was never sent, and nothing was written";
+                why.code = errc::not_leader_or_follower;
+            }
+            return why;
+        } catch (const std::bad_alloc&) {  // no memory for a text
+            return {errc::timed_out, {}};
         }
-        return why;
     }
 
     /// Whatever happens in it, the outcome is known afterwards.
     void settle(outcome& slot, std::int32_t partition, const engine::appended& at, failure why) {
         const std::error_code code = why.code;
         std::exception_ptr thrown;
+        slot.at_ = at;
         try {
-            slot.at_ = at;
             if (why) {
+                slot.failed_ = untold_;  // should there be no memory for the next line
                 slot.failed_ = std::make_shared<engine::failed_delivery>(std::move(why));
                 uncollected_.add(slot.failed_);
             }
@@ -470,6 +476,8 @@ private:
     std::atomic<std::uint32_t> sending_{0};  // sends that are under way
     std::atomic<const void*> calling_back_{nullptr};  // the thread that is in on_delivery
     engine::uncollected_failures uncollected_;
+    const std::shared_ptr<engine::failed_delivery> untold_ =
+        std::make_shared<engine::failed_delivery>(failure{errc::timed_out, "it may be there, or not: there was no memory to tell what became of it"});
     mutable std::mutex mutex_;               // guards what follows
     std::shared_ptr<client> client_;         // null: closed
     owned_topic topic_;                      // goes before it
@@ -484,6 +492,8 @@ inline failure outcome::wait(engine::appended& done) {
                 return why;
             }
             of->wait_for(*this);
+        } else if (is_known_.load(std::memory_order_acquire) == 0) {
+            return {errc::timed_out, "it may be there, or not: its producer has gone without a word"};
         }
     }
     if (failed_) {
