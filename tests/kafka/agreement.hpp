@@ -354,6 +354,63 @@ void a_listener_is_told_and_may_seek(World& world) {
     CHECK(consumer.assignment().size() == 3);
 }
 
+template <class World>
+void nothing_comes_before_the_listener_was_told(World& world) {
+    auto topic = world.template topic<brook::no_key, std::int64_t>("told-first", 3);
+    brook::producer producer{topic};
+    for (std::int64_t i = 0; i < 30; ++i) {
+        producer.send(brook::record<brook::no_key, std::int64_t>{.value = i, .partition = static_cast<std::int32_t>(i % 3)});
+    }
+    producer.flush();
+    brook::consumer<brook::no_key, std::int64_t, typename World::broker_type>* listening = nullptr;
+    brook::consumer consumer{topic, {.group_id = "told-first", .max_poll_interval = join_interval, .rebalance_listener = {.on_partitions_assigned = [&](const auto& came) {
+                                         for (const auto& one : came) {
+                                             listening->seek(one, 6);
+                                         }
+                                     }}}};
+    listening = &consumer;
+    std::size_t count = 0;
+    for (const patience left; count < 12;) {
+        auto records = consumer.poll(10s);  // records come in the very poll in which the partitions do
+        for (const auto& record : records) {
+            CHECK(record.offset() >= 6);
+            ++count;
+        }
+        left.require_left([&] { return std::to_string(count) + " of 12 records have come"; });
+    }
+    CHECK(count == 12);
+}
+
+template <class World>
+void what_a_listener_throws_is_thrown_by_poll_and_no_record_is_lost(World& world) {
+    struct of_the_user {};  // no std::exception
+    auto topic = world.template topic<brook::no_key, std::int64_t>("throwing", 2);
+    brook::producer producer{topic};
+    for (std::int64_t i = 0; i < 20; ++i) {
+        producer.send(brook::record<brook::no_key, std::int64_t>{.value = i, .partition = static_cast<std::int32_t>(i % 2)});
+    }
+    producer.flush();
+    int times = 0;
+    brook::consumer consumer{topic, {.group_id = "throwing", .max_poll_interval = join_interval, .rebalance_listener = {.on_partitions_assigned = [&](const auto&) {
+                                         ++times;
+                                         throw of_the_user{};
+                                     }}}};
+    int thrown = 0;
+    std::set<std::int64_t> found;
+    for (const patience left; found.size() < 20 || thrown == 0;) {
+        try {
+            auto records = consumer.poll(10s);
+            for (const auto& record : records) {
+                CHECK(found.insert(record.value()).second);
+            }
+        } catch (const of_the_user&) {
+            ++thrown;
+        }
+        left.require_left([&] { return std::to_string(found.size()) + " of 20 records have come"; });
+    }
+    CHECK(thrown == times);
+}
+
 /// Not on the mock cluster, which has no transactions that count.
 template <class World>
 void transactions_count_whole_or_not_at_all(World& world) {
@@ -432,6 +489,8 @@ void transactions_count_whole_or_not_at_all(World& world) {
     BROOK_AGREEMENT(records_outlive_their_consumer, WORLDS, TAGS)          \
     BROOK_AGREEMENT(compressed_batches_come_back, WORLDS, TAGS)            \
     BROOK_AGREEMENT(polls_commit_what_the_last_one_gave, WORLDS, TAGS)     \
-    BROOK_AGREEMENT(a_listener_is_told_and_may_seek, WORLDS, TAGS)
+    BROOK_AGREEMENT(a_listener_is_told_and_may_seek, WORLDS, TAGS)         \
+    BROOK_AGREEMENT(nothing_comes_before_the_listener_was_told, WORLDS, TAGS) \
+    BROOK_AGREEMENT(what_a_listener_throws_is_thrown_by_poll_and_no_record_is_lost, WORLDS, TAGS)
 
 }  // namespace brook::test::agreement

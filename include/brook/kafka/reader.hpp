@@ -134,7 +134,7 @@ public:
             take(found.all(), left < longest_sleep ? milliseconds_of(left) : milliseconds_of(longest_sleep));
             tell_listener();
             if (!found.all().empty()) {
-                return found;
+                return found;  // what else there is to tell the next poll tells
             }
             require_open();
             raise_kept();
@@ -143,7 +143,7 @@ public:
     }
 
     [[nodiscard]] bool caught_up() {
-        if (!has_settled_ || kept_) {
+        if (!has_settled_ || kept_ || thrown_) {
             return false;
         }
         for (const auto& one : places_) {
@@ -325,10 +325,11 @@ private:
     struct place {
         partition of;
         offset next = -1;              ///< of the next record that polls give; -1: not known yet
-        std::optional<offset> wanted;  ///< librdkafka has not been told to go there yet
+        std::optional<offset> wanted{};  ///< librdkafka has not been told to go there yet
         offset committed = -1;
         bool is_paused = false;
         bool is_at_end = false;  ///< it has said so, behind everything that was given
+        bool is_untold = false;  ///< the listener does not know yet that it has come: nothing of it is given before
     };
 
     struct sought {
@@ -358,6 +359,7 @@ private:
         came_.clear();
         has_settled_ = is_reading_ = false;
         kept_ = {};
+        thrown_ = nullptr;
     }
 
     void require_open_cluster() const { admin_->of()->require_open("a consumer"); }
@@ -432,7 +434,7 @@ private:
     // ---- places ----
 
     place& add_place(partition of) {
-        places_.push_back({std::move(of), -1, {}, -1, false, false});
+        places_.push_back({.of = std::move(of)});
         for (const auto& one : sought_) {
             if (one.of == places_.back().of) {
                 places_.back().wanted = one.next;
@@ -677,14 +679,18 @@ private:
             if (one == nullptr || one->wanted) {  // it was given up, or goes elsewhere, meanwhile
                 return false;
             }
+            if (one->is_untold) {  // it comes again, unless the listener goes elsewhere
+                one->wanted = one->next = message.offset;
+                return false;
+            }
             one->next = message.offset + 1;
             one->is_at_end = false;
             return true;
         }
         try {
             learn(message);
-        } catch (const std::exception& thrown) {
-            kept_ = failure_of(thrown);
+        } catch (const std::exception&) {
+            keep_caught();
         }
         return false;
     }
@@ -714,8 +720,20 @@ private:
         }
     }
 
+    /// For the next poll: what a catch clause has caught.
+    void keep_caught() noexcept {
+        if (!thrown_) {
+            thrown_ = std::current_exception();
+        } else {
+            admin_->of()->report_caught();
+        }
+    }
+
     /// What a poll had to keep, since records stood before it; and who we are not believed to be.
     void raise_kept() {
+        if (thrown_) {
+            std::rethrow_exception(std::exchange(thrown_, nullptr));
+        }
         if (kept_) {
             std::exchange(kept_, {}).raise();
         }
@@ -734,10 +752,13 @@ private:
             } else {
                 give_up(list);
             }
-        } catch (const std::exception& thrown) {  // it must not pass through C
-            kept_ = failure_of(thrown);
+        } catch (...) {  // it must not pass through C
+            keep_caught();
         }
         raise_or_keep(code, list);
+        if (!came_.empty()) {
+            rd_kafka_queue_yield(queue_.get());  // the poll that this is in goes on, and tells the listener, before it waits for records
+        }
     }
 
     /// Tells librdkafka what was done, which it insists on.
@@ -764,6 +785,7 @@ private:
                 added.wanted.reset();
             }
             came_.push_back(added.of);
+            added.is_untold = bool{options_.rebalance_listener.on_partitions_assigned};
         }
         has_settled_ = true;
         sought_.clear();
@@ -810,13 +832,21 @@ private:
         }
     }
 
-    /// Outside of librdkafka's call, so that the listener may seek, and throw.
-    void tell_listener() {
-        if (!came_.empty()) {
-            const auto came = std::exchange(came_, {});
+    /// Outside of librdkafka's call, so that the listener may seek. What it throws waits until the records that have come are given.
+    void tell_listener() noexcept {
+        if (came_.empty()) {
+            return;
+        }
+        const auto came = std::exchange(came_, {});
+        for (auto& one : places_) {
+            one.is_untold = false;
+        }
+        try {
             if (options_.rebalance_listener.on_partitions_assigned) {
                 options_.rebalance_listener.on_partitions_assigned(came);
             }
+        } catch (...) {
+            keep_caught();
         }
     }
 
@@ -938,6 +968,7 @@ private:
     bool was_given_ = false;    // by its group, to this handle; it may have been nothing
     bool is_leaving_ = false;
     failure kept_;              // for the next poll
+    std::exception_ptr thrown_;  // so is this, by the listener mostly
     std::atomic<bool> is_rung_{false};
     place* last_ = nullptr;     // whose message came last
     const rd_kafka_topic_t* last_topic_ = nullptr;
