@@ -210,6 +210,35 @@ void a_consumer_goes_where_it_is_told(World& world) {
 }
 
 template <class World>
+void what_is_said_before_the_first_poll_counts(World& world) {
+    auto topic = world.template topic<brook::no_key, std::int64_t>("at-first", 2);
+    brook::producer producer{topic};
+    for (std::int64_t i = 0; i < 20; ++i) {
+        producer.send(brook::record<brook::no_key, std::int64_t>{.value = i, .partition = static_cast<std::int32_t>(i % 2)});
+    }
+    producer.flush();
+    const auto look_at = [&](auto& consumer) {
+        CHECK(consumer.assignment().size() == 2);
+        consumer.pause(topic.partition(0));
+        consumer.seek(topic.partition(1), 8);
+        CHECK(consumer.position(topic.partition(1)) == 8);
+        const auto all = read_to_end(consumer);
+        REQUIRE(all.size() == 2);
+        CHECK(all[0].partition == 1);
+        CHECK(all[0].offset == 8);
+        consumer.resume(topic.partition(0));
+        CHECK(read_to_end(consumer).size() == 10);
+    };
+    brook::consumer alone{topic};
+    look_at(alone);
+    brook::consumer assigned{topic};
+    assigned.assign({topic.partition(0), topic.partition(1)});
+    look_at(assigned);
+    auto others = world.template topic<brook::no_key, std::string>("of-another-type");
+    CHECK(code_of([&] { assigned.assign({others.partition(0)}); }) == errc::schema_mismatch);
+}
+
+template <class World>
 void a_consumer_begins_as_it_is_told(World& world) {
     auto topic = world.template topic<brook::no_key, std::int64_t>("begins");
     brook::producer producer{topic};
@@ -483,6 +512,7 @@ void transactions_count_whole_or_not_at_all(World& world) {
     BROOK_AGREEMENT(deliveries_say_where, WORLDS, TAGS)                    \
     BROOK_AGREEMENT(a_group_goes_on_where_it_has_committed, WORLDS, TAGS)  \
     BROOK_AGREEMENT(a_consumer_goes_where_it_is_told, WORLDS, TAGS)        \
+    BROOK_AGREEMENT(what_is_said_before_the_first_poll_counts, WORLDS, TAGS) \
     BROOK_AGREEMENT(a_consumer_begins_as_it_is_told, WORLDS, TAGS)         \
     BROOK_AGREEMENT(misuse_is_told, WORLDS, TAGS)                          \
     BROOK_AGREEMENT(a_wait_ends_at_a_wakeup, WORLDS, TAGS)                 \

@@ -81,12 +81,14 @@ public:
     void subscribe(topic_pattern from) { reader_->subscribe(from); }
 
     /// Reads these partitions alone, whoever else does: a consumer that is assigned to is no member of its group.
+    /// Errors    schema_mismatch; invalid_config for a partition of another broker, also of the same cluster.
     void assign(std::span<const partition> chosen) {
         std::vector<partition> wanted;
         for (const auto& one : chosen) {
             if (one.state()->cluster != reader_->cluster()) {
                 throw_error(errc::invalid_config, "topic '" + one.topic() + "': this handle is another broker's");
             }
+            one.state()->cluster->of()->require_types(one.topic(), detail::schema_of<Key>(), detail::schema_of<Value>());
             bool is_there = false;  // named twice is read once
             for (const auto& other : wanted) {
                 is_there = is_there || other == one;
@@ -99,7 +101,7 @@ public:
     }
     void assign(std::initializer_list<partition> chosen) { assign(std::span{chosen.begin(), chosen.size()}); }
 
-    /// What it reads now. Empty before its first poll, unless it was assigned.
+    /// What it reads now. Of a group's member: empty before its first poll, and each poll may change it.
     [[nodiscard]] std::vector<partition> assignment() const { return reader_->assignment(); }
 
     // ---- reading ----

@@ -58,7 +58,13 @@ public:
         pattern_.reset();
         mode_ = is_in_group() ? mode::subscribed : mode::alone;
         open();
-        if (mode_ == mode::subscribed) {
+        if (mode_ == mode::alone) {
+            for (const auto& topic : topics_) {
+                for (std::int32_t number = 0; number < topic->partition_count; ++number) {
+                    add_place({topic, number});
+                }
+            }
+        } else {
             const owned_list wanted = make_list();
             for (const auto& one : topics_) {
                 rd_kafka_topic_partition_list_add(wanted.get(), one->name.c_str(), RD_KAFKA_PARTITION_UA);
@@ -165,11 +171,15 @@ public:
 
     void pause(const partition& which) {
         find(which).is_paused = true;
-        raise(rd_kafka_pause_partitions(handle(), list_of(which).get()), place_text(which));
+        if (is_reading_) {  // else when it begins to
+            raise(rd_kafka_pause_partitions(handle(), list_of(which).get()), place_text(which));
+        }
     }
     void resume(const partition& which) {
         find(which).is_paused = false;
-        raise(rd_kafka_resume_partitions(handle(), list_of(which).get()), place_text(which));
+        if (is_reading_) {
+            raise(rd_kafka_resume_partitions(handle(), list_of(which).get()), place_text(which));
+        }
     }
 
     // ---- where ----
@@ -198,7 +208,7 @@ public:
         }
         if (place* const one = place_of(which); one != nullptr) {
             go(*one, wanted);
-        } else if (mode_ == mode::assigned || has_settled_) {
+        } else if (mode_ != mode::subscribed || has_settled_) {
             static_cast<void>(find(which));  // says that it is not ours
         } else {
             note_sought(which, wanted);
@@ -215,7 +225,7 @@ public:
         for (auto& one : places_) {
             go(one, found_in(one.of));
         }
-        if (mode_ != mode::assigned && !has_settled_) {
+        if (mode_ == mode::subscribed && !has_settled_) {
             for (const auto& topic : topics_) {
                 for (std::int32_t number = 0; number < topic->partition_count; ++number) {
                     const partition one{topic, number};
@@ -621,13 +631,6 @@ private:
             is_reading_ = true;  // the group says what
             return;
         }
-        if (mode_ == mode::alone && places_.empty()) {
-            for (const auto& topic : topics_) {
-                for (std::int32_t number = 0; number < topic->partition_count; ++number) {
-                    add_place({topic, number});
-                }
-            }
-        }
         const owned_list list = make_list();
         for (auto& one : places_) {
             if (!one.wanted && is_in_group()) {
@@ -646,6 +649,9 @@ private:
         raise(rd_kafka_assign(handle(), list.get()), "consumer of " + what());
         for (auto& one : places_) {
             one.wanted.reset();
+            if (one.is_paused) {
+                raise(rd_kafka_pause_partitions(handle(), list_of(one.of).get()), place_text(one.of));
+            }
         }
         sought_.clear();
         is_reading_ = has_settled_ = true;
