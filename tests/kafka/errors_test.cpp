@@ -222,6 +222,61 @@ TEST_CASE("a commit that the coordinator refuses is told, and the next one count
     CHECK(consumer.committed(topic.partition(0)) == 1);
 }
 
+TEST_CASE("a member whose instance id another one has taken is told so by each poll", "[kafka][errors]") {
+    mock_world world;
+    auto topic = world.topic<no_key, std::int64_t>("instance");
+    brook::consumer consumer{topic, {.group_id = "instances", .group_instance_id = "one", .max_poll_interval = brook::test::join_interval, .session_timeout = 6s}};
+    for (const brook::test::patience left; consumer.assignment().empty();) {
+        CHECK(consumer.poll(20ms).empty());
+        left.require_left([] { return std::string{"an assignment"}; });
+    }
+    world.cluster().fail(brook::test::heartbeat_api, std::vector<rd_kafka_resp_err_t>(100, RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID));
+    for (int i = 0; i < 3; ++i) {
+        const auto told = outcome_of([&] {
+            for (const brook::test::patience left;;) {
+                static_cast<void>(consumer.poll(20ms));
+                left.require_left([] { return std::string{"an error"}; });
+            }
+        });
+        CHECK(told.code == errc::fenced_instance_id);
+        CHECK(told.names("'instance'"));
+    }
+}
+
+TEST_CASE("members that do not share out by the same strategy are told so", "[kafka][errors]") {
+    mock_world world;
+    auto topic = world.topic<no_key, std::int64_t>("strategies");
+    world.cluster().fail(brook::test::join_group_api, std::vector<rd_kafka_resp_err_t>(100, RD_KAFKA_RESP_ERR_INCONSISTENT_GROUP_PROTOCOL));
+    brook::consumer consumer{topic, {.group_id = "strategies", .max_poll_interval = brook::test::join_interval}};
+    CHECK(code_of([&] {
+              for (const brook::test::patience left;;) {
+                  static_cast<void>(consumer.poll(20ms));
+                  left.require_left([] { return std::string{"an error"}; });
+              }
+          }) == errc::inconsistent_group_protocol);
+}
+
+TEST_CASE("a member that its group has taken everything from has not caught up", "[kafka][errors]") {
+    mock_world world;
+    auto topic = world.topic<no_key, std::int64_t>("taken");
+    brook::producer producer{topic};
+    producer.send(std::int64_t{1});
+    producer.flush();
+    brook::consumer consumer{topic,
+                             {.group_id = "taken", .max_poll_interval = brook::test::join_interval, .session_timeout = 6s, .partition_assignment_strategy = brook::assignors::range()}};
+    CHECK(brook::test::read_to_end(consumer).size() == 1);
+    world.cluster().fail(brook::test::heartbeat_api, {RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS});
+    bool was_without = false;
+    for (const brook::test::patience left; !was_without || consumer.assignment().empty();) {
+        static_cast<void>(consumer.poll(20ms));
+        if (consumer.assignment().empty()) {
+            was_without = true;
+            CHECK_FALSE(consumer.caught_up());
+        }
+        left.require_left([] { return std::string{"partitions taken away, and given again"}; });
+    }
+}
+
 TEST_CASE("a member that leaves after its join was answered, and before it is given anything, is gone, and its process is not", "[kafka][errors]") {
     std::atomic<bool> has_joined{false};
     auto options = mock_world::quick();

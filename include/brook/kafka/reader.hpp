@@ -5,6 +5,7 @@
 
 #include <librdkafka/rdkafka.h>
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -149,7 +150,7 @@ public:
     }
 
     [[nodiscard]] bool caught_up() {
-        if (!has_settled_ || kept_ || thrown_) {
+        if (!has_settled_ || is_settling_ || kept_ || thrown_) {
             return false;
         }
         for (const auto& one : places_) {
@@ -367,7 +368,7 @@ private:
         last_ = nullptr;
         sought_.clear();
         came_.clear();
-        has_settled_ = is_reading_ = false;
+        has_settled_ = is_settling_ = is_reading_ = false;
         kept_ = {};
         thrown_ = nullptr;
     }
@@ -710,7 +711,10 @@ private:
             }
             return;
         }
-        rd_kafka_resp_err_t code = message.err;
+        const rd_kafka_resp_err_t code = message.err;
+        if (code == RD_KAFKA_RESP_ERR__FATAL) {
+            return;  // librdkafka remembers it for raise_kept
+        }
         const char* reason = rd_kafka_message_errstr(&message);
         if (code == RD_KAFKA_RESP_ERR__MAX_POLL_EXCEEDED || administration::is_worth_a_retry(code)) {
             admin_->of()->report(refusal(code, "consumer of " + what(), reason));  // librdkafka goes on by itself
@@ -746,6 +750,10 @@ private:
         if (const failure refused = client_->take_refused()) {
             refused.raise();
         }
+        std::array<char, 512> reason{};
+        if (const auto code = rd_kafka_fatal_error(handle(), reason.data(), reason.size()); code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+            refusal(code, "consumer of " + what(), reason.data()).raise();  // it reads no more: each poll says so
+        }
     }
 
     // ---- what the group does, inside polls ----
@@ -754,8 +762,10 @@ private:
         try {
             if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
                 was_given_ = true;
+                is_settling_ = false;
                 take_over(list);
             } else {
+                is_settling_ = true;
                 give_up(list);
             }
         } catch (...) {  // it must not pass through C
@@ -971,6 +981,7 @@ private:
     std::vector<partition> came_;  // the listener has not been told
     bool is_reading_ = false;   // librdkafka has been told what
     bool has_settled_ = false;  // what it reads has been decided, once at least
+    bool is_settling_ = false;  // its group has taken something back, and not said yet what it has instead
     bool was_given_ = false;    // by its group, to this handle; it may have been nothing
     bool is_leaving_ = false;
     failure kept_;              // for the next poll
