@@ -1,9 +1,15 @@
 #include <brook/kafka.hpp>
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <fstream>
+#include <limits>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -34,6 +40,25 @@ public:
 
 private:
     std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+};
+
+/// So much more memory may be asked for.
+class memory_limit {
+public:
+    explicit memory_limit(std::size_t more) {
+        std::size_t pages = 0;
+        std::ifstream{"/proc/self/statm"} >> pages;
+        ::getrlimit(RLIMIT_AS, &before_);
+        rlimit now = before_;
+        now.rlim_cur = pages * static_cast<std::size_t>(::getpagesize()) + more;
+        ::setrlimit(RLIMIT_AS, &now);
+    }
+    memory_limit(const memory_limit&) = delete;
+    memory_limit& operator=(const memory_limit&) = delete;
+    ~memory_limit() { ::setrlimit(RLIMIT_AS, &before_); }
+
+private:
+    rlimit before_{};
 };
 
 template <class Producer>
@@ -222,6 +247,27 @@ TEST_CASE("a commit that the coordinator refuses is told, and the next one count
     CHECK(consumer.committed(topic.partition(0)) == 1);
 }
 
+TEST_CASE("an auto-commit that the coordinator refuses is told, and tried again though nothing more is read", "[kafka][errors]") {
+    mock_world world;
+    auto topic = world.topic<no_key, std::int64_t>("auto-refused");
+    brook::producer producer{topic};
+    for (std::int64_t i = 0; i < 10; ++i) {
+        producer.send(i);
+    }
+    producer.flush();
+    brook::consumer consumer{topic, {.group_id = "auto-refused", .max_poll_interval = brook::test::join_interval, .enable_auto_commit = true}};
+    world.cluster().fail(brook::test::offset_commit_api, {RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED});
+    CHECK(brook::test::read_to_end(consumer).size() == 10);
+    for (const brook::test::patience left; consumer.committed(topic.partition(0)) != 10;) {
+        CHECK(consumer.poll(20ms).empty());
+        left.require_left([] { return std::string{"a commit that counts"}; });
+    }
+    const auto errors = world.broker().health().errors;
+    REQUIRE(errors.size() == 1);
+    CHECK(errors[0].code == errc::authentication_failed);
+    CHECK(errors[0].text.find("auto-commit") != std::string::npos);
+}
+
 TEST_CASE("a member whose instance id another one has taken is told so by each poll", "[kafka][errors]") {
     mock_world world;
     auto topic = world.topic<no_key, std::int64_t>("instance");
@@ -317,6 +363,41 @@ TEST_CASE("a record that does not fit its type is told when it is looked at, as 
         CHECK(code_of([&] { static_cast<void>(record.value()); }) == errc::schema_read);
     };
     brook::test::take_until(consumer, look_at, [&] { return is_found; });
+}
+
+TEST_CASE("a consumer without a group needs no right to one", "[kafka][errors]") {
+    mock_world world;
+    auto topic = world.topic<no_key, std::int64_t>("groupless");
+    brook::producer producer{topic};
+    producer.send(std::int64_t{1});
+    producer.flush();
+    world.cluster().fail(brook::test::find_coordinator_api, std::vector<rd_kafka_resp_err_t>(1'000, RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED));
+    brook::consumer consumer{topic};
+    std::size_t count = 0;
+    for (int i = 0; i < 100; ++i) {  // librdkafka asks again each half second
+        count += consumer.poll(20ms).size();
+    }
+    CHECK(count == 1);
+    brook::consumer member{topic, {.group_id = "guarded", .max_poll_interval = brook::test::join_interval}};
+    CHECK(code_of([&] {
+              for (const brook::test::patience left;;) {
+                  static_cast<void>(member.poll(20ms));
+                  left.require_left([] { return std::string{"an error"}; });
+              }
+          }) == errc::authentication_failed);
+}
+
+TEST_CASE("a poll makes room for the records that come, not for max_poll_records", "[kafka][errors]") {
+    mock_world world;
+    auto topic = world.topic<no_key, std::int64_t>("without-limit");
+    brook::producer producer{topic, {.linger = 10ms}};
+    for (std::int64_t i = 0; i < 3'000; ++i) {
+        producer.send(i);
+    }
+    producer.flush();
+    brook::consumer consumer{topic, {.max_poll_records = std::numeric_limits<std::int32_t>::max()}};
+    const memory_limit limit{std::size_t{4} << 30};  // a pointer for each of them takes 16 GiB
+    CHECK(brook::test::read_to_end(consumer).size() == 3'000);
 }
 
 TEST_CASE("what only an embedded broker can do does not compile", "[kafka][errors]") {

@@ -128,7 +128,7 @@ public:
     [[nodiscard]] message_batch poll(std::optional<std::chrono::nanoseconds> longest) {
         require_open();
         raise_kept();
-        if (options_.enable_auto_commit && has_settled_) {
+        if (options_.enable_auto_commit && has_settled_ && commit_pause_.is_over()) {
             commit_later();
         }
         const deadline end{longest.value_or(std::chrono::nanoseconds::max())};
@@ -137,7 +137,7 @@ public:
         do {
             start_reading();
             seek_again();
-            const auto left = end.left();
+            const auto left = is_rung_.load() ? std::chrono::nanoseconds{} : end.left();
             take(found.all(), left < longest_sleep ? milliseconds_of(left) : milliseconds_of(longest_sleep));
             tell_listener();
             if (!found.all().empty()) {
@@ -297,7 +297,7 @@ public:
         }
         owned_list all = make_list();
         for (auto& one : places_) {
-            if (one.next >= 0) {
+            if (one.next >= 0 && one.next != largest_offset) {
                 add(all.get(), one.of, one.next, {});
             }
         }
@@ -401,11 +401,8 @@ private:
         rd_kafka_conf_set_rebalance_cb(with.get(), [](rd_kafka_t*, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t* list, void* opaque) {
             static_cast<reader*>(static_cast<client*>(opaque)->owner())->rebalance(code, *list);
         });
-        rd_kafka_conf_set_offset_commit_cb(with.get(), [](rd_kafka_t*, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t*, void* opaque) {
-            if (code != RD_KAFKA_RESP_ERR_NO_ERROR && code != RD_KAFKA_RESP_ERR__NO_OFFSET) {
-                auto* const by = static_cast<client*>(opaque);
-                by->of().report(refusal(code, "consumer of " + static_cast<reader*>(by->owner())->what() + ": auto-commit; the next poll commits more"));
-            }
+        rd_kafka_conf_set_offset_commit_cb(with.get(), [](rd_kafka_t*, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t* list, void* opaque) {
+            static_cast<reader*>(static_cast<client*>(opaque)->owner())->learn_committed(code, list);
         });
         was_given_ = false;
         client_ = std::make_shared<client>(admin_->of(), RD_KAFKA_CONSUMER, std::move(with), this);
@@ -660,14 +657,15 @@ private:
 
     /// What has come, without waiting for more once something has.
     void take(std::vector<rd_kafka_message_t*>& into, int timeout) {
-        const auto most = static_cast<std::size_t>(options_.max_poll_records);
-        into.resize(most);
-        ssize_t count = rd_kafka_consume_batch_queue(queue_.get(), timeout, into.data(), 1);
-        if (count == 1 && most > 1) {
-            const ssize_t more = rd_kafka_consume_batch_queue(queue_.get(), 0, into.data() + 1, most - 1);
-            count += more > 0 ? more : 0;
+        const auto most = static_cast<std::size_t>(options_.max_poll_records);  // as many as that may never come: they are not all made room for
+        for (std::size_t count = 0, wanted = 1; wanted != 0;) {
+            into.resize(count + wanted);
+            const ssize_t come = rd_kafka_consume_batch_queue(queue_.get(), count == 0 ? timeout : 0, into.data() + count, wanted);
+            count += come > 0 ? static_cast<std::size_t>(come) : 0;
+            into.resize(count);
+            const bool is_more = come == static_cast<ssize_t>(wanted);
+            wanted = !is_more ? 0 : most - count < records_at_once ? most - count : records_at_once;
         }
-        into.resize(count > 0 ? static_cast<std::size_t>(count) : 0);
         std::size_t kept = 0;
         for (auto* const one : into) {  // nothing here throws before all are sorted
             if (keep(*one)) {
@@ -678,6 +676,8 @@ private:
         }
         into.resize(kept);
     }
+
+    static constexpr std::size_t records_at_once = 500;
 
     /// False: it is no record for its owner.
     [[nodiscard]] bool keep(const rd_kafka_message_t& message) noexcept {
@@ -714,6 +714,9 @@ private:
         const rd_kafka_resp_err_t code = message.err;
         if (code == RD_KAFKA_RESP_ERR__FATAL) {
             return;  // librdkafka remembers it for raise_kept
+        }
+        if (code == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED && !is_in_group() && mode_ != mode::subscribed) {
+            return;  // librdkafka asks for the coordinator of every group_id, and that one is only its own
         }
         const char* reason = rd_kafka_message_errstr(&message);
         if (code == RD_KAFKA_RESP_ERR__MAX_POLL_EXCEEDED || administration::is_worth_a_retry(code)) {
@@ -914,13 +917,38 @@ private:
     /// Asked for, and not waited for.
     void commit_later() {
         if (const owned_list list = uncommitted()) {
-            if (const auto code = rd_kafka_commit(handle(), list.get(), 1); code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-                admin_->of()->report(refusal(code, "group '" + options_.group_id + "': auto-commit; the next poll commits more"));
-                return;
-            }
             note_committed(*list);
+            if (const auto code = rd_kafka_commit(handle(), list.get(), 1); code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+                learn_committed(code, list.get());
+            }
         }
     }
+
+    /// What became of it, inside a poll: what was refused is asked for again, by a later one.
+    void learn_committed(rd_kafka_resp_err_t code, const rd_kafka_topic_partition_list_t* list) noexcept {
+        if (code == RD_KAFKA_RESP_ERR__NO_OFFSET) {
+            return;
+        }
+        rd_kafka_resp_err_t refused = code;
+        for (int i = 0; list != nullptr && i < list->cnt; ++i) {
+            const auto& one = list->elems[i];
+            if (code == RD_KAFKA_RESP_ERR_NO_ERROR && one.err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+                continue;
+            }
+            refused = code != RD_KAFKA_RESP_ERR_NO_ERROR ? code : one.err;
+            if (place* const of = place_of(one.topic, one.partition); of != nullptr && of->committed == one.offset) {
+                of->committed = -1;
+            }
+        }
+        if (refused != RD_KAFKA_RESP_ERR_NO_ERROR) {
+            try {
+                commit_pause_ = deadline{commit_backoff};
+                admin_->of()->report(refusal(refused, "consumer of " + what() + ": auto-commit; it is tried again"));
+            } catch (const std::exception&) {  // no memory for a text
+            }
+        }
+    }
+    static constexpr std::chrono::milliseconds commit_backoff{100};  // Kafka's retry.backoff.ms
 
     // ---- lists and texts ----
 
@@ -986,6 +1014,7 @@ private:
     bool is_leaving_ = false;
     failure kept_;              // for the next poll
     std::exception_ptr thrown_;  // so is this, by the listener mostly
+    deadline commit_pause_{std::chrono::nanoseconds{}};  // no auto-commit before
     std::atomic<bool> is_rung_{false};
     place* last_ = nullptr;     // whose message came last
     const rd_kafka_topic_t* last_topic_ = nullptr;
