@@ -14,6 +14,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <thread>
 #include <vector>
 
 #include "broker/outcome.hpp"
@@ -398,6 +399,57 @@ TEST_CASE("a poll makes room for the records that come, not for max_poll_records
     brook::consumer consumer{topic, {.max_poll_records = std::numeric_limits<std::int32_t>::max()}};
     const memory_limit limit{std::size_t{4} << 30};  // a pointer for each of them takes 16 GiB
     CHECK(brook::test::read_to_end(consumer).size() == 3'000);
+}
+
+TEST_CASE("a transaction that another thread begins under an id waits for the commit that is under way", "[kafka][errors]") {
+    mock_world world;
+    auto topic = world.topic<std::string, std::int64_t>("two-threads");
+    auto older = world.broker().begin_transaction({.transactional_id = "shared"});
+    older.send(topic, "older", std::int64_t{1});
+    world.cluster().answer_after(300ms);
+    std::atomic<bool> has_begun{false};
+    std::error_code of_older{};
+    std::thread commits{[&] {
+        has_begun = true;
+        of_older = code_of([&] { older.commit(); });
+    }};
+    while (!has_begun) {
+        std::this_thread::yield();
+    }
+    auto newer = world.broker().begin_transaction({.transactional_id = "shared"});  // before the commit, or behind it; never in its midst
+    newer.send(topic, "newer", std::int64_t{2});
+    newer.commit();
+    commits.join();
+    CHECK((!of_older || of_older == errc::producer_fenced));
+}
+
+TEST_CASE("a commit of a transaction that is not answered in time is unknown, whatever was said last", "[kafka][errors]") {
+    auto options = mock_world::quick();
+    options.default_api_timeout = 2s;
+    mock_world world{options};
+    auto topic = world.topic<std::string, std::int64_t>("undecided");
+    auto tx = world.broker().begin_transaction({.transactional_id = "undecided"});
+    tx.send(topic, "k", std::int64_t{1});
+    world.cluster().fail(brook::test::end_txn_api, std::vector<rd_kafka_resp_err_t>(10'000, RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS));
+    const auto told = outcome_of([&] { tx.commit(); });
+    CHECK(told.code == errc::timed_out);
+    CHECK(told.names("whether it counts shows later"));
+    rd_kafka_mock_clear_request_errors(world.cluster().get(), brook::test::end_txn_api);
+    auto next = world.broker().begin_transaction({.transactional_id = "undecided"});
+    next.send(topic, "k", std::int64_t{2});
+    next.commit();
+}
+
+TEST_CASE("a time that Kafka does not have is refused by a transaction, too, and the transaction goes on", "[kafka][errors]") {
+    mock_world world;
+    auto topic = world.topic<std::string, std::int64_t>("early");
+    auto tx = world.broker().begin_transaction({.transactional_id = "early"});
+    const auto told = outcome_of([&] { tx.send(topic, {.key = "k", .value = 1, .timestamp = brook::timestamp{-1s}}); });
+    CHECK(told.code == errc::invalid_config);
+    CHECK(told.names("before 1970"));
+    tx.send(topic, "k", std::int64_t{1});
+    tx.commit();
+    CHECK(topic.partition(0).log_end_offset() >= 1);
 }
 
 TEST_CASE("what only an embedded broker can do does not compile", "[kafka][errors]") {

@@ -78,6 +78,7 @@ inline constexpr std::int16_t join_group_api = 11;
 inline constexpr std::int16_t heartbeat_api = 12;
 inline constexpr std::int16_t sync_group_api = 14;
 inline constexpr std::int16_t init_producer_id_api = 22;
+inline constexpr std::int16_t end_txn_api = 26;
 
 class embedded_world {
 public:

@@ -39,7 +39,7 @@ namespace brook::inline BROOK_ABI::kafka {
 
 /// A transactional producer of librdkafka's: one transaction at a time.
 ///
-/// Threads   confined, but that another thread may abort what is open, to begin anew.
+/// Threads   confined; one that transactions of several threads use is under its seat's mutex.
 class transactional_producer {
 public:
     /// Fences whoever has the id, and ends what it had begun.
@@ -88,8 +88,9 @@ public:
     /// It can begin no other: a newer one has its id, or what it lost cannot be made good.
     [[nodiscard]] bool is_dead() const noexcept { return is_dead_; }
 
-    /// Errors    record_too_large; producer_fenced; what librdkafka says.
+    /// Errors    record_too_large; invalid_config for a time before 1970; producer_fenced; what librdkafka says.
     void send(const topic_state& to, const outgoing_record& record) {
+        refuse_time(to, record);
         rd_kafka_topic_t* const topic = topic_of(to.name);
         for (;;) {
             const rd_kafka_resp_err_t code = produce(client_->get(), topic, record, 0, nullptr);
@@ -111,7 +112,7 @@ public:
     /// Errors    transaction_aborted: nothing of it counts. producer_fenced: nor does it, unless the answer to this commit was lost before another
     ///           one was begun. timed_out: whether it counts shows later; the cluster was not reached in time.
     void commit() {
-        again("it cannot be committed", [this](int slice) { return rd_kafka_commit_transaction(client_->get(), slice); });
+        again("it cannot be committed", [this](int slice) { return rd_kafka_commit_transaction(client_->get(), slice); }, true);
         is_open_ = false;
     }
 
@@ -128,9 +129,9 @@ public:
     [[nodiscard]] std::string text() const { return "transaction '" + id_ + '\''; }
 
 private:
-    /// Until it is done, or cannot be, or default_api_timeout is over.
+    /// Until it is done, or cannot be, or default_api_timeout is over: then, with `may_count`, whatever was said last, it is timed_out.
     template <class Once>
-    void again(const char* what, const Once& once) {
+    void again(const char* what, const Once& once, bool may_count = false) {
         for (const deadline end{cluster_->options.default_api_timeout};;) {
             const auto left = end.left();
             const std::chrono::nanoseconds most = std::chrono::seconds{1};
@@ -150,6 +151,10 @@ private:
                 raise_aborted(error.release(), what);
             }
             if (rd_kafka_error_is_retriable(error.get()) == 0 || end.is_over() || (gives_up_ != nullptr && gives_up_->load())) {
+                if (may_count && rd_kafka_error_is_retriable(error.get()) != 0) {
+                    is_dead_ = true;  // nobody knows where it stands
+                    throw_error(errc::timed_out, refusal(error.release(), text() + ": " + what).text + "; whether it counts shows later");
+                }
                 raise(error.release(), what);
             }
             administration::pause(std::chrono::milliseconds{10});
@@ -197,6 +202,13 @@ private:
         refusal(code, text() + ": " + what, fatal.data()).raise();
     }
 
+    /// Kafka has none before 1970.
+    void refuse_time(const topic_state& to, const outgoing_record& record) const {
+        if (record.time && milliseconds_of(*record.time) < 0) {
+            throw_error(errc::invalid_config, text() + ": " + to.text() + ", partition " + std::to_string(record.partition) + ": Kafka has no timestamps before 1970");
+        }
+    }
+
     [[nodiscard]] rd_kafka_topic_t* topic_of(const std::string& name) {
         for (const auto& [known, topic] : topics_) {
             if (known == name) {
@@ -223,8 +235,8 @@ struct transaction_seat {
     explicit transaction_seat(std::string of) : id{std::move(of)} {}
 
     const std::string id;
-    std::atomic<std::uint64_t> turn{0};  ///< which transaction of the id is open
-    std::mutex mutex;                    ///< guards what follows; held while one begins
+    std::atomic<std::uint64_t> turn{0};  ///< which transaction of the id is open; changed under the mutex
+    std::mutex mutex;                    ///< guards what follows; held by whoever uses the producer, so that nothing of one gets into the next
     std::chrono::nanoseconds timeout{};
     std::shared_ptr<transactional_producer> producer{};
 };
@@ -299,6 +311,7 @@ public:
     template <class Key, class Value>
     void commit_offsets(consumer<Key, Value, broker>& read) {
         reader& from = read.untyped();
+        const std::scoped_lock guard{mutex()};
         transactional_producer& by = open();
         if (from.cluster()->of() != by.of()) {
             throw_error(errc::illegal_state, "consumer of " + from.what() + ": it is of another cluster than the transaction");
@@ -316,6 +329,7 @@ public:
     void set_state(std::string_view state) = delete;
 
     void commit() {
+        const std::scoped_lock guard{mutex()};
         transactional_producer& by = open();
         is_ended_ = true;
         by.commit();
@@ -323,7 +337,11 @@ public:
 
     /// Nothing of it counts.
     void abort() {
-        if (!is_ended_ && is_ours()) {
+        if (is_ended_) {
+            return;
+        }
+        const std::scoped_lock guard{mutex()};
+        if (is_ours()) {
             is_ended_ = true;
             producer_->abort();
         }
@@ -339,6 +357,14 @@ private:
         std::unique_ptr<sticky_partitioner> sticky;
     };
     static constexpr std::uint32_t sticky_bytes = 16 * kib;
+
+    /// Of its id: who holds it and looks whether the turn is still this one's keeps it.
+    [[nodiscard]] std::mutex& mutex() const {
+        if (!seat_) {
+            throw_error(errc::illegal_state, "this transaction has ended, or been moved from");
+        }
+        return seat_->mutex;
+    }
 
     [[nodiscard]] bool is_ours() const noexcept { return seat_ && seat_->turn.load() == turn_; }
 
@@ -381,6 +407,7 @@ private:
         if (record.partition < 0 || record.partition >= topic.partition_count) {
             throw_error(errc::unknown_topic_or_partition, topic.text() + ": there is no partition " + std::to_string(record.partition));
         }
+        const std::scoped_lock guard{mutex()};
         open().send(topic, record);
     }
 
