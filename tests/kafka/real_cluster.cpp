@@ -20,6 +20,7 @@
 
 #include "broker/outcome.hpp"
 #include "kafka/agreement.hpp"
+#include "kafka/network_cut.hpp"
 #include "kafka/real_kafka.hpp"
 #include "kafka/worlds.hpp"
 #include "support/catch.hpp"
@@ -411,6 +412,24 @@ TEST_CASE("a cluster that is killed and started again under load loses nothing t
     std::printf("killed and frozen under load: %zu acknowledged, %d failed, %d unknown; %d lost, %d twice\n", acknowledged.size(), failed.load(), unknown.load(), lost, twice);
     CHECK(lost == 0);
     CHECK(twice == 0);
+}
+
+TEST_CASE("a network that is cut under load, and refuses connections for a while, loses nothing that was acknowledged, and has nothing twice", "[kafka][real][outage]") {
+    auto& proxy = the_kafka().proxy();
+    brook::kafka::broker cluster{proxy.address(), brook::test::mock_world::quick()};
+    SECTION("nor anything else, where producers have the time to wait") {
+        auto topic = cluster.create_topic<no_key, std::int64_t>("cut", {.partitions = 3});
+        const auto counts = brook::test::send_and_read_through_cuts(proxy, topic, 1s, 60s);
+        CHECK(counts.failed == 0);
+        CHECK(counts.unknown == 0);
+        CHECK(counts.twice == 0);
+    }
+    SECTION("nor anything that has failed, where they have not") {
+        auto topic = cluster.create_topic<no_key, std::int64_t>("cut-impatient", {.partitions = 3});
+        const auto counts = brook::test::send_and_read_through_cuts(proxy, topic, 2s, 300ms);
+        CHECK(counts.failed + counts.unknown > 0);
+        CHECK(counts.twice == 0);
+    }
 }
 
 namespace {

@@ -27,6 +27,7 @@
 
 #include <brook/kafka.hpp>
 
+#include "kafka/tcp_proxy.hpp"
 #include "kafka/worlds.hpp"
 #include "support/await_end.hpp"
 #include "support/temp_directory.hpp"
@@ -80,12 +81,13 @@ inline std::string run_to_end(const std::vector<std::string>& words, const std::
 
 class kafka_server {
 public:
-    kafka_server() : port_{free_port()}, sasl_port_{free_port()}, controller_port_{free_port()} {
+    kafka_server() : port_{free_port()}, sasl_port_{free_port()}, controller_port_{free_port()}, proxied_port_{free_port()}, proxy_{proxied_port_} {
         std::ofstream file{settings()};
         const auto at = [](int port) { return "127.0.0.1:" + std::to_string(port); };
         file << "process.roles=broker,controller\nnode.id=1\ncontroller.quorum.voters=1@" << at(controller_port_) << "\nlisteners=PLAINTEXT://" << at(port_) << ",SASL_PLAINTEXT://"
-             << at(sasl_port_) << ",CONTROLLER://" << at(controller_port_) << "\nadvertised.listeners=PLAINTEXT://" << at(port_) << ",SASL_PLAINTEXT://" << at(sasl_port_)
-             << "\ncontroller.listener.names=CONTROLLER\nlistener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT\n"
+             << at(sasl_port_) << ",CONTROLLER://" << at(controller_port_) << ",PROXIED://" << at(proxied_port_) << "\nadvertised.listeners=PLAINTEXT://" << at(port_)
+             << ",SASL_PLAINTEXT://" << at(sasl_port_) << ",PROXIED://" << proxy_.address()
+             << "\ncontroller.listener.names=CONTROLLER\nlistener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT\n"
                 "sasl.enabled.mechanisms=PLAIN\nlistener.name.sasl_plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required "
                 "user_tester=\"secret\";\nlog.dirs="
              << directory_ / "data"
@@ -102,6 +104,7 @@ public:
 
     [[nodiscard]] std::string bootstrap_servers() const { return "127.0.0.1:" + std::to_string(port_); }
     [[nodiscard]] std::string sasl_servers() const { return "127.0.0.1:" + std::to_string(sasl_port_); }
+    [[nodiscard]] tcp_proxy& proxy() noexcept { return proxy_; }  ///< a way to it that can be cut
     [[nodiscard]] std::string path(const std::string& name) const { return directory_ / name; }
 
     [[nodiscard]] static std::vector<std::string> java(const std::string& program, const std::vector<std::string>& arguments) {
@@ -153,6 +156,8 @@ private:
     int port_;
     int sasl_port_;
     int controller_port_;
+    int proxied_port_;
+    tcp_proxy proxy_;
     pid_t child_ = -1;
 };
 
