@@ -45,6 +45,10 @@ public:
     }
 
     [[nodiscard]] std::string bootstrap_servers() const { return rd_kafka_mock_cluster_bootstraps(cluster_); }
+    [[nodiscard]] int port() const {
+        const std::string servers = bootstrap_servers();
+        return std::stoi(servers.substr(servers.rfind(':') + 1));
+    }
     [[nodiscard]] rd_kafka_mock_cluster_t* get() const noexcept { return cluster_; }
     void make_topic(const std::string& name, std::int32_t partitions) { rd_kafka_mock_topic_create(cluster_, name.c_str(), partitions, 1); }
 

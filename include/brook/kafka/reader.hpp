@@ -170,6 +170,14 @@ public:
         }
     }
 
+    /// Where the partition began when something of it last came; -1: nothing has.
+    [[nodiscard]] offset log_start_seen(const partition& which) const noexcept {
+        std::int64_t first = -1;
+        std::int64_t end = -1;
+        static_cast<void>(rd_kafka_get_watermark_offsets(handle(), which.topic().c_str(), which.number(), &first, &end));
+        return first;
+    }
+
     void pause(const partition& which) {
         find(which).is_paused = true;
         if (is_reading_) {  // else when it begins to
@@ -631,18 +639,16 @@ private:
         }
         const owned_list list = make_list();
         for (auto& one : places_) {
-            if (!one.wanted && is_in_group()) {
-                const auto found = committed(one.of);
-                one.wanted = found ? std::optional{found->first} : std::nullopt;
-                one.committed = found ? found->first : -1;
-            }
             if (!one.wanted && options_.auto_offset_reset == offset_reset::none) {
-                static_cast<void>(begin_of(one.of));  // says why not
+                const auto found = is_in_group() ? committed(one.of) : std::nullopt;
+                one.wanted = found ? found->first : begin_of(one.of);  // which says why not
+                one.committed = found ? found->first : -1;
             }
             if (one.wanted) {
                 one.next = *one.wanted;
             }
-            add(list.get(), one.of, one.wanted.value_or(options_.auto_offset_reset == offset_reset::latest ? RD_KAFKA_OFFSET_END : RD_KAFKA_OFFSET_BEGINNING), {});
+            const bool is_latest = options_.auto_offset_reset == offset_reset::latest;
+            add(list.get(), one.of, one.wanted ? *one.wanted : is_in_group() ? RD_KAFKA_OFFSET_STORED : is_latest ? RD_KAFKA_OFFSET_END : RD_KAFKA_OFFSET_BEGINNING, {});
         }
         raise(rd_kafka_assign(handle(), list.get()), "consumer of " + what());
         for (auto& one : places_) {
@@ -943,7 +949,7 @@ private:
         if (refused != RD_KAFKA_RESP_ERR_NO_ERROR) {
             try {
                 commit_pause_ = deadline{commit_backoff};
-                admin_->of()->report(refusal(refused, "consumer of " + what() + ": auto-commit; it is tried again"));
+                admin_->of()->report(refusal(refused, "group '" + options_.group_id + "': auto-commit; it is tried again"));
             } catch (const std::exception&) {  // no memory for a text
             }
         }
