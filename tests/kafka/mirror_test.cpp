@@ -1,5 +1,6 @@
 #include <brook/kafka/mirror.hpp>
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <string>
@@ -9,6 +10,7 @@
 #include <brook/kafka.hpp>
 
 #include "broker/outcome.hpp"
+#include "kafka/tcp_proxy.hpp"
 #include "kafka/worlds.hpp"
 #include "support/catch.hpp"
 #include "support/temp_directory.hpp"
@@ -143,6 +145,121 @@ TEST_CASE("a mirror goes on by what the local broker has noted, where the cluste
     }
     brook::consumer consumer{above};
     CHECK(read_to_end(consumer).size() == 20);
+}
+
+TEST_CASE("a mirror whose cluster's topic ends before what was carried stops, and says so", "[kafka][mirror]") {
+    const brook::test::temp_directory directory;
+    brook::broker local{directory / "data"};
+    auto below = local.create_topic<no_key, std::int64_t>("below");
+    for (const std::int64_t count : {5, 2}) {  // in the second cluster the topic is another one
+        mock_world world;
+        auto above = world.topic<no_key, std::int64_t>("above");
+        brook::producer producer{above};
+        for (std::int64_t i = 0; i < count; ++i) {
+            producer.send(i).get();
+        }
+        brook::kafka::mirror down{above, below, {.name = "edge"}};
+        if (count == 5) {
+            REQUIRE(wait_for(down, 5).records == 5);
+            continue;
+        }
+        const auto now = wait_for(down, 2);
+        CHECK_FALSE(now.is_running);
+        CHECK(now.trouble.code == errc::offset_out_of_range);
+        CHECK(now.trouble.text.find("another topic") != std::string::npos);
+    }
+    CHECK(below.partition(0).log_end_offset() == 5);
+}
+
+TEST_CASE("a mirror counts what a cluster has forgotten while it read on", "[kafka][mirror]") {
+    brook::test::mock_cluster mock;  // it keeps 5 MB of a partition
+    mock.make_topic("forgetful", 1);
+    brook::test::tcp_proxy proxy{mock.port()};
+    const brook::test::temp_directory directory;
+    brook::broker local{directory / "data"};
+    brook::kafka::broker direct{mock.bootstrap_servers(), mock_world::quick()};
+    brook::kafka::broker proxied{proxy.address(), mock_world::quick()};
+    auto above = direct.topic<no_key, std::string>("forgetful");
+    auto below = local.create_topic<no_key, std::string>("forgetful");
+    brook::producer producer{above};
+    producer.send("first").get();
+    brook::kafka::mirror down{proxied.topic<no_key, std::string>("forgetful"), below, {.name = "edge"}};
+    REQUIRE(wait_for(down, 1).records == 1);
+    proxy.cut();
+    for (int i = 0; i < 100; ++i) {
+        producer.send(std::string(100'000, 'x')).get();
+    }
+    proxy.mend();
+    producer.send("last").get();
+    const auto is_whole = [](const brook::kafka::mirror_progress& now) { return now.records + static_cast<std::uint64_t>(now.partitions[0].skipped) == 102; };
+    for (const brook::test::patience left; !is_whole(down.progress());) {
+        std::this_thread::sleep_for(20ms);
+        left.require_left([&] { return "102 records carried or skipped, and not " + std::to_string(down.progress().records) + " and " + std::to_string(down.progress().partitions[0].skipped); });
+    }
+    const auto now = down.progress();
+    CHECK(now.partitions[0].skipped > 0);
+    CHECK(now.is_caught_up());
+}
+
+TEST_CASE("a mirror counts what the local topic has forgotten while a slow cluster took the rest", "[kafka][mirror]") {
+    mock_world world;
+    const brook::test::temp_directory directory;
+    brook::broker local{directory / "data", {.maintenance = brook::maintenance::manual}};
+    auto below = local.create_topic<no_key, std::string>("outbox", {.segment_bytes = 1 << 16, .retention_bytes = 1 << 17});
+    auto above = world.topic<no_key, std::string>("inbox");
+    brook::producer producer{below};
+    producer.send("first").get();
+    std::atomic<bool> is_held{false};
+    std::atomic<bool> may_go_on{false};
+    brook::kafka::mirror up{below, above, {.name = "edge", .batch_records = 1, .on_progress = [&](const brook::kafka::mirror_progress& now) {
+                                              if (now.records == 2 && !is_held.exchange(true)) {
+                                                  is_held.notify_all();
+                                                  may_go_on.wait(false);
+                                              }
+                                          }}};
+    producer.send("second").get();
+    is_held.wait(false);
+    for (int i = 0; i < 1'000; ++i) {
+        producer.send(std::string(1'000, 'x')).get();
+        local.maintain();
+    }
+    producer.send("last").get();
+    may_go_on = true;
+    may_go_on.notify_all();
+    const auto is_whole = [](const brook::kafka::mirror_progress& now) { return now.records + static_cast<std::uint64_t>(now.partitions[0].skipped) == 1'003; };
+    for (const brook::test::patience left; !is_whole(up.progress());) {
+        std::this_thread::sleep_for(20ms);
+        left.require_left([&] { return "1003 records carried or skipped, and not " + std::to_string(up.progress().records) + " and " + std::to_string(up.progress().partitions[0].skipped); });
+    }
+    CHECK(up.progress().partitions[0].skipped > 500);
+    CHECK(up.progress().beginnings == 1);
+}
+
+TEST_CASE("a mirror may be stopped by what it tells of its progress, and by several threads", "[kafka][mirror]") {
+    mock_world world;
+    const brook::test::temp_directory directory;
+    brook::broker local{directory / "data"};
+    auto below = local.create_topic<no_key, std::int64_t>("outbox");
+    auto above = world.topic<no_key, std::int64_t>("inbox");
+    brook::producer producer{below};
+    std::atomic<brook::kafka::mirror*> itself{nullptr};
+    std::atomic<int> told{0};
+    brook::kafka::mirror up{below, above, {.name = "edge", .on_progress = [&](const brook::kafka::mirror_progress&) {
+                                              itself.wait(nullptr);
+                                              itself.load()->stop();
+                                              ++told;
+                                              told.notify_all();
+                                          }}};
+    producer.send(std::int64_t{1}).get();
+    itself = &up;
+    itself.notify_all();
+    told.wait(0);
+    std::thread other{[&] { up.stop(); }};
+    up.stop();
+    other.join();
+    CHECK_FALSE(up.progress().is_running);
+    CHECK(up.progress().records == 1);
+    CHECK(told == 1);
 }
 
 TEST_CASE("a mirror whose local topic ends before what was carried stops, and says so", "[kafka][mirror]") {

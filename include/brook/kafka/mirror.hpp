@@ -81,7 +81,8 @@ struct mirror_options {
     /// Under which its progress is kept: the same after a restart, one mirror at a time. Two that carry different things have different names.
     std::string name{};
 
-    /// Upward: records in one transaction, at most. Downward: records between two looks at what has come of them. 1 or more.
+    /// Upward: a transaction ends when it has so many records, and has fewer than twice as many. Downward: records between two looks at what has
+    /// come of them, at most. 1 or more.
     std::int32_t batch_records = 10'000;
 
     /// Upward: how long a transaction waits for more records when there are none just now.
@@ -92,7 +93,7 @@ struct mirror_options {
 
     brook::compression compression_type = brook::compression::none;  ///< of what goes up
 
-    /// Told of each step that carried something, or failed; on its thread, and not for long.
+    /// Told of each step that carried something, or failed; on its thread, and not for long. It may stop the mirror, which then ends as soon as it returns.
     callback<void(const mirror_progress&)> on_progress{};
 };
 
@@ -119,6 +120,10 @@ public:
         is_stopping_.store(true);
         word_.fetch_add(1);
         os::posix().wake_all(word_);
+        if (carrier_.load() == os::this_thread()) {
+            return;  // it was told to by on_progress: it ends when that has returned
+        }
+        const std::scoped_lock one_at_a_time{joining_mutex_};
         if (thread_.is_running()) {
             thread_.join();
         }
@@ -159,6 +164,34 @@ protected:
         return false;
     }
 
+    // ---- what the source forgets while it is carried ----
+
+    void expect(std::int32_t partition, offset next) {
+        expected_.resize(noted_partitions());
+        expected_[static_cast<std::size_t>(partition)] = {next, 0};
+    }
+
+    /// Transactions and compaction leave gaps, too: only what is now before the log's start was forgotten.
+    template <class LogStart>
+    void look_for_gap(std::int32_t partition, offset found, const LogStart& log_start) {
+        expectation& here = expected_[static_cast<std::size_t>(partition)];
+        if (found > here.next) [[unlikely]] {
+            const offset first = log_start();
+            const offset until = first < found ? first : found;
+            here.skipped += until > here.next ? until - here.next : 0;
+        }
+        here.next = found + 1;
+    }
+
+    /// What was carried behind it counts.
+    void note_skipped() {
+        note([this](mirror_progress& now) {
+            for (std::size_t i = 0; i < expected_.size(); ++i) {
+                now.partitions[i].skipped += std::exchange(expected_[i].skipped, 0);
+            }
+        });
+    }
+
     template <class Change>
     void note(const Change& change) {
         const std::scoped_lock guard{mutex_};
@@ -177,7 +210,18 @@ protected:
     }
 
 private:
+    struct expectation {
+        offset next = 0;            ///< of the source, without gaps
+        std::int64_t skipped = 0;  ///< not noted yet
+    };
+
+    [[nodiscard]] std::size_t noted_partitions() const {
+        const std::scoped_lock guard{mutex_};
+        return progress_.partitions.size();
+    }
+
     void run() noexcept {
+        carrier_.store(os::this_thread());
         bool is_begun = false;
         while (!is_stopping_.load()) {
             failure why;
@@ -218,15 +262,18 @@ private:
             if (options_.on_progress && (is_moving || why)) {
                 options_.on_progress(progress());
             }
-        } catch (const std::exception&) {  // no memory for a text, or the user's function: the next step tells it again
+        } catch (...) {  // no memory for a text, or the user's function: the next step tells it again
         }
     }
 
     const mirror_options options_;
+    std::vector<expectation> expected_;  // of each partition; its thread's own
     std::atomic<bool> is_stopping_{false};
     std::atomic<std::uint32_t> word_{0};  // a thread that sleeps looks at it
     mutable std::mutex mutex_;            // guards the progress
     mirror_progress progress_;
+    std::atomic<const void*> carrier_{nullptr};  // the thread that carries; null: it has not begun
+    std::mutex joining_mutex_;                   // guards the thread against who stops it, too
     os::thread thread_;
 };
 
@@ -265,6 +312,7 @@ private:
                 of.end = end;
                 of.skipped += skipped;
             });
+            expect(one.number(), next < first ? first : next);
         }
     }
 
@@ -279,6 +327,7 @@ private:
         std::uint64_t size = 0;
         for (const deadline end{options().linger};;) {
             for (const auto& record : records) {
+                look_for_gap(record.partition(), record.offset(), [&] { return from_.partition(record.partition()).log_start_offset(); });
                 send(record);
                 ++count;
                 size += record.key_bytes().size() + record.value_bytes().size();
@@ -307,6 +356,7 @@ private:
             now.records += count;
             now.bytes += size;
         });
+        note_skipped();
         note_ends(next);
         return true;
     }
@@ -448,6 +498,11 @@ private:
         for (const partition& one : all) {
             const offset next = sender_->last_sequence(one.number()) + 1;
             const offset first = firsts[static_cast<std::size_t>(one.number())];
+            if (const offset end = ends[static_cast<std::size_t>(one.number())]; next > end) {  // its next records would pass for carried
+                throw_error(errc::offset_out_of_range, "mirror '" + options().name + "': of the cluster's topic '" + from_->name + "', partition " + std::to_string(one.number()) +
+                                                           ", offsets up to " + std::to_string(next) + " have been carried, and it ends at " + std::to_string(end) +
+                                                           ": it is another topic, made anew perhaps; carry it into a new one, or under another name");
+            }
             reader_->seek(one, next < first ? first : next);
             note([&](mirror_progress& now) {
                 auto& of = now.partitions[static_cast<std::size_t>(one.number())];
@@ -455,6 +510,7 @@ private:
                 of.next = next < first ? first : next;
                 of.end = ends[static_cast<std::size_t>(one.number())] > of.next ? ends[static_cast<std::size_t>(one.number())] : of.next;
             });
+            expect(one.number(), next < first ? first : next);
         }
     }
 
@@ -463,6 +519,7 @@ private:
         std::uint64_t size = 0;
         for (auto* const raw : batch.all()) {
             const message one{raw};
+            look_for_gap(one.partition(), one.offset(), [&] { return reader_->log_start_seen({from_, one.partition()}); });
             send(one);
             size += one.key().size() + one.value().size();
         }
@@ -487,6 +544,7 @@ private:
                 of.end = !ends.empty() && ends[i] > of.end ? ends[i] : of.end > next[i] ? of.end : next[i];
             }
         });
+        note_skipped();
         return !batch.all().empty();
     }
 
@@ -563,7 +621,8 @@ private:
 ///          What the local topic has lost with the power after it was carried cannot be called back: then it stops, offset_out_of_range. A
 ///          local topic with flush_messages 1 loses nothing.
 ///   down   Exactly once: a record's number with the local producer "brook-mirror-<name>" is its offset in the cluster, and what is there
-///          already is not appended again. Records of transactions that were aborted do not come.
+///          already is not appended again. Records of transactions that were aborted do not come. A topic that was deleted and made again counts
+///          from 0: then it stops, offset_out_of_range, unless that one has come further by then, and it cannot be told.
 /// Nobody else writes to the topic that it fills under its name. Should another mirror of the same name begin, that one goes on, and this one
 /// ends with producer_fenced.
 ///
