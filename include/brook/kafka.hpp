@@ -27,11 +27,14 @@
 ///                    schema_read where it is looked at.
 ///   offsets          Have gaps where transactions ended.
 ///   acknowledged     acks::all is what min.insync.replicas brokers have in memory, mostly; enable_idempotence is always on with it, and keeps
-///                    retries from appending twice. A delivery is acknowledged, has failed, or is unknown: then it is timed_out.
+///                    retries from appending twice. A delivery is acknowledged, has failed, or is unknown: then it is timed_out. With acks::none
+///                    nobody says where it is: its offset is -1.
 ///   on_delivery      On a thread of librdkafka's, one a producer; of what is refused at once, such as a record that is too large, on the sending one.
 ///                    What it throws is in health().
 ///   transactions     Records go to the cluster as they are sent. A commit may end as timed_out, and then it is not known yet whether it counts.
 ///   groups           A group takes seconds to settle; session_timeout and max_poll_interval are Kafka's own. Auto-commit is not waited for.
+///   topic_pattern    Topics that are made later are seen within topic.metadata.refresh.interval.ms, five minutes by default. Those of other types are
+///                    read as well: a schema_read says so.
 ///   caught_up        Of a group's member: of what it was assigned. It asks the cluster, where it seems to be so.
 ///   seek             Counts at once, and is carried out by the next polls.
 ///   time             Whatever asks the cluster takes default_api_timeout at most. A poll without a time waits as long as there is no cluster.

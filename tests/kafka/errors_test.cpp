@@ -105,6 +105,7 @@ TEST_CASE("settings that librdkafka does not know, or that are brook's, are refu
     CHECK(refused({{"no.such.setting", "1"}}).names("no.such.setting"));
     CHECK(refused({{"security.protocol", "telepathy"}}).code == errc::invalid_config);
     CHECK(refused({{"enable.auto.commit", "true"}}).names("brook sets this one itself"));
+    CHECK(refused({{"metadata.broker.list", "127.0.0.1:2"}}).names("brook sets this one itself"));  // another name of bootstrap.servers
     CHECK(refused({{"client.id", "mine"}, {"socket.timeout.ms", "1000"}}).code != errc::invalid_config);
 }
 

@@ -176,7 +176,7 @@ public:
     void set(const properties& given) {
         for (const auto& [name, value] : given) {
             for (const std::string_view ours : {"enable.auto.commit", "enable.auto.offset.store", "enable.partition.eof", "allow.auto.create.topics", "group.id",
-                                                "transactional.id", "bootstrap.servers"}) {
+                                                "transactional.id", "bootstrap.servers", "metadata.broker.list"}) {
                 if (name == ours) {
                     throw_error(errc::invalid_config, "kafka setting '" + name + "': brook sets this one itself; see its options");
                 }

@@ -21,7 +21,7 @@ using properties = std::vector<std::pair<std::string, std::string>>;
 struct broker_options {
     /// For all connections: TLS, SASL, timeouts of sockets, whatever librdkafka has. They overrule what brook's own options say, but for a
     /// few, by which brook does what it promises (enable.auto.commit, enable.auto.offset.store, enable.partition.eof,
-    /// allow.auto.create.topics, group.id, transactional.id): those are refused.
+    /// allow.auto.create.topics, group.id, transactional.id, bootstrap.servers): those are refused.
     kafka::properties properties{};
     kafka::properties producer_properties{};  ///< the same, for producers and transactions alone
     kafka::properties consumer_properties{};  ///< the same, for consumers alone
