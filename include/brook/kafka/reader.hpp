@@ -1,5 +1,5 @@
 /// \file brook/kafka/reader.hpp
-/// A consumer's untyped half: what it reads, how far it has come, what its group says.
+/// A consumer's untyped half: what it reads, and what its group says.
 /// Edge of floor 6, kafka.
 #pragma once
 
@@ -10,33 +10,31 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <exception>
 #include <memory>
 #include <mutex>
-#include <new>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-#include <brook/broker/assignor.hpp>
-#include <brook/client/consumer_options.hpp>
 #include <brook/client/topic_pattern.hpp>
 #include <brook/core/config.hpp>
 #include <brook/core/error.hpp>
 #include <brook/core/ordered.hpp>
 #include <brook/core/types.hpp>
 #include <brook/kafka/administration.hpp>
+#include <brook/kafka/commits.hpp>
 #include <brook/kafka/connection.hpp>
+#include <brook/kafka/consumer_settings.hpp>
+#include <brook/kafka/partition_list.hpp>
+#include <brook/kafka/positions.hpp>
 #include <brook/kafka/records.hpp>
 #include <brook/kafka/refusal.hpp>
 #include <brook/kafka/topic.hpp>
 
 namespace brook::inline BROOK_ABI::kafka {
-
-using consumer_options = basic_consumer_options<partition>;
 
 /// Kafka's offsets, and its groups', for one consumer. Where it is a member of a group, librdkafka's threads speak for it, and everything that a
 /// rebalance does is done inside its own polls.
@@ -45,7 +43,7 @@ using consumer_options = basic_consumer_options<partition>;
 /// Cost      a handle of librdkafka's: some threads, a connection a broker.
 class reader {
 public:
-    reader(std::shared_ptr<administration> admin, consumer_options options) : admin_{std::move(admin)}, options_{std::move(options)} {}
+    reader(std::shared_ptr<administration> admin, consumer_options options) : admin_{std::move(admin)}, options_{std::move(options)}, commits_{admin_->of(), options_.group_id} {}
     reader(const reader&) = delete;
     reader& operator=(const reader&) = delete;
     ~reader() { leave(); }
@@ -62,7 +60,7 @@ public:
         if (mode_ == mode::alone) {
             for (const auto& topic : topics_) {
                 for (std::int32_t number = 0; number < topic->partition_count; ++number) {
-                    add_place({topic, number});
+                    positions_.add({topic, number});
                 }
             }
         } else {
@@ -92,44 +90,28 @@ public:
         mode_ = mode::assigned;
         open();
         for (auto& one : chosen) {
-            add_place(std::move(one));
+            positions_.add(std::move(one));
         }
     }
 
     [[nodiscard]] std::vector<partition> assignment() const {
         std::vector<partition> all;
-        for (const auto& one : places_) {
+        for (const auto& one : positions_.all()) {
             all.push_back(one.of);
         }
         return all;
     }
 
     /// Errors    invalid_config.
-    void require_legal() const {
-        const char* const wrong = options_.max_poll_records < 1 ? "max_poll_records is 1 or more"
-                                  : options_.max_poll_interval.count() <= 0 || options_.session_timeout.count() < 0
-                                      ? "max_poll_interval is more than 0, session_timeout not less"
-                                  : !options_.partition_assignment_strategy ? "partition_assignment_strategy is missing"
-                                  : !options_.group_instance_id.empty() && options_.group_id.empty() ? "group_instance_id needs a group_id"
-                                  : options_.enable_auto_commit && options_.group_id.empty() ? "enable_auto_commit needs a group_id to commit for"
-                                                                                             : nullptr;
-        if (wrong != nullptr) {
-            throw_error(errc::invalid_config, "consumer of " + what() + ": " + wrong);
-        }
-        const std::string_view assignor = options_.partition_assignment_strategy->name();
-        if (assignor != "cooperative-sticky" && assignor != "range" && assignor != "roundrobin") {
-            throw_error(errc::invalid_config, "consumer of " + what() + ": on a Kafka cluster partition_assignment_strategy is cooperative-sticky, range or roundrobin, not " +
-                                                  std::string{assignor});
-        }
-    }
+    void require_legal() const { kafka::require_legal(options_, what()); }
 
     // ---- reading ----
 
     [[nodiscard]] message_batch poll(std::optional<std::chrono::nanoseconds> longest) {
         require_open();
         raise_kept();
-        if (options_.enable_auto_commit && has_settled_ && commit_pause_.is_over()) {
-            commit_later();
+        if (options_.enable_auto_commit && has_settled_ && !commits_.rests()) {
+            commits_.later(handle(), positions_);
         }
         const deadline end{longest.value_or(std::chrono::nanoseconds::max())};
         message_batch found;
@@ -153,7 +135,7 @@ public:
         if (!has_settled_ || is_settling_ || kept_ || thrown_) {
             return false;
         }
-        for (const auto& one : places_) {
+        for (const auto& one : positions_.all()) {
             if (!one.is_paused && (!one.is_at_end || one.wanted)) {
                 return false;
             }
@@ -195,13 +177,13 @@ public:
 
     [[nodiscard]] offset position(const partition& which) {
         require_ours(which);
-        if (place* const one = place_of(which); one != nullptr && has_settled_) {
+        if (place* const one = positions_.of(which); one != nullptr && has_settled_) {
             return position_of(*one);
         }
-        if (const sought* const one = sought_for(which)) {
+        if (const positions::sought* const one = positions_.sought_for(which)) {
             return one->next;
         }
-        if (place* const one = place_of(which); one != nullptr && one->wanted) {
+        if (place* const one = positions_.of(which); one != nullptr && one->wanted) {
             return *one->wanted;
         }
         if (has_settled_) {
@@ -215,12 +197,12 @@ public:
         if (wanted < 0) {
             wanted = largest_offset;  // one that the partition does not have: it goes by auto_offset_reset
         }
-        if (place* const one = place_of(which); one != nullptr) {
+        if (place* const one = positions_.of(which); one != nullptr) {
             go(*one, wanted);
         } else if (mode_ != mode::subscribed || has_settled_) {
             static_cast<void>(find(which));  // says that it is not ours
         } else {
-            note_sought(which, wanted);
+            positions_.note_sought(which, wanted);
         }
     }
 
@@ -231,14 +213,14 @@ public:
             offset found = admin_->offsets(which.topic(), {which.number()}, at, is_stable)[0];
             return found >= 0 ? found : admin_->offsets(which.topic(), {which.number()}, administration::at_end, is_stable)[0];
         };
-        for (auto& one : places_) {
+        for (auto& one : positions_.all()) {
             go(one, found_in(one.of));
         }
         if (mode_ == mode::subscribed && !has_settled_) {
             for (const auto& topic : topics_) {
                 for (std::int32_t number = 0; number < topic->partition_count; ++number) {
                     const partition one{topic, number};
-                    note_sought(one, found_in(one));
+                    positions_.note_sought(one, found_in(one));
                 }
             }
         }
@@ -263,15 +245,15 @@ public:
             throw_error(errc::offset_out_of_range, place_text(which) + ": offset " + std::to_string(next) + " cannot be committed; 0 to " + std::to_string(end) + " can");
         }
         const owned_list list = make_list();
-        add(list.get(), which, next, metadata);
-        commit_now(list.get());
+        add_to(list.get(), which, next, metadata);
+        commits_.now(handle(), list.get());
         one.committed = next;
     }
 
     void seek_to_committed() {
         require_group();
         require_open();
-        for (auto& one : places_) {
+        for (auto& one : positions_.all()) {
             const auto found = committed(one.of);
             one.committed = found ? found->first : -1;
             go(one, found ? found->first : begin_of(one.of));
@@ -304,9 +286,9 @@ public:
             throw_error(errc::invalid_config, "consumer of " + what() + ": with enable_auto_commit its polls commit, before a transaction does; leave it out");
         }
         owned_list all = make_list();
-        for (auto& one : places_) {
+        for (auto& one : positions_.all()) {
             if (one.next >= 0 && one.next != largest_offset) {
-                add(all.get(), one.of, one.next, {});
+                add_to(all.get(), one.of, one.next, {});
             }
         }
         return all;
@@ -341,29 +323,10 @@ private:
         assigned,    ///< those that its owner has given it
     };
 
-    struct place {
-        partition of;
-        offset next = -1;              ///< of the next record that polls give; -1: not known yet
-        std::optional<offset> wanted{};  ///< librdkafka has not been told to go there yet
-        offset committed = -1;
-        bool is_paused = false;
-        bool is_at_end = false;  ///< it has said so, behind everything that was given
-        bool is_untold = false;  ///< the listener does not know yet that it has come: nothing of it is given before
-    };
-
-    struct sought {
-        partition of;
-        offset next;
-    };
+    using place = positions::place;
 
     [[nodiscard]] bool is_in_group() const noexcept { return !options_.group_id.empty(); }
     [[nodiscard]] rd_kafka_t* handle() const noexcept { return client_->get(); }
-
-    static void raise(rd_kafka_resp_err_t code, const std::string& what) {
-        if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-            refusal(code, what).raise();
-        }
-    }
 
     // ---- its beginning and end ----
 
@@ -372,9 +335,7 @@ private:
         if (client_) {
             leave();
         }
-        places_.clear();
-        last_ = nullptr;
-        sought_.clear();
+        positions_.clear();
         came_.clear();
         has_settled_ = is_settling_ = is_reading_ = false;
         kept_ = {};
@@ -385,32 +346,13 @@ private:
 
     void open() {
         kafka::cluster& of = *admin_->of();
-        settings with{of};
-        with.set("group.id", is_in_group() ? options_.group_id : "brook-alone-" + std::to_string(os::posix().random()));
-        with.set("enable.auto.commit", "false");
-        with.set("enable.auto.offset.store", "false");
-        with.set("enable.partition.eof", "true");
-        with.set("allow.auto.create.topics", "false");
-        with.set("topic.blacklist", "^__.*");
-        with.set("auto.offset.reset", options_.auto_offset_reset == offset_reset::earliest ? "earliest" : options_.auto_offset_reset == offset_reset::latest ? "latest" : "error");
-        with.set("isolation.level", options_.isolation_level == isolation_level::read_committed ? "read_committed" : "read_uncommitted");
-        with.set("check.crcs", options_.check_crcs ? "true" : "false");
-        with.set("partition.assignment.strategy", std::string{options_.partition_assignment_strategy->name()});
-        const int interval = milliseconds_of(options_.max_poll_interval);
-        const int session = options_.session_timeout.count() == 0 ? 60'000 : milliseconds_of(options_.session_timeout);
-        with.set("max.poll.interval.ms", interval < 86'400'000 ? interval : 86'400'000);
-        with.set("session.timeout.ms", session < interval ? session : interval);
-        with.set("heartbeat.interval.ms", (session < interval ? session : interval) / 3 < 3'000 ? (session < interval ? session : interval) / 3 + 1 : 3'000);
-        if (!options_.group_instance_id.empty()) {
-            with.set("group.instance.id", options_.group_instance_id);
-        }
-        with.set(of.options.properties);
-        with.set(of.options.consumer_properties);
+        settings with = settings_of(of, options_);
         rd_kafka_conf_set_rebalance_cb(with.get(), [](rd_kafka_t*, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t* list, void* opaque) {
             static_cast<reader*>(static_cast<client*>(opaque)->owner())->rebalance(code, *list);
         });
         rd_kafka_conf_set_offset_commit_cb(with.get(), [](rd_kafka_t*, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t* list, void* opaque) {
-            static_cast<reader*>(static_cast<client*>(opaque)->owner())->learn_committed(code, list);
+            auto* const self = static_cast<reader*>(static_cast<client*>(opaque)->owner());
+            self->commits_.learn(code, list, self->positions_);
         });
         was_given_ = false;
         client_ = std::make_shared<client>(admin_->of(), RD_KAFKA_CONSUMER, std::move(with), this);
@@ -449,49 +391,9 @@ private:
 
     // ---- places ----
 
-    place& add_place(partition of) {
-        places_.push_back({.of = std::move(of)});
-        for (const auto& one : sought_) {
-            if (one.of == places_.back().of) {
-                places_.back().wanted = one.next;
-                places_.back().next = one.next;
-            }
-        }
-        last_ = nullptr;
-        return places_.back();
-    }
-
-    [[nodiscard]] place* place_of(const partition& which) noexcept {
-        for (auto& one : places_) {
-            if (one.of == which) {
-                return &one;
-            }
-        }
-        return nullptr;
-    }
-
-    [[nodiscard]] place* place_of(std::string_view topic, std::int32_t number) noexcept {
-        for (auto& one : places_) {
-            if (one.of.number() == number && one.of.topic() == topic) {
-                return &one;
-            }
-        }
-        return nullptr;
-    }
-
-    /// Most messages come one after the other of one partition.
-    [[nodiscard]] place* place_of(const rd_kafka_message_t& message) noexcept {
-        if (last_ == nullptr || last_topic_ != message.rkt || last_number_ != message.partition) {
-            last_ = place_of(rd_kafka_topic_name(message.rkt), message.partition);
-            last_topic_ = message.rkt;
-            last_number_ = message.partition;
-        }
-        return last_;
-    }
-
     [[nodiscard]] place& find(const partition& which) {
         require_ours(which);
-        if (place* const one = place_of(which)) {
+        if (place* const one = positions_.of(which)) {
             return *one;
         }
         throw_error(errc::unknown_topic_or_partition, place_text(which) + (mode_ == mode::subscribed ? ": this consumer does not read it now; what a member of a group reads is settled by its polls"
@@ -515,25 +417,6 @@ private:
         if (!is_in_group()) {
             throw_error(errc::illegal_state, "consumer of " + what() + ": it has no group_id to commit for");
         }
-    }
-
-    [[nodiscard]] const sought* sought_for(const partition& which) const noexcept {
-        for (const auto& one : sought_) {
-            if (one.of == which) {
-                return &one;
-            }
-        }
-        return nullptr;
-    }
-
-    void note_sought(const partition& which, offset next) {
-        for (auto& one : sought_) {
-            if (one.of == which) {
-                one.next = next;
-                return;
-            }
-        }
-        sought_.push_back({which, next});
     }
 
     /// The state of a topic that it knows, or of one that its pattern has found.
@@ -560,9 +443,9 @@ private:
     /// librdkafka refuses a seek where it has not begun to read a partition: then later.
     void seek_again() {
         const owned_list list = make_list();
-        for (const auto& one : places_) {
+        for (const auto& one : positions_.all()) {
             if (one.wanted) {
-                add(list.get(), one.of, *one.wanted, {});
+                add_to(list.get(), one.of, *one.wanted, {});
             }
         }
         if (list->cnt == 0 || !is_reading_) {
@@ -570,7 +453,7 @@ private:
         }
         const owned_error error{rd_kafka_seek_partitions(handle(), list.get(), 1'000)};
         for (int i = 0; i < list->cnt; ++i) {
-            if (place* const one = place_of(list->elems[i].topic, list->elems[i].partition); one != nullptr && !error && list->elems[i].err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+            if (place* const one = positions_.of(list->elems[i].topic, list->elems[i].partition); one != nullptr && !error && list->elems[i].err == RD_KAFKA_RESP_ERR_NO_ERROR) {
                 one->wanted.reset();
             }
         }
@@ -599,24 +482,24 @@ private:
 
     /// Every partition has said that it is at its end; more may have come since.
     [[nodiscard]] bool is_at_ends() {
-        for (std::size_t i = 0; i < places_.size(); ++i) {
+        for (std::size_t i = 0; i < positions_.all().size(); ++i) {
             std::vector<std::int32_t> numbers;
             std::vector<offset> ends;
             bool is_first = true;
-            for (std::size_t k = 0; k < places_.size(); ++k) {
-                if (places_[k].of.topic() == places_[i].of.topic()) {
+            for (std::size_t k = 0; k < positions_.all().size(); ++k) {
+                if (positions_.all()[k].of.topic() == positions_.all()[i].of.topic()) {
                     is_first = is_first && k >= i;
-                    numbers.push_back(places_[k].of.number());
+                    numbers.push_back(positions_.all()[k].of.number());
                 }
             }
             if (!is_first) {
                 continue;  // asked for with the first of its topic
             }
-            if (administration::offsets_once(handle(), places_[i].of.topic(), numbers, administration::at_end, end_timeout, ends) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+            if (administration::offsets_once(handle(), positions_.all()[i].of.topic(), numbers, administration::at_end, end_timeout, ends) != RD_KAFKA_RESP_ERR_NO_ERROR) {
                 return false;  // it cannot be told; polls say what is wrong
             }
             for (std::size_t k = 0; k < numbers.size(); ++k) {
-                const place* const one = place_of(places_[i].of.topic(), numbers[k]);
+                const place* const one = positions_.of(positions_.all()[i].of.topic(), numbers[k]);
                 if (one == nullptr || (!one->is_paused && one->next < ends[k])) {
                     return false;
                 }
@@ -638,7 +521,7 @@ private:
             return;
         }
         const owned_list list = make_list();
-        for (auto& one : places_) {
+        for (auto& one : positions_.all()) {
             if (!one.wanted && options_.auto_offset_reset == offset_reset::none) {
                 const auto found = is_in_group() ? committed(one.of) : std::nullopt;
                 one.wanted = found ? found->first : begin_of(one.of);  // which says why not
@@ -648,16 +531,16 @@ private:
                 one.next = *one.wanted;
             }
             const bool is_latest = options_.auto_offset_reset == offset_reset::latest;
-            add(list.get(), one.of, one.wanted ? *one.wanted : is_in_group() ? RD_KAFKA_OFFSET_STORED : is_latest ? RD_KAFKA_OFFSET_END : RD_KAFKA_OFFSET_BEGINNING, {});
+            add_to(list.get(), one.of, one.wanted ? *one.wanted : is_in_group() ? RD_KAFKA_OFFSET_STORED : is_latest ? RD_KAFKA_OFFSET_END : RD_KAFKA_OFFSET_BEGINNING, {});
         }
         raise(rd_kafka_assign(handle(), list.get()), "consumer of " + what());
-        for (auto& one : places_) {
+        for (auto& one : positions_.all()) {
             one.wanted.reset();
             if (one.is_paused) {
                 raise(rd_kafka_pause_partitions(handle(), list_of(one.of).get()), place_text(one.of));
             }
         }
-        sought_.clear();
+        positions_.forget_sought();
         is_reading_ = has_settled_ = true;
     }
 
@@ -688,7 +571,7 @@ private:
     /// False: it is no record for its owner.
     [[nodiscard]] bool keep(const rd_kafka_message_t& message) noexcept {
         if (message.err == RD_KAFKA_RESP_ERR_NO_ERROR) [[likely]] {
-            place* const one = place_of(message);
+            place* const one = positions_.of(message);
             if (one == nullptr || one->wanted) {  // it was given up, or goes elsewhere, meanwhile
                 return false;
             }
@@ -709,7 +592,7 @@ private:
     }
 
     void learn(const rd_kafka_message_t& message) {
-        place* const one = message.rkt != nullptr ? place_of(message) : nullptr;
+        place* const one = message.rkt != nullptr ? positions_.of(message) : nullptr;
         if (message.err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
             if (one != nullptr && !one->wanted) {
                 one->is_at_end = true;
@@ -804,7 +687,7 @@ private:
     void take_over(rd_kafka_topic_partition_list_t& list) {
         for (int i = 0; i < list.cnt; ++i) {
             auto& one = list.elems[i];
-            place& added = add_place({state_of(one.topic, one.partition + 1), one.partition});
+            place& added = positions_.add({state_of(one.topic, one.partition + 1), one.partition});
             if (added.wanted) {
                 one.offset = *added.wanted;
                 added.wanted.reset();
@@ -813,14 +696,14 @@ private:
             added.is_untold = bool{options_.rebalance_listener.on_partitions_assigned};
         }
         has_settled_ = true;
-        sought_.clear();
+        positions_.forget_sought();
     }
 
     /// The listener may commit; whatever it throws, the group goes on without these.
     void give_up(const rd_kafka_topic_partition_list_t& list) {
         std::vector<partition> told;
         for (int i = 0; i < list.cnt; ++i) {
-            if (const place* const one = place_of(list.elems[i].topic, list.elems[i].partition)) {
+            if (const place* const one = positions_.of(list.elems[i].topic, list.elems[i].partition)) {
                 told.push_back(one->of);
             }
         }
@@ -839,13 +722,8 @@ private:
                 thrown = std::current_exception();
             }
         }
-        last_ = nullptr;
         for (const auto& one : told) {
-            for (std::size_t i = places_.size(); i-- > 0;) {
-                if (places_[i].of == one) {
-                    places_.erase(places_.begin() + static_cast<std::ptrdiff_t>(i));
-                }
-            }
+            positions_.remove(one);
             for (std::size_t i = came_.size(); i-- > 0;) {
                 if (came_[i] == one) {
                     came_.erase(came_.begin() + static_cast<std::ptrdiff_t>(i));
@@ -863,7 +741,7 @@ private:
             return;
         }
         const auto came = std::exchange(came_, {});
-        for (auto& one : places_) {
+        for (auto& one : positions_.all()) {
             one.is_untold = false;
         }
         try {
@@ -877,129 +755,9 @@ private:
 
     // ---- commits ----
 
-    /// What was read and is not committed; null: nothing.
-    [[nodiscard]] owned_list uncommitted() {
-        owned_list list = make_list();
-        for (const auto& one : places_) {
-            if (one.next >= 0 && one.next != one.committed && one.next != largest_offset) {
-                add(list.get(), one.of, one.next, {});
-            }
-        }
-        return list->cnt != 0 ? std::move(list) : owned_list{};
-    }
-
-    void note_committed(const rd_kafka_topic_partition_list_t& list) {
-        for (int i = 0; i < list.cnt; ++i) {
-            if (place* const one = place_of(list.elems[i].topic, list.elems[i].partition)) {
-                one->committed = list.elems[i].offset;
-            }
-        }
-    }
-
     void commit_all() {
         require_open();
-        if (const owned_list list = uncommitted()) {
-            commit_now(list.get());
-            note_committed(*list);
-        }
-    }
-
-    /// Waits for the coordinator, default_api_timeout long at most.
-    void commit_now(const rd_kafka_topic_partition_list_t* list) {
-        const std::string text = "group '" + options_.group_id + "': commit";
-        const owned_queue answers{rd_kafka_queue_new(handle())};
-        raise(rd_kafka_commit_queue(handle(), list, answers.get(), nullptr, nullptr), text);
-        const owned_event answer{rd_kafka_queue_poll(answers.get(), milliseconds_of(admin_->of()->options.default_api_timeout))};
-        if (!answer) {
-            throw_error(errc::timed_out, text + ": the cluster did not answer in time; whether it counts shows later");
-        }
-        raise(rd_kafka_event_error(answer.get()), text);
-        const auto* const each = rd_kafka_event_topic_partition_list(answer.get());
-        for (int i = 0; each != nullptr && i < each->cnt; ++i) {
-            raise(each->elems[i].err, text);
-        }
-    }
-
-    /// Asked for, and not waited for.
-    void commit_later() {
-        if (const owned_list list = uncommitted()) {
-            note_committed(*list);
-            if (const auto code = rd_kafka_commit(handle(), list.get(), 1); code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-                learn_committed(code, list.get());
-            }
-        }
-    }
-
-    /// What became of it, inside a poll: what was refused is asked for again, by a later one.
-    void learn_committed(rd_kafka_resp_err_t code, const rd_kafka_topic_partition_list_t* list) noexcept {
-        if (code == RD_KAFKA_RESP_ERR__NO_OFFSET) {
-            return;
-        }
-        rd_kafka_resp_err_t refused = code;
-        for (int i = 0; list != nullptr && i < list->cnt; ++i) {
-            const auto& one = list->elems[i];
-            if (code == RD_KAFKA_RESP_ERR_NO_ERROR && one.err == RD_KAFKA_RESP_ERR_NO_ERROR) {
-                continue;
-            }
-            refused = code != RD_KAFKA_RESP_ERR_NO_ERROR ? code : one.err;
-            if (place* const of = place_of(one.topic, one.partition); of != nullptr && of->committed == one.offset) {
-                of->committed = -1;
-            }
-        }
-        if (refused != RD_KAFKA_RESP_ERR_NO_ERROR) {
-            try {
-                commit_pause_ = deadline{commit_backoff};
-                admin_->of()->report(refusal(refused, "group '" + options_.group_id + "': auto-commit; it is tried again"));
-            } catch (const std::exception&) {  // no memory for a text
-            }
-        }
-    }
-    static constexpr std::chrono::milliseconds commit_backoff{100};  // Kafka's retry.backoff.ms
-
-    // ---- lists and texts ----
-
-    static void add(rd_kafka_topic_partition_list_t* list, const partition& of, offset at, const std::string& metadata) {
-        auto* const one = rd_kafka_topic_partition_list_add(list, of.topic().c_str(), of.number());
-        one->offset = at;
-        if (!metadata.empty()) {
-            one->metadata = std::malloc(metadata.size());  // librdkafka frees it
-            if (one->metadata == nullptr) {
-                throw std::bad_alloc{};
-            }
-            copy_bytes(static_cast<std::byte*>(one->metadata), metadata.data(), metadata.size());
-            one->metadata_size = metadata.size();
-        }
-    }
-
-    [[nodiscard]] static owned_list list_of(const partition& of) {
-        owned_list list = make_list();
-        add(list.get(), of, RD_KAFKA_OFFSET_INVALID, {});
-        return list;
-    }
-
-    [[nodiscard]] static std::string place_text(const partition& of) { return "topic '" + of.topic() + "', partition " + std::to_string(of.number()); }
-
-    /// brook's patterns as librdkafka takes them: POSIX extended, from ^ on.
-    [[nodiscard]] static std::string expression_of(std::string_view pattern) {
-        std::string expression = "^";
-        while (!pattern.empty()) {
-            const std::size_t end = pattern.find('.');
-            const std::string_view level = pattern.substr(0, end);
-            if (level == "#") {
-                if (expression == "^") {
-                    return "^.*$";
-                }
-                expression.resize(expression.size() - 2);  // "\.": none is enough
-                return expression + "(\\..*)?$";
-            }
-            expression += level == "*" ? std::string_view{"[^.]*"} : level;
-            if (end == std::string_view::npos) {
-                break;
-            }
-            expression += "\\.";
-            pattern.remove_prefix(end + 1);
-        }
-        return expression + '$';
+        commits_.all(handle(), positions_);
     }
 
     const std::shared_ptr<administration> admin_;
@@ -1010,8 +768,8 @@ private:
     std::shared_ptr<client> client_;
     std::mutex mutex_;            // guards the queue against who wakes
     owned_queue queue_;           // goes before the client
-    std::vector<place> places_;
-    std::vector<sought> sought_;  // before anything was assigned
+    kafka::positions positions_;
+    kafka::commits commits_;
     std::vector<partition> came_;  // the listener has not been told
     bool is_reading_ = false;   // librdkafka has been told what
     bool has_settled_ = false;  // what it reads has been decided, once at least
@@ -1020,11 +778,7 @@ private:
     bool is_leaving_ = false;
     failure kept_;              // for the next poll
     std::exception_ptr thrown_;  // so is this, by the listener mostly
-    deadline commit_pause_{std::chrono::nanoseconds{}};  // no auto-commit before
     std::atomic<bool> is_rung_{false};
-    place* last_ = nullptr;     // whose message came last
-    const rd_kafka_topic_t* last_topic_ = nullptr;
-    std::int32_t last_number_ = -1;
 };
 
 }  // namespace brook::inline BROOK_ABI::kafka
