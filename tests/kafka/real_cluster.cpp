@@ -169,6 +169,10 @@ TEST_CASE("members share out partitions, hand them over under load, and lose not
     std::atomic<bool> stays{false};
     std::atomic<bool> leaves{false};
     std::thread first{member, std::cref(stays)};
+    for (const brook::test::patience left; assigned < 6;) {  // so that there is something to hand over when others come
+        left.require_left([&] { return "an assignment of 6 partitions, and not of " + std::to_string(assigned); });
+        std::this_thread::sleep_for(5ms);
+    }
     brook::producer producer{topic, {.linger = 1ms}};
     std::thread second;
     std::thread third;
