@@ -137,6 +137,16 @@ public:
         files_.erase(found);
         return {};
     }
+    [[nodiscard]] std::error_code rename_over(const std::string& from, const std::string& to) override {
+        const auto found = files_.find(from);
+        if (found == files_.end()) {
+            return std::make_error_code(std::errc::no_such_file_or_directory);
+        }
+        auto moved = std::move(found->second);
+        files_.erase(found);
+        files_[to] = std::move(moved);
+        return {};
+    }
     [[nodiscard]] std::error_code remove(const std::string& path) override {
         return files_.erase(path) != 0 ? std::error_code{} : std::make_error_code(std::errc::no_such_file_or_directory);
     }

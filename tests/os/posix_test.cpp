@@ -563,6 +563,53 @@ TEST_CASE("rename_to_new moves a file, and never onto another", "[os][posix]") {
     CHECK_FALSE(posix().sync_directory(directory.path()));
 }
 
+TEST_CASE("rename_over takes the name from another file, which stays with who has it open", "[os][posix]") {
+    const temp_directory directory;
+    REQUIRE_FALSE(create(directory / "new")->write_at(0, brook::as_bytes("new")));
+    const auto old = create(directory / "there");
+    REQUIRE_FALSE(old->write_at(0, brook::as_bytes("old")));
+
+    CHECK(posix().rename_over(directory / "missing", directory / "there") == std::errc::no_such_file_or_directory);
+    REQUIRE_FALSE(posix().rename_over(directory / "new", directory / "there"));
+    std::error_code code;
+    CHECK(text_of(*posix().open(directory / "there", open_mode::read_write, code), 0, 3) == "new");
+    CHECK_FALSE(posix().open(directory / "new", open_mode::read_write, code));
+    CHECK(text_of(*old, 0, 3) == "old");
+    REQUIRE_FALSE(posix().rename_over(directory / "there", directory / "free"));  // or nobody has it
+    CHECK(text_of(*posix().open(directory / "free", open_mode::read_write, code), 0, 3) == "new");
+}
+
+TEST_CASE("posix reads what the disk has, past the page cache", "[os][posix]") {
+    const temp_directory directory{GENERATE(std::string{"/tmp"}, std::string{"/dev/shm"})};
+    CAPTURE(directory.path());
+    const auto written = create(directory / "file");
+    std::string text(300 * kib + 77, 'a');
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        text[i] = static_cast<char>('a' + i % 23);
+    }
+    REQUIRE_FALSE(written->write_at(0, brook::as_bytes(text)));
+    REQUIRE_FALSE(written->sync());
+    const auto read = [&](std::uint64_t position, std::size_t size) {
+        std::string found(size, '?');
+        const auto code = written->read_from_disk(position, std::as_writable_bytes(std::span{found}));
+        return code ? code.message() : found;
+    };
+    std::array<std::byte, 1> one;
+    if (written->read_from_disk(0, one) == std::errc::not_supported) {
+        WARN("skipped: this file system has only the page cache to read from");
+        return;
+    }
+    CHECK(read(0, text.size()) == text);
+    CHECK(read(4096, 5) == text.substr(4096, 5));
+    CHECK(read(296 * kib, 4 * kib + 77) == text.substr(296 * kib));  // up to the end
+    CHECK(written->read_from_disk(300 * kib, std::as_writable_bytes(std::span{text})) == std::errc::io_error);  // and not beyond
+    CHECK(read(0, 0) == "");
+    const auto mapped = map(*written, 304 * kib);
+    std::memset(mapped->data(), 'x', 8 * kib);
+    REQUIRE_FALSE(written->sync());
+    CHECK(read(4 * kib, 8 * kib) == std::string(4 * kib, 'x') + text.substr(8 * kib, 4 * kib));
+}
+
 TEST_CASE("posix removes files and empty directories", "[os][posix]") {
     const temp_directory directory;
     REQUIRE_FALSE(posix().make_directory(directory / "inner"));

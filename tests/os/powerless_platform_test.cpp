@@ -1,5 +1,6 @@
 #include "support/powerless_platform.hpp"
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -113,13 +114,18 @@ TEST_CASE("powerless_platform makes changes of a directory durable in any order,
 
 TEST_CASE("a sync of powerless_platform that fails loses pages that pass for clean", "[os][powerless_platform]") {
     bool was_lost = false;
-    for (std::uint64_t run = 0; run < 16; ++run) {
+    bool was_lost_for_good = false;
+    for (std::uint64_t run = 0; run < 32; ++run) {
         const bool is_stored_again = run % 2 == 1;
+        const bool has_been_written = run >= 16;
         disk_state begin;
-        begin.chance = run / 2;
+        begin.chance = run % 16 / 2;
         powerless_platform machine{begin};
         const auto file = create(machine, "/f");
         REQUIRE_FALSE(file->allocate(0, disk_page));
+        if (has_been_written) {
+            REQUIRE_FALSE(file->write_at(1, as_bytes("b")));
+        }
         REQUIRE_FALSE(file->sync());
         REQUIRE_FALSE(machine.sync_directory("/"));
         std::error_code code;
@@ -135,7 +141,12 @@ TEST_CASE("a sync of powerless_platform that fails loses pages that pass for cle
         if (is_stored_again) {
             *cell = *cell;  // the same byte: its page is dirty again
             CHECK_FALSE(file->sync());
-            CHECK(text_of(loss_of_power{machine.look()}.decide_nothing(), "/f").front() == 'a');
+            const bool has_come = text_of(loss_of_power{machine.look()}.decide_nothing(), "/f").front() == 'a';
+            CHECK(has_come == (has_been_written || !is_lost));  // else its block is taken for written, and never is
+            was_lost_for_good |= !has_come;
+            std::array<std::byte, 1> first;
+            REQUIRE_FALSE(file->read_from_disk(0, first));
+            CHECK((first[0] == std::byte{'a'}) == has_come);
         } else {
             powerless_platform killed{machine.look()};
             const auto same = killed.open("/f", os::open_mode::read_write, code);
@@ -144,6 +155,32 @@ TEST_CASE("a sync of powerless_platform that fails loses pages that pass for cle
         }
     }
     CHECK(was_lost);
+    CHECK(was_lost_for_good);
+}
+
+TEST_CASE("a rename over another file is one change of a directory", "[os][powerless_platform]") {
+    powerless_platform machine{disk_state{}};
+    std::error_code code;
+    for (const char* const name : {"/a", "/b"}) {
+        const auto file = create(machine, name);
+        REQUIRE_FALSE(file->write_at(0, as_bytes(name)));
+        REQUIRE_FALSE(file->sync());
+    }
+    REQUIRE_FALSE(machine.sync_directory("/"));
+    const auto old = machine.open("/b", os::open_mode::read_write, code);
+    CHECK(machine.rename_over("/c", "/b") == std::errc::no_such_file_or_directory);
+    REQUIRE_FALSE(machine.rename_over("/a", "/b"));
+    std::array<std::byte, 2> text;
+    REQUIRE_FALSE(old->read_at(0, text));
+    CHECK(text[1] == std::byte{'b'});
+    texts found;
+    const disk_state last = machine.look();
+    const loss_of_power loss{last};
+    loss.for_each_choice([&](const crash_choice& choice) {
+        const disk_state after = loss.decide(choice);
+        found.insert((after.find("/a") ? text_of(after, "/a") : "") + text_of(after, "/b"));
+    });
+    CHECK(found == texts{"/a/b", "/a"});
 }
 
 }  // namespace os_powerless_platform_test

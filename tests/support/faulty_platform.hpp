@@ -30,6 +30,7 @@ enum class operation : std::size_t {
     create,
     size,
     read,
+    read_from_disk,
     write,
     allocate,
     punch,
@@ -59,6 +60,7 @@ inline constexpr std::size_t operation_count = static_cast<std::size_t>(operatio
         "create",
         "size",
         "read",
+        "read_from_disk",
         "write",
         "allocate",
         "punch",
@@ -237,6 +239,11 @@ public:
         return number != 0 ? system_code(number) : real_->read_at(position, into);
     }
 
+    [[nodiscard]] std::error_code read_from_disk(std::uint64_t position, mutable_bytes into) const noexcept override {
+        const int number = plan_->meet(operation::read_from_disk, path_);
+        return number != 0 ? system_code(number) : real_->read_from_disk(position, into);
+    }
+
     [[nodiscard]] std::error_code write_at(std::uint64_t position, bytes from) noexcept override {
         const int number = plan_->meet(operation::write, path_);
         return number != 0 ? system_code(number) : real_->write_at(position, from);
@@ -391,6 +398,12 @@ public:
     [[nodiscard]] std::error_code rename_to_new(const std::string& from, const std::string& to) override {
         const int number = plan_->meet(operation::rename, from + " -> " + to);
         return number != 0 ? detail::system_code(number) : real_.rename_to_new(from, to);
+    }
+
+    /// An operation::rename, too.
+    [[nodiscard]] std::error_code rename_over(const std::string& from, const std::string& to) override {
+        const int number = plan_->meet(operation::rename, from + " -> " + to);
+        return number != 0 ? detail::system_code(number) : real_.rename_over(from, to);
     }
 
     [[nodiscard]] std::error_code remove(const std::string& path) override {

@@ -97,6 +97,21 @@ public:
         return {};
     }
 
+    /// What is dirty is written back first, as a read past the page cache has it done.
+    [[nodiscard]] std::error_code read_from_disk(std::uint32_t node, std::uint64_t position, mutable_bytes into) {
+        if (position + into.size() > file(node).size) {
+            return std::make_error_code(std::errc::io_error);
+        }
+        if (open_[node].memory) {
+            look(node);
+        }
+        pieces(position, into.size(), [&](std::size_t number, std::size_t at, std::size_t size, std::size_t done) {
+            const page_state& page = page_of(node, number);
+            std::memcpy(into.data() + done, bytes_of(page.versions.empty() || page.is_stuck ? page.durable : page.last) + at, size);
+        });
+        return {};
+    }
+
     /// nullptr: zeros.
     void write(std::uint32_t node, std::uint64_t position, const std::byte* from, std::size_t size) {
         extend(node, position + size);
@@ -141,7 +156,7 @@ public:
         if (!is_failing(failing_sync)) {
             for (page_state& page : synced.pages) {
                 if (!page.versions.empty()) {
-                    page.durable = page.last;
+                    page.durable = page.is_stuck ? page.durable : page.last;
                     page.versions.clear();
                 }
             }
@@ -162,6 +177,7 @@ public:
             page.versions.clear();
             if (hash_of(page.durable) != hash_of(page.last)) {
                 page.is_lost = true;
+                page.is_stuck = !page.durable;
                 watch(node, number);
             }
         }
@@ -376,6 +392,11 @@ public:
         const std::scoped_lock guard{machine_->mutex};
         return machine_->read(node_, position, into);
     }
+    [[nodiscard]] std::error_code read_from_disk(std::uint64_t position, mutable_bytes into) const noexcept override {
+        const unfailing_memory own;
+        const std::scoped_lock guard{machine_->mutex};
+        return machine_->read_from_disk(node_, position, into);
+    }
     [[nodiscard]] std::error_code write_at(std::uint64_t position, bytes from) noexcept override {
         return changing("write", [&] {
             machine_->write(node_, position, from.data(), from.size());
@@ -451,7 +472,8 @@ private:
 /// What may be lost: of each page any version since its last sync, as it was at any call of the platform and whenever
 /// the test looked; sizes of files; each change of a directory that no sync of this directory has followed, whatever
 /// became of the others. A sync that fails leaves some pages behind and calls all of them clean; only another store,
-/// were it of the same bytes, makes one dirty again.
+/// were it of the same bytes, makes one dirty again. A page that had never been written before does not reach the disk in this file any more, as
+/// it is with ext4, which takes its block for written by then: each sync says that it has, and the next boot finds zeros.
 ///
 /// What is not modelled: the order in which journaling file systems commit (they do better than this), disks that lie
 /// about a sync, sectors torn inside.
@@ -574,6 +596,24 @@ public:
             return std::make_error_code(std::errc::cross_device_link);  // nobody moves anything to another directory
         }
         const std::error_code code = machine_->begin("rename");
+        if (!code) {
+            machine_->change(source->directory, {directory_change::kind::move, source->name, target->name, *source->node, machine_->state().time});
+        }
+        return code;
+    }
+
+    [[nodiscard]] std::error_code rename_over(const std::string& from, const std::string& to) override {
+        const unfailing_memory own;
+        const std::scoped_lock guard{machine_->mutex};
+        const auto source = machine_->find(from);
+        const auto target = machine_->find(to);
+        if (!source || !source->node || !target) {
+            return std::make_error_code(std::errc::no_such_file_or_directory);
+        }
+        if (source->directory != target->directory) {
+            return std::make_error_code(std::errc::cross_device_link);
+        }
+        const std::error_code code = machine_->begin("rename over");
         if (!code) {
             machine_->change(source->directory, {directory_change::kind::move, source->name, target->name, *source->node, machine_->state().time});
         }

@@ -41,6 +41,7 @@ public:
         return opened ? std::make_unique<rebooted_file>(std::move(opened), *this) : nullptr;
     }
     [[nodiscard]] std::error_code rename_to_new(const std::string& from, const std::string& to) override { return real_.rename_to_new(from, to); }
+    [[nodiscard]] std::error_code rename_over(const std::string& from, const std::string& to) override { return real_.rename_over(from, to); }
     [[nodiscard]] std::error_code remove(const std::string& path) override { return real_.remove(path); }
     [[nodiscard]] std::error_code make_directory(const std::string& path) override { return real_.make_directory(path); }
     [[nodiscard]] std::error_code remove_directory(const std::string& path) override { return real_.remove_directory(path); }
@@ -83,6 +84,9 @@ private:
 
         [[nodiscard]] std::error_code size(std::uint64_t& bytes) const noexcept override { return real_->size(bytes); }
         [[nodiscard]] std::error_code read_at(std::uint64_t position, mutable_bytes into) const noexcept override { return real_->read_at(position, into); }
+        [[nodiscard]] std::error_code read_from_disk(std::uint64_t position, mutable_bytes into) const noexcept override {
+            return real_->read_from_disk(position, into);
+        }
         [[nodiscard]] std::error_code write_at(std::uint64_t position, bytes from) noexcept override { return real_->write_at(position, from); }
         [[nodiscard]] std::error_code allocate(std::uint64_t begin, std::uint64_t size) noexcept override { return real_->allocate(begin, size); }
         [[nodiscard]] std::error_code punch(std::uint64_t begin, std::uint64_t size) noexcept override { return real_->punch(begin, size); }

@@ -57,6 +57,7 @@ public:
     [[nodiscard]] std::error_code rename_to_new(const std::string& from, const std::string& to) override {
         return told(real_.rename_to_new(from, to));
     }
+    [[nodiscard]] std::error_code rename_over(const std::string& from, const std::string& to) override { return told(real_.rename_over(from, to)); }
     [[nodiscard]] std::error_code remove(const std::string& path) override { return told(real_.remove(path)); }
     [[nodiscard]] std::error_code make_directory(const std::string& path) override {
         return told(real_.make_directory(path));
@@ -113,6 +114,9 @@ private:
         [[nodiscard]] std::error_code size(std::uint64_t& bytes) const noexcept override { return real_->size(bytes); }
         [[nodiscard]] std::error_code read_at(std::uint64_t at, mutable_bytes into) const noexcept override {
             return real_->read_at(at, into);
+        }
+        [[nodiscard]] std::error_code read_from_disk(std::uint64_t at, mutable_bytes into) const noexcept override {
+            return real_->read_from_disk(at, into);
         }
         [[nodiscard]] std::error_code write_at(std::uint64_t at, bytes from) noexcept override {
             return home_.told(real_->write_at(at, from));

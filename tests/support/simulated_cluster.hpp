@@ -43,6 +43,7 @@ public:
         return machine_->open(path, mode, code);
     }
     [[nodiscard]] std::error_code rename_to_new(const std::string& from, const std::string& to) override { return machine_->rename_to_new(from, to); }
+    [[nodiscard]] std::error_code rename_over(const std::string& from, const std::string& to) override { return machine_->rename_over(from, to); }
     [[nodiscard]] std::error_code remove(const std::string& path) override { return machine_->remove(path); }
     [[nodiscard]] std::error_code make_directory(const std::string& path) override { return machine_->make_directory(path); }
     [[nodiscard]] std::error_code remove_directory(const std::string& path) override { return machine_->remove_directory(path); }

@@ -81,6 +81,7 @@ struct page_state {
     kept_page last;
     std::vector<version> versions;  ///< any of them may have reached the disk; empty: the page is clean
     bool is_lost = false;           ///< clean, and not what is on the disk: a sync has failed
+    bool is_stuck = false;          ///< nothing of it gets to the disk any more, whatever a sync says
 };
 
 struct directory_change {
@@ -366,6 +367,9 @@ private:
             add(std::move(sizes));
             for (std::uint32_t index = 0; index < one.pages.size(); ++index) {
                 const page_state& page = one.pages[index];
+                if (page.is_stuck) {
+                    continue;
+                }
                 undecided versions{undecided::kind::page, node, index, {}, {}};
                 const auto is_known = [&](std::uint32_t i) {
                     const std::uint64_t hash = hash_of(page.versions[i].what);

@@ -80,6 +80,14 @@ public:
     [[nodiscard]] virtual std::error_code read_at(std::uint64_t position, mutable_bytes into) const noexcept = 0;
     [[nodiscard]] virtual std::error_code write_at(std::uint64_t position, bytes from) noexcept = 0;
 
+    /// The same as `read_at`, of what the disk has: past the page cache, which goes on showing what could not be written back.
+    ///
+    /// Requires  `position` is a multiple of 4096.
+    /// Errors    also `std::errc::not_supported`: that cannot be had of this file.
+    [[nodiscard]] virtual std::error_code read_from_disk([[maybe_unused]] std::uint64_t position, [[maybe_unused]] mutable_bytes into) const noexcept {
+        return std::make_error_code(std::errc::not_supported);
+    }
+
     /// Takes disk space for [begin, begin + size) and extends the file to its end; bytes never written read as zero.
     /// A full disk is an error here, so that it never is a SIGBUS at a store into the mapping (fallocate(2)).
     [[nodiscard]] virtual std::error_code allocate(std::uint64_t begin, std::uint64_t size) noexcept = 0;
@@ -144,6 +152,9 @@ public:
 
     /// Renames, and fails with `std::errc::file_exists` where the target is there already (renameat2(2)).
     [[nodiscard]] virtual std::error_code rename_to_new(const std::string& from, const std::string& to) = 0;
+
+    /// Renames, and in the same step takes the name from the file that has it, if there is one (rename(2)). Who has that file open keeps it.
+    [[nodiscard]] virtual std::error_code rename_over(const std::string& from, const std::string& to) = 0;
     [[nodiscard]] virtual std::error_code remove(const std::string& path) = 0;
 
     /// Mode 0700. `std::errc::file_exists` when it is there already.

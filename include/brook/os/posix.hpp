@@ -24,6 +24,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <limits>
 #include <memory>
 #include <new>
@@ -165,6 +166,40 @@ public:
         return {};
     }
 
+    /// O_DIRECT, by a descriptor of its own; not where the file system says that it would answer from the page cache all the same, as ext4 does
+    /// that journals data (statx(2), STATX_DIOALIGN, Linux 6.1). What is in memory alone (tmpfs) is its own disk.
+    [[nodiscard]] std::error_code read_from_disk(std::uint64_t position, mutable_bytes into) const noexcept override {
+        constexpr std::size_t alignment = 4096;
+        if (struct statfs status {}; uninterrupted([&] { return ::fstatfs(number(), &status); }) == 0 && status.f_type == 0x01021994) {  // linux/magic.h
+            return read_at(position, into);
+        }
+        if (is_never_direct() || position % alignment != 0) {
+            return std::make_error_code(std::errc::not_supported);
+        }
+        std::array<char, 40> path{};
+        std::snprintf(path.data(), path.size(), "/proc/self/fd/%d", number());
+        const descriptor direct{open_file(path.data(), O_RDONLY | O_DIRECT | O_CLOEXEC)};
+        constexpr std::size_t most = 256 * 1024;
+        const std::unique_ptr<void, decltype(&std::free)> room{std::aligned_alloc(alignment, most), &std::free};
+        if (!direct.is_open() || !room) {
+            return direct.is_open() ? std::make_error_code(std::errc::not_enough_memory) : std::make_error_code(std::errc::not_supported);
+        }
+        while (!into.empty()) {
+            const std::size_t wanted = into.size() < most ? into.size() : most;
+            const auto done = uninterrupted([&] { return ::pread(direct.number(), room.get(), align_up(wanted, alignment), static_cast<off_t>(position)); });
+            if (done < 0) {
+                return errno == EINVAL ? std::make_error_code(std::errc::not_supported) : last_error();
+            }
+            if (static_cast<std::size_t>(done) < wanted) {  // only at the end of a file it gives less
+                return std::make_error_code(std::errc::io_error);
+            }
+            copy_bytes(into.data(), room.get(), wanted);
+            into = into.subspan(wanted);
+            position += wanted;
+        }
+        return {};
+    }
+
     /// fallocate(2), without a substitute where the file system has none (EOPNOTSUPP): zeros written promise less.
     /// Only success says anything: after ENOSPC or EDQUOT the file may be longer, with part of the space taken (ext4).
     [[nodiscard]] std::error_code allocate(std::uint64_t begin, std::uint64_t size) noexcept override {
@@ -225,6 +260,17 @@ public:
 
 private:
     [[nodiscard]] int number() const noexcept { return opened_->number(); }
+
+    [[nodiscard]] bool is_never_direct() const noexcept {
+        constexpr unsigned dioalign = 0x2000;  // STATX_DIOALIGN, and where it is told: older C libraries name neither
+        constexpr std::size_t offset_align_at = 156;
+        struct statx status {};
+        static_assert(sizeof status == 256);
+        const bool is_told = ::statx(number(), "", AT_EMPTY_PATH, dioalign, &status) == 0 && (status.stx_mask & dioalign) != 0;
+        std::array<std::byte, sizeof status> raw;
+        store(raw.data(), status);
+        return is_told && load<std::uint32_t>(raw.data() + offset_align_at) == 0;
+    }
 
     const std::shared_ptr<descriptor> opened_;
 };
@@ -289,6 +335,10 @@ public:
             return code;
         }
         return {};
+    }
+
+    [[nodiscard]] std::error_code rename_over(const std::string& from, const std::string& to) override {
+        return detail::outcome(::renameat(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str()));
     }
 
     [[nodiscard]] std::error_code remove(const std::string& path) override {
