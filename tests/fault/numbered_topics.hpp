@@ -32,6 +32,7 @@ struct told_offsets {
     std::array<std::atomic<offset>, topics> found{};    ///< that many there were when somebody looked
     std::atomic<offset> committing{-1};
     std::atomic<bool> was_refused{false};
+    std::atomic<std::uint64_t> moved{0};     ///< segments that went on in new files
     std::atomic<bool> is_damaged{false};  ///< what was not durable was told to be damaged
     std::array<char, 600> problem{};
 };
@@ -44,7 +45,8 @@ class numbered_topics {
 public:
     static constexpr std::array names{"safe", "loose"};
 
-    numbered_topics(const std::string& directory, told_offsets& told) : told_{told}, broker_{directory, {.maintenance = maintenance::manual}} {
+    numbered_topics(const std::string& directory, told_offsets& told, os::platform* platform = nullptr)
+        : told_{told}, broker_{directory, {.maintenance = maintenance::manual, .platform = platform}} {
         for (std::size_t i = 0; i < names.size(); ++i) {
             topics_[i] = broker_.create_topic<no_key, std::string>(names[i], {.segment_bytes = 16 << 10, .flush_messages = i == 0 ? std::optional<std::int64_t>{1} : std::nullopt});
             writers_[i].emplace(*topics_[i]);
@@ -91,6 +93,7 @@ public:
         }
         for (std::size_t i = 0; i < names.size(); ++i) {
             const std::string name = std::string{names[i]} + ": ";
+            told_.moved.fetch_add(partition(i).recovery().moved_segments);
             for (const auto& one : partition(i).recovery().damages) {
                 require(damage_allowed && one.first >= told_.durable[i].load(), name + "recovery finds damage at offset " + std::to_string(one.first));
                 told_.is_damaged.store(true);

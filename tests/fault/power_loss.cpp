@@ -1092,9 +1092,9 @@ private:
         std::printf(" with a broker %llu of %llu,", n(broker_sequences_.first), n(broker_sequences_.second));
         std::printf(" with transactions %llu of %llu and %llu longer ones, %llu states of them,", n(transaction_sequences_.first), n(transaction_sequences_.second),
                     n(transaction_runs_), n(transaction_states_));
-        std::printf(" long runs %llu, %llu of threads; met: kills %llu, torn %llu, garbage %llu, cuts %llu, segments put aside %llu, gaps filled %llu, ends erased %llu, "
+        std::printf(" long runs %llu, %llu of threads; met: kills %llu, torn %llu, garbage %llu, cuts %llu, segments put aside %llu, segments in new files %llu, gaps filled %llu, ends erased %llu, "
                     "failed syncs %llu, rot %llu (%llu with evidence), not durable and lost %llu; bad %llu; %.1f s\n",
-                    n(long_runs_), n(thread_runs_), n(f.kills), n(f.torn), n(f.garbage), n(f.cuts), n(f.moved_segments), n(f.filled), n(f.erased), n(f.failed_syncs),
+                    n(long_runs_), n(thread_runs_), n(f.kills), n(f.torn), n(f.garbage), n(f.cuts), n(f.moved_segments), n(f.doubted), n(f.filled), n(f.erased), n(f.failed_syncs),
                     n(f.rot), n(f.rot_kept), n(f.lost_acks), n(bad_), elapsed());
         return bad_ == 0;
     }

@@ -76,6 +76,7 @@ struct power_figures {
     std::uint64_t kills = 0;       ///< without a loss of power
     std::uint64_t cuts = 0;
     std::uint64_t moved_segments = 0;
+    std::uint64_t doubted = 0;     ///< segments that went on in new files
     std::uint64_t filled = 0;
     std::uint64_t erased = 0;
     std::uint64_t lost_acks = 0;   ///< records that were appended, not durable, and lost: allowed
@@ -247,6 +248,7 @@ private:
         });
         figures_.cuts += report.cut_bytes != 0 ? 1 : 0;
         figures_.moved_segments += is_cut && report.cut_bytes == 0 ? 1 : 0;
+        figures_.doubted += report.moved_segments;
         figures_.filled += report.filled_gaps;
         figures_.erased += report.erased_bytes != 0 ? 1 : 0;
         next.must_raise = crashed.must_raise || is_cut;
@@ -373,6 +375,7 @@ private:
         bool had_segments = false;
         std::uint64_t cut = 0;
         bool has_erased = false;
+        std::uint64_t replaced = 0;
         for (const auto& file : before) {
             const file_image* now = find(after, file.name);
             if (file.name.ends_with(".quarantine") && (now == nullptr || !same(*file.node, *now->node))) {
@@ -390,7 +393,9 @@ private:
                 continue;
             }
             had_segments = true;
-            if (now == nullptr || now->node->inode != file.node->inode) {
+            const bool is_replaced = now != nullptr && now->node->inode != file.node->inode && replaced < report.moved_segments;
+            replaced += is_replaced ? 1 : 0;
+            if (now == nullptr || (now->node->inode != file.node->inode && !is_replaced)) {
                 const bool is_kept = std::any_of(after.begin(), after.end(), [&](const auto& other) {
                     return other.name.ends_with(".quarantine") && told.contains(other.name) && other.node->inode == file.node->inode && same(*file.node, *other.node);
                 });
@@ -437,6 +442,9 @@ private:
             }
         }
         if (crashed.power_has_gone && !crashed.is_repeated) {
+            if (report.moved_segments != 0) {
+                return "the report says that segments went on in new files, and what they show came from the disk";
+            }
             if (had_segments != report.power_may_have_gone) {
                 return "the report does not say that the power may have gone";
             }

@@ -3,16 +3,15 @@
 // An ext4 in a file, and the file on a file system in memory that is smaller than it says: allocating succeeds, and writing back fails, where and
 // when the kernel pleases. It tells so once, then the pages are clean and the next sync says that all is well (RELIABILITY in
 // brook/storage/README.md). A process appends until a record that must be durable is refused. From there on nothing is acknowledged any more,
-// syncs go on failing, and the durable offset stands still. Then there is room, and the store is opened after it was unmounted and mounted: what was acknowledged is there, what follows is what was sent, without a gap, or is told to be
-// damaged; and what is acknowledged from now on is there after one more mount.
+// syncs go on failing, and the durable offset stands still. Or it dies of a sync that fails, and nobody has heard of that.
 //
-// Not held, and so not looked at unless asked for: what is acknowledged after the store was opened at once, in the mount in which writing back had
-// failed. Recovery makes the pages dirty again; but ext4 takes their extents for written by then, writes the data, and has it as never written
-// after the next mount, while each sync succeeds. Only a copy in a new file would do.
+// Then there is room. Of three stores the first is unmounted and mounted before it is opened; the second is opened at once, in the mount in which
+// writing back had failed, and ext4 has the blocks of what it lost for written; so is the third, whose process died before it heard. Each time what was acknowledged is
+// there, what follows is what was sent, without a gap, or is told to be damaged; and what is acknowledged from now on is there after one more
+// mount.
 //
-// usage: brook_fault write_back_failure [seconds] [seed] [at-once]
+// usage: brook_fault write_back_failure [seconds] [seed]
 //        seconds: 5 by default, BROOK_FAULT_SECONDS otherwise
-//        at-once: every second store is also opened before it is unmounted
 // Returns 77 where mounting or a loop device is not to be had.
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -33,7 +32,6 @@
 #include <random>
 #include <stdexcept>
 #include <string>
-#include <string_view>
 #include <system_error>
 
 #include "fault/numbered_topics.hpp"
@@ -41,6 +39,7 @@
 #include "fault/program.hpp"
 #include "support/await_end.hpp"
 #include "support/directory_watch.hpp"
+#include "support/faulty_platform.hpp"
 #include "support/stepped_process.hpp"
 #include "support/temp_directory.hpp"
 
@@ -84,7 +83,7 @@ private:
 
 class campaign {
 public:
-    campaign(double seconds, std::uint64_t seed, bool at_once) : seconds_{seconds}, seed_{seed}, at_once_{at_once}, random_{seed} {
+    campaign(double seconds, std::uint64_t seed) : seconds_{seconds}, seed_{seed}, random_{seed} {
         for (const char* point : {"short", "disk"}) {
             if (::mkdir((root_ / point).c_str(), 0700) != 0) {
                 throw_errno("mkdir");
@@ -93,14 +92,15 @@ public:
     }
 
     [[nodiscard]] bool run() {
-        while (bad_ < 8 && (elapsed() < seconds_ || runs_ < 2)) {
-            fail_once(at_once_ && runs_ % 2 == 0);
+        while (bad_ < 8 && (elapsed() < seconds_ || runs_ < 3)) {
+            fail_once(static_cast<then>(runs_ % 3));
             ++runs_;
         }
         const auto n = [](std::uint64_t value) { return static_cast<unsigned long long>(value); };
-        std::printf("write-back failure: %llu disks that could not keep what they took, %llu refused an acknowledgement; %llu records acknowledged before, all there after "
-                    "%llu mounts and openings, %llu times something else was told to be damaged; bad %llu; %.1f s; seed %llu\n",
-                    n(runs_), n(refused_), n(acknowledged_), n(openings_), n(damaged_), n(bad_), elapsed(), n(seed_));
+        std::printf("write-back failure: %llu disks that could not keep what they took, %llu refused an acknowledgement or killed who asked for it; %llu records acknowledged before, all there "
+                    "after %llu mounts and openings, %llu times something else was told to be damaged; %llu segments went on in new files, %llu after a death; bad %llu; %.1f s; "
+                    "seed %llu\n",
+                    n(runs_), n(refused_), n(acknowledged_), n(openings_), n(damaged_), n(moved_), n(moved_after_death_), n(bad_), elapsed(), n(seed_));
         if (refused_ == 0) {
             std::printf("BAD  no write-back failed: the program proves nothing\n");
         }
@@ -110,7 +110,9 @@ public:
 private:
     [[nodiscard]] double elapsed() const { return std::chrono::duration<double>(clock_type::now() - begin_).count(); }
 
-    void fail_once(bool opens_at_once) {
+    enum class then { mount_anew, open_at_once, die_and_open_at_once };
+
+    void fail_once(then what) {
         const short_disk disk{root_ / "short"};
         if (const std::string why = make_image(disk.image(), image_size, "has_journal"); !why.empty()) {
             throw std::runtime_error{why};
@@ -122,9 +124,9 @@ private:
             mounted.device().write_page_by_page();
             const std::uint64_t room = (16 << 10) + random_() % (1 << 20);
             disk.shrink_to_fit(room);
-            in_a_process("while it fails", [&] { fill(mounted.point() + "/store", seed_ + runs_); });
+            in_a_process("while it fails", [&] { fill(mounted.point() + "/store", seed_ + runs_, what == then::die_and_open_at_once); });
             disk.grow();
-            if (opens_at_once) {
+            if (what != then::mount_anew) {
                 in_a_process("opened at once", [&] { look_at_once(mounted.point() + "/store"); });
             }
         }
@@ -135,6 +137,8 @@ private:
             in_a_process("mounted again", [&] { look(mounted.point() + "/store"); });
         }
         damaged_ += told_->is_damaged.load() ? 1 : 0;
+        moved_ += told_->moved.load();
+        moved_after_death_ += what == then::die_and_open_at_once ? told_->moved.load() : 0;
         acknowledged_ += static_cast<std::uint64_t>(told_->durable[0].load());
     }
 
@@ -159,11 +163,18 @@ private:
 
     /// Appends until an acknowledgement is refused because a sync failed, and then finds that none is given any more. What else is refused,
     /// such as a segment that cannot be made, may go later.
-    void fill(const std::string& directory, std::uint64_t seed) const {
+    void fill(const std::string& directory, std::uint64_t seed, bool is_mortal) const {
         std::mt19937_64 random{seed};
+        faulty_platform platform;
+        if (is_mortal) {
+            platform.on_failed_sync([&] {
+                told_->was_refused.store(true);
+                ::_exit(0);
+            });
+        }
         std::optional<numbered_topics> users;
         try {
-            users.emplace(directory, *told_);
+            users.emplace(directory, *told_, &platform);
         } catch (const error&) {
             return;  // it had not even opened
         }
@@ -216,9 +227,13 @@ private:
         try {
             look(directory);
         } catch (const error& why) {
-            if (why.code() != std::errc::read_only_file_system && why.code() != std::errc::io_error) {
-                throw;
+            const std::string what = why.what();  // a partition that cannot go on in a new file tells by its text what the disk said
+            for (const auto code : {std::errc::read_only_file_system, std::errc::io_error}) {
+                if (why.code() == code || (why.code() == errc::partition_failed && what.find(std::make_error_code(code).message()) != std::string::npos)) {
+                    return;
+                }
             }
+            throw;
         }
     }
 
@@ -263,7 +278,6 @@ private:
     const clock_type::time_point begin_ = clock_type::now();
     const double seconds_;
     const std::uint64_t seed_;
-    const bool at_once_;
     std::mt19937_64 random_;
     const temp_directory root_{memory_directory()};
     shared_object<told_offsets> told_;
@@ -272,6 +286,8 @@ private:
     std::uint64_t acknowledged_ = 0;
     std::uint64_t openings_ = 0;
     std::uint64_t damaged_ = 0;
+    std::uint64_t moved_ = 0;
+    std::uint64_t moved_after_death_ = 0;
     std::uint64_t bad_ = 0;
 };
 
@@ -280,7 +296,7 @@ int run(int count, char** arguments) {
         return 77;
     }
     const time_and_seed given{count, arguments, 5};
-    campaign all{given.seconds, given.seed, count > 3 && std::string_view{arguments[3]} == "at-once"};
+    campaign all{given.seconds, given.seed};
     return all.run() ? 0 : 1;
 }
 

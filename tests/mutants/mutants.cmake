@@ -175,11 +175,14 @@ brook_mutant(checkpoint_name_not_synced
   FILE storage/segment_directory.hpp
   FIND [=[            code = platform_->sync_directory(path_);
         }
-        return code ? failure]=]
+        if (is_new && code && file) {]=]
   REPLACE [=[            code = BROOK_MUTANT(checkpoint_name_not_synced) ? std::error_code{} : platform_->sync_directory(path_);
         }
-        return code ? failure]=]
+        if (is_new && code && file && !BROOK_MUTANT(unwritten_checkpoint_kept)) {]=]
   CAUGHT_BY test storage/power_loss "a checkpoint is on the disk when it has been written, the first one with its name")
+
+brook_mutant(unwritten_checkpoint_kept WITH checkpoint_name_not_synced
+  CAUGHT_BY test storage/power_loss "a first checkpoint that could not be synced is made anew")
 
 brook_mutant(checkpoint_over_the_last_one
   FILE storage/segment_directory.hpp
@@ -257,10 +260,10 @@ brook_mutant(identity_without_file WITH identity_without_boot
 
 brook_mutant(acknowledged_before_sync
   FILE storage/durability.hpp
-  FIND [=[                if (const auto code = pin->log_file().sync()) {]=]
-  REPLACE [=[                const bool is_retried = BROOK_MUTANT(failed_sync_retried) && pin->log_file().sync();
+  FIND [=[                if (const auto code = pin->sync()) {]=]
+  REPLACE [=[                const bool is_retried = BROOK_MUTANT(failed_sync_retried) && pin->sync();
                 if (const auto code = BROOK_MUTANT(acknowledged_before_sync) || (BROOK_MUTANT(failed_sync_retried) && !is_retried)
-                                          ? std::error_code{} : pin->log_file().sync()) {]=]
+                                          ? std::error_code{} : pin->sync()) {]=]
   CAUGHT_BY test storage/durability "a sync makes durable what was published before it began, and not a record more")
 
 brook_mutant(failed_sync_retried WITH acknowledged_before_sync
@@ -383,10 +386,62 @@ brook_mutant(erase_skipped
         }]=]
   CAUGHT_BY test storage/recovery "what is cut after a loss of power is kept aside, and cannot come back")
 
+brook_mutant(doubt_ignored
+  FILE storage/recovery.hpp
+  FIND [=[        if (same_identity && pin->doubt() != doubt::none) {]=]
+  REPLACE [=[        if (same_identity && pin->doubt() != doubt::none && !BROOK_MUTANT(doubt_ignored)) {]=]
+  CAUGHT_BY test storage/power_loss "after a failed sync the log goes on in new files, and what is acknowledged from then on is on the disk")
+
+brook_mutant(doubt_settled_by_a_sync
+  FILE storage/recovery.hpp
+  FIND [=[        if (pin->doubt() == doubt::is_syncing && is_on_disk()) {]=]
+  REPLACE [=[        if (pin->doubt() == doubt::is_syncing && (BROOK_MUTANT(doubt_settled_by_a_sync) ? !pin->log_file().sync() : is_on_disk())) {]=]
+  CAUGHT_BY test storage/power_loss "killed before it hears that its sync has failed, a log is compared with the disk")
+
+brook_mutant(doubt_only_after_failure
+  FILE storage/segment.hpp
+  FIND [=[        set_doubt(before > storage::doubt::is_syncing ? before : storage::doubt::is_syncing);]=]
+  REPLACE [=[        if (!BROOK_MUTANT(doubt_only_after_failure)) {
+            set_doubt(before > storage::doubt::is_syncing ? before : storage::doubt::is_syncing);
+        }]=]
+  CAUGHT_BY test storage/power_loss "killed before it hears that its sync has failed, a log is compared with the disk")
+
+brook_mutant(doubt_taken_back_by_a_sync
+  FILE storage/segment.hpp
+  FIND [=[        set_doubt(code ? storage::doubt::has_failed : before);]=]
+  REPLACE [=[        set_doubt(code ? storage::doubt::has_failed : BROOK_MUTANT(doubt_taken_back_by_a_sync) ? storage::doubt::none : before);]=]
+  CAUGHT_BY test storage/segment "a sync that succeeds takes back its own doubt, and no other")
+
+brook_mutant(copy_not_synced
+  FILE storage/segment_directory.hpp
+  FIND [=[            code = copy->sync();]=]
+  REPLACE [=[            code = BROOK_MUTANT(copy_not_synced) ? std::error_code{} : copy->sync();]=]
+  CAUGHT_BY test storage/power_loss "killed while it moves to a new file, or without power, a log is what it was before or after")
+
+brook_mutant(copy_without_its_identity
+  FILE storage/segment_directory.hpp
+  FIND [=[            store(first.data() + format::writer_at, format::make_writer(id.boot_id, id.device, id.inode, id.birth_time_ns));]=]
+  REPLACE [=[            if (!BROOK_MUTANT(copy_without_its_identity)) {
+                store(first.data() + format::writer_at, format::make_writer(id.boot_id, id.device, id.inode, id.birth_time_ns));
+            }]=]
+  CAUGHT_BY test storage/power_loss "killed while it moves to a new file, or without power, a log is what it was before or after")
+
+brook_mutant(lost_index_believed
+  FILE storage/segment_directory.hpp
+  FIND [=[        if (is_new_index && opened->has_index() && opened->doubt() == doubt::none) {]=]
+  REPLACE [=[        if (is_new_index && opened->has_index() && opened->doubt() == doubt::none && !BROOK_MUTANT(lost_index_believed)) {]=]
+  CAUGHT_BY test storage/segment_directory "an index that is made anew says that the segment is in doubt")
+
+brook_mutant(appends_without_a_new_file
+  FILE storage/log.hpp
+  FIND [=[        if (found.not_moved) {]=]
+  REPLACE [=[        if (found.not_moved && !BROOK_MUTANT(appends_without_a_new_file)) {]=]
+  CAUGHT_BY test storage/durability "a log that cannot go on in a new file is read on, and takes no more appends until it can")
+
 brook_mutant(erase_not_synced
   FILE storage/recovery.hpp
-  FIND [=[    const auto code = memory.log_file().sync();]=]
-  REPLACE [=[    const auto code = BROOK_MUTANT(erase_not_synced) ? std::error_code{} : memory.log_file().sync();]=]
+  FIND [=[    const auto code = memory.sync();]=]
+  REPLACE [=[    const auto code = BROOK_MUTANT(erase_not_synced) ? std::error_code{} : memory.sync();]=]
   CAUGHT_BY test storage/power_loss "a tail that a killed recovery has erased does not come back behind new records")
 
 brook_mutant(failed_erase_not_repeated
@@ -2218,8 +2273,8 @@ brook_mutant(cut_short_and_kept_up
 
 brook_mutant(repair_left_unsynced
   FILE storage/log.hpp
-  FIND [=[                if (const auto code = mended->log_file().sync()) {]=]
-  REPLACE [=[                if (const auto code = BROOK_MUTANT(repair_left_unsynced) ? std::error_code{} : mended->log_file().sync()) {]=]
+  FIND [=[                if (const auto code = mended->sync()) {]=]
+  REPLACE [=[                if (const auto code = BROOK_MUTANT(repair_left_unsynced) ? std::error_code{} : mended->sync()) {]=]
   CAUGHT_BY test storage/frame_repair "whoever dies in a repair, and however, leaves what was rotten rotten or mended, and nothing wrong")
 
 brook_mutant(failed_repair_synced_again

@@ -5,8 +5,11 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdint>
+#include <filesystem>
+#include <memory>
 #include <new>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -212,6 +215,203 @@ TEST_CASE("a failed sync is final", "[storage][durability][fault]") {
     append_range(again, 20, 30);
     REQUIRE(again.wait_acknowledged(29).text == "");
     CHECK(again.durable_offset() == 30);
+}
+
+namespace {
+
+constexpr const char* first_log = "00000000000000000000.log";
+
+storage::doubt doubt_in_index(const partition& of) { return static_cast<storage::doubt>(peek<std::uint64_t>(of.files().at("00000000000000000000.index"), 0)); }
+storage::doubt doubt_in_header(const partition& of) { return static_cast<storage::doubt>(peek<std::uint64_t>(of.files().at(first_log), format::doubt_at)); }
+
+std::uint64_t inode_of(const std::string& path) {
+    std::error_code code;
+    os::file_identity id;
+    const auto file = os::posix().open(path, os::open_mode::read_write, code);
+    REQUIRE(file);
+    REQUIRE_FALSE(file->identity(id));
+    return id.inode;
+}
+
+/// Ten records that are on the disk, and ten of which the sync has failed.
+void fail_a_sync(partition& orders) {
+    storage::log& log = orders.open();
+    append_range(log, 0, 10);
+    REQUIRE(log.wait_acknowledged(9).text == "");
+    append_range(log, 10, 20);
+    orders.platform.fail(operation::sync);
+    REQUIRE(log.wait_acknowledged(19).code == errc::partition_failed);
+}
+
+}  // namespace
+
+TEST_CASE("a segment is in doubt from before a sync until it has succeeded", "[storage][durability][fault]") {
+    partition orders{{.segment_bytes = 16 * kib, .flush_messages = 1}};
+    storage::log& log = orders.open();
+    append_range(log, 0, 10);
+    std::vector<storage::doubt> at_sync;
+    orders.platform.on_call([&](operation which, const std::string& path) {
+        if (which == operation::sync && path.find(first_log) != std::string::npos) {
+            at_sync.push_back(doubt_in_index(orders));
+        }
+    });
+    CHECK(doubt_in_index(orders) == storage::doubt::none);
+    REQUIRE(log.wait_acknowledged(9).text == "");
+    CHECK(at_sync == std::vector{storage::doubt::is_syncing});
+    CHECK(doubt_in_index(orders) == storage::doubt::none);
+    CHECK(doubt_in_header(orders) == storage::doubt::none);  // it would be written with each sync
+
+    append_range(log, 10, 20);
+    orders.platform.fail(operation::sync);
+    REQUIRE(log.wait_acknowledged(19).code == errc::partition_failed);
+    CHECK(doubt_in_index(orders) == storage::doubt::has_failed);
+    CHECK(doubt_in_header(orders) == storage::doubt::has_failed);
+}
+
+TEST_CASE("after a failed sync a log goes on in a new file, and who reads the old one keeps it", "[storage][durability][fault]") {
+    partition orders{{.segment_bytes = 16 * kib, .flush_messages = 1}};
+    fail_a_sync(orders);
+    std::vector<storage::record_range> held;
+    {
+        storage::log_reader reader = orders.log->reader();
+        reader.seek(0);
+        REQUIRE_FALSE(reader.fetch(100, true, held));
+    }
+    const std::uint64_t before = inode_of(orders.path() + '/' + first_log);
+    SECTION("closed") { orders.close(); }
+    SECTION("killed") { orders.become(orders.files()); }
+    SECTION("without its index") {
+        orders.close();
+        REQUIRE(std::filesystem::remove(orders.path() + "/00000000000000000000.index"));
+    }
+    SECTION("with damage in it") {
+        orders.close();
+        image files = orders.files();
+        flip_bit(files.at(first_log), 8 * (frame_with(files.at(first_log), 15).at + 44));
+        write_image(orders.path(), files);
+        storage::log& again = orders.open();
+        CHECK(again.report().moved_segments == 1);
+        CHECK(read_from(again, 0).records.size() == 15);
+        CHECK(read_from(again, 0).why.code == errc::corrupt_record);
+        CHECK(difference(read_from(again, 16).records, numbered(16, 20)) == "");
+        return;
+    }
+
+    storage::log& again = orders.open();
+    CHECK(again.report().moved_segments == 1);
+    CHECK(inode_of(orders.path() + '/' + first_log) != before);
+    CHECK(names_in(orders.files(), ".tmp").empty());
+    CHECK(again.durable_offset() == 10);
+    check_holds(again, 0, 20);
+    std::vector<read_record> records;
+    for (const auto& range : held) {
+        copy_out(range, records);
+    }
+    CHECK(difference(records, numbered(0, 20)) == "");
+    append_range(again, 20, 300);  // and into the next segments
+    REQUIRE(again.wait_acknowledged(299).text == "");
+    CHECK(doubt_in_index(orders) == storage::doubt::none);
+    orders.kill();
+    CHECK(orders.open().report().moved_segments == 0);
+    check_holds(*orders.log, 0, 300);
+}
+
+TEST_CASE("a log that cannot go on in a new file is read on, and takes no more appends until it can", "[storage][durability][fault]") {
+    const operation which = GENERATE(operation::create, operation::allocate, operation::identity, operation::write, operation::sync, operation::read_from_disk,
+                                     operation::rename, operation::sync_directory);
+    CAPTURE(name(which));
+    partition orders{{.segment_bytes = 16 * kib, .flush_messages = 1}};
+    fail_a_sync(orders);
+    orders.close();
+    orders.platform.inject({.on = which, .number = ENOSPC, .lasting = true, .path = which == operation::sync_directory ? "" : ".log.tmp"});
+    for (int i = 0; i < 2; ++i) {
+        storage::log& log = orders.open();
+        CHECK(log.report().moved_segments == 0);
+        CHECK(log.durable_offset() == 10);
+        check_holds(log, 0, 20);
+        failure refused;
+        CHECK(append(log, std::nullopt, "x", 0, refused) == -1);
+        CHECK(refused.code == errc::partition_failed);
+        CHECK(names(refused, "cannot copy") == (which != operation::sync_directory));
+        CHECK(log.wait_acknowledged(19).code == errc::partition_failed);
+        CHECK(log.roll().code == errc::partition_failed);
+        CHECK(orders.keep_up().why.code == errc::partition_failed);
+        CHECK(names_in(orders.files(), ".tmp").empty());
+    }
+    orders.close();
+    orders.platform.heal();
+    storage::log& log = orders.open();
+    CHECK(log.report().moved_segments == 1);
+    check_holds(log, 0, 20);
+    append_range(log, 20, 30);
+    REQUIRE(log.wait_acknowledged(29).text == "");
+}
+
+TEST_CASE("whichever call fails while a log goes on in a new file, the next opening has it all", "[storage][durability][fault]") {
+    bool has_succeeded = false;
+    int failures = 0;
+    for (std::uint64_t call = 1; !has_succeeded; ++call) {
+        CAPTURE(call);
+        partition orders{{.segment_bytes = 16 * kib, .flush_messages = 1}};
+        fail_a_sync(orders);
+        orders.close();
+        orders.platform.forget_calls();
+        orders.platform.fail_any(call);
+        failure why;
+        std::unique_ptr<storage::log> log;
+        try {
+            log = orders.try_open(why);
+        } catch (const std::bad_alloc&) {
+            // That was the memory for who is forked.
+        }
+        has_succeeded = orders.platform.calls() < call;
+        orders.platform.heal();
+        failures += log && log->report().moved_segments == 1 ? 0 : 1;
+        if (log) {
+            check_holds(*log, 0, 20);
+            const offset at = append(*log, std::nullopt, value_of(20), time_of(20), why);
+            CHECK((at == 20 || why.code == errc::partition_failed));
+            CHECK((at == 20 || log->report().moved_segments == 0));
+        }
+        const bool has_more = log && log->log_end_offset() == 21;
+        log.reset();
+        storage::log& again = orders.open();
+        check_holds(again, 0, has_more ? 21 : 20);
+        append_range(again, has_more ? 21 : 20, 30);
+        REQUIRE(again.wait_acknowledged(29).text == "");
+    }
+    CHECK(failures > 8);
+}
+
+TEST_CASE("who is killed in a sync finds its file compared with the disk, or copied where nobody can tell", "[storage][durability][fault]") {
+    partition orders{{.segment_bytes = 16 * kib, .flush_messages = 1}};
+    storage::log& log = orders.open();
+    append_range(log, 0, 20);
+    image killed;
+    orders.platform.on_call([&](operation which, const std::string& path) {
+        if (which == operation::sync && path.find(first_log) != std::string::npos) {
+            killed = orders.files();
+        }
+    });
+    REQUIRE(log.wait_acknowledged(19).text == "");
+    orders.platform.on_call(nullptr);
+    orders.become(killed);
+    std::uint64_t moved = 0;
+    SECTION("it is there") {}
+    SECTION("the sync fails") {
+        orders.platform.inject({.on = operation::sync, .path = first_log});
+        moved = 1;
+    }
+    SECTION("it cannot be read") {
+        orders.platform.inject({.on = operation::read_from_disk, .number = GENERATE(EIO, EOPNOTSUPP), .path = first_log});
+        moved = 1;
+    }
+    storage::log& again = orders.open();
+    CHECK(again.report().moved_segments == moved);
+    check_holds(again, 0, 20);
+    append_range(again, 20, 30);
+    REQUIRE(again.wait_acknowledged(29).text == "");
+    CHECK(doubt_in_index(orders) == storage::doubt::none);
 }
 
 TEST_CASE("a sync that fails where memory is out is as final, and nobody waits for ever", "[storage][durability][fault]") {

@@ -115,6 +115,16 @@ TEST_CASE("a creation never takes the place of a segment that is there", "[stora
     CHECK(read_whole(files->log_path(42)) == before);
 }
 
+TEST_CASE("an index that is made anew says that the segment is in doubt", "[storage][segment_directory]") {
+    fixture files;
+    failure why;
+    REQUIRE(files->create(42, 64 * kib, 64 * kib, why));
+    CHECK(files->open(files->log_path(42), files->index_path(42), why)->doubt() == storage::doubt::none);
+    files->discard(files->index_path(42));
+    CHECK(files->open(files->log_path(42), files->index_path(42), why)->doubt() == storage::doubt::is_syncing);
+    CHECK(files->open(files->log_path(42), files->index_path(42), why)->doubt() == storage::doubt::is_syncing);  // it is there now, and says so
+}
+
 TEST_CASE("what is not this partition's segment is refused, and why is told", "[storage][segment_directory]") {
     fixture files;
     failure why;

@@ -1,7 +1,9 @@
 #include <brook/storage/segment.hpp>  // first, so that it must stand alone
 
+#include <cerrno>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "support/catch.hpp"
 #include "support/partition.hpp"
@@ -80,6 +82,46 @@ TEST_CASE("a segment without an index is read all the same", "[storage][segment]
     }
     failure why;
     CHECK(orders.log->offset_for_time(time_of(321), why) == 321);
+}
+
+TEST_CASE("a sync that succeeds takes back its own doubt, and no other", "[storage][segment][fault]") {
+    using storage::doubt;
+    partition orders{{.segment_bytes = 64 * kib}};
+    storage::segment_directory files{orders.platform, orders.path(), orders.name};
+    const bool has_index = GENERATE(true, false);
+    CAPTURE(has_index);
+    failure why;
+    storage::segment_pin made = files.create(100, 64 * kib, 4 * kib, why);
+    REQUIRE(made);
+    if (!has_index) {
+        orders.platform.inject({.on = operation::open, .number = EMFILE, .lasting = true, .path = ".index"});
+        made = files.open(files.log_path(100), files.index_path(100), why);
+        REQUIRE(made);
+    }
+    REQUIRE(made->has_index() == has_index);
+    const doubt at_first = has_index ? doubt::none : doubt::is_syncing;  // without one, nobody knows
+    CHECK(made->doubt() == at_first);
+    std::vector<doubt> meanwhile;
+    orders.platform.on_call([&](operation which, const std::string&) {
+        if (which == operation::sync) {
+            meanwhile.push_back(made->doubt());
+        }
+    });
+    REQUIRE_FALSE(made->sync());
+    CHECK(made->doubt() == at_first);
+    orders.platform.fail(operation::sync);
+    CHECK(made->sync() == std::errc::io_error);
+    CHECK(made->doubt() == doubt::has_failed);
+    REQUIRE_FALSE(made->sync());
+    CHECK(made->doubt() == doubt::has_failed);
+    CHECK(meanwhile == std::vector{doubt::is_syncing, doubt::is_syncing, doubt::has_failed});
+    orders.platform.heal();
+    const auto opened = files.open(files.log_path(100), files.index_path(100), why);
+    REQUIRE(opened);
+    CHECK(opened->doubt() == doubt::has_failed);
+    opened->set_doubt(doubt::none);
+    CHECK(opened->doubt() == doubt::none);
+    CHECK(opened->slot(0).at == 0);  // no look-up takes it for a frame
 }
 
 TEST_CASE("nothing is seen of a file beyond its end", "[storage][segment]") {

@@ -159,6 +159,24 @@ public:
         hook_.swap(replacement);
     }
 
+    void set_sync_hook(std::function<void()> told) {
+        const std::lock_guard guard{mutex_};
+        sync_hook_ = std::move(told);
+    }
+
+    /// What came of a sync of the real one.
+    [[nodiscard]] std::error_code tell_sync(std::error_code code) {
+        std::function<void()> told;
+        if (code) {
+            const std::lock_guard guard{mutex_};
+            told = sync_hook_;
+        }
+        if (told) {
+            told();
+        }
+        return code;
+    }
+
     void set_budget(std::optional<std::uint64_t> bytes) {
         const std::lock_guard guard{mutex_};
         budget_ = bytes;
@@ -199,6 +217,7 @@ private:
     std::array<std::uint64_t, operation_count> calls_{};
     std::optional<std::uint64_t> budget_;  // unset: whatever the real disk has
     std::shared_ptr<const hook> hook_;
+    std::function<void()> sync_hook_;
 };
 
 [[nodiscard]] inline std::error_code system_code(int number) noexcept { return {number, std::system_category()}; }
@@ -277,7 +296,7 @@ public:
 
     [[nodiscard]] std::error_code sync() noexcept override {
         const int number = plan_->meet(operation::sync, path_);
-        return number != 0 ? system_code(number) : real_->sync();
+        return number != 0 ? system_code(number) : plan_->tell_sync(real_->sync());
     }
 
     void start_writeback(std::uint64_t begin, std::uint64_t size) noexcept override {
@@ -368,6 +387,9 @@ public:
     /// Called before every operation with the path, which of a rename is "from -> to" and of memory is "". The hook may
     /// plan the failure of the very call it is told of; it runs on the caller's thread, two threads may be in it.
     void on_call(hook told) { plan_->set_hook(std::move(told)); }
+
+    /// Called when a sync of a file by the real one has failed, before who called it hears of that.
+    void on_failed_sync(std::function<void()> told) { plan_->set_sync_hook(std::move(told)); }
 
     // ---- time: the real one's until set ----
 

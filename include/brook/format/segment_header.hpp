@@ -63,7 +63,11 @@ inline constexpr std::uint64_t compacted = 1;
 ///
 ///   80    8   tombstones_since  when the oldest of its tombstones was first compacted, ns since 1970-01-01 UTC; 0: it has none
 ///   88    8   check             multiply-fold of the seed and tombstones_since
-///   96   32   zero
+///
+/// In any:
+///
+///   96    8   doubt          once a sync of it has failed, and for want of an index (brook/storage/segment.hpp); else zero
+///  104   24   zero
 ///
 /// Then the writer, stored before its first append to the segment (brook/storage/recovery.hpp tells what for):
 ///
@@ -104,6 +108,7 @@ inline constexpr std::uint32_t base_at = 64;
 inline constexpr std::uint32_t base_check_at = 72;
 inline constexpr std::uint32_t tombstones_at = 80;
 inline constexpr std::uint32_t tombstones_check_at = 88;
+inline constexpr std::uint32_t doubt_at = 96;
 inline constexpr std::uint32_t writer_at = 128;
 inline constexpr std::uint32_t footer_at = 192;
 static_assert(footer_at + sizeof(segment_footer) <= segment_header_size);

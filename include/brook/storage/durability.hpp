@@ -31,7 +31,8 @@ namespace brook::inline BROOK_ABI::storage {
 /// wait for a part of it; who comes meanwhile waits for the next round.
 ///
 /// A sync that fails is final. The pages that could not be written are clean now, and another sync would say success
-/// over lost data (fsyncgate); so the log takes no more appends, and the durable offset stays where it is.
+/// over lost data (fsyncgate); so the log takes no more appends, and the durable offset stays where it is. The segment says so of itself, and
+/// goes on in a new file when the log is opened again (recovery.hpp).
 ///
 /// Threads   shared.
 /// Cost      one fdatasync per round.
@@ -218,7 +219,7 @@ private:
                 break;  // nothing of it is wanted yet
             }
             if (const segment_pin pin = home->pin(); pin && !home->is_synced.load(std::memory_order_acquire)) {
-                if (const auto code = pin->log_file().sync()) {
+                if (const auto code = pin->sync()) {
                     fail(code, pin->path());
                     return false;
                 }

@@ -473,7 +473,7 @@ public:
         failure why = frame_repair{parts_.files, parts_.source}.mend(frames, mended);
         if (mended) {
             parts_.durable.alone([&] {  // the system tells one of those that sync that it could not
-                if (const auto code = mended->log_file().sync()) {
+                if (const auto code = mended->sync()) {
                     why = {code, name().text() + ": cannot sync " + mended->path() + " after it was repaired"};
                     failure told{errc::partition_failed, why.text + "; close the broker, see to the disk, open again"};
                     parts_.durable.give_up(told);
@@ -650,6 +650,11 @@ private:
             parts_.files.heed_budget();  // not before: what is there can always be opened
         }
         upkeep_.remove_deleted();
+        if (found.not_moved) {
+            const failure told{errc::partition_failed, found.not_moved.text + " (" + found.not_moved.code.message() + "); until then it is read on, and takes no more appends"};
+            parts_.durable.give_up(told);
+            parts_.appends.stop(append_state::failed, told);
+        }
         return {};
     }
 

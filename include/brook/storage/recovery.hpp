@@ -45,6 +45,7 @@ struct recovery_report {
     std::uint64_t erased_bytes = 0;         ///< claims of a killed process at the very end
     std::uint64_t cut_bytes = 0;            ///< after a power loss: what was not durable and did not arrive whole
     std::uint64_t finished_rolls = 0;       ///< segments that were sealed and had no successor yet
+    std::uint64_t moved_segments = 0;       ///< put into new files, since a sync of the old one had failed, or nobody knows how it ended
     bool power_may_have_gone = false;       ///< some segment was last written in another boot, or copied from elsewhere
     std::vector<std::string> quarantined;   ///< files that hold what was cut, kept for a person to look at
     std::vector<damage> damages;
@@ -64,6 +65,7 @@ struct recovered_log {
     std::size_t first_unsynced = 0;    ///< segments from here on may have bytes that are not on the disk
     position append_at = 0;
     offset end = 0;
+    failure not_moved;                 ///< a segment is in doubt, and there is no new file for it: the log can be read, and no more
     recovery_report report;
 };
 
@@ -96,7 +98,7 @@ inline position erase_behind(mapped_segment& memory, position at) noexcept {
 /// Brings to the disk that a segment ends at `at`. Also where there is nothing to erase: it may have been erased by a recovery that was
 /// killed before it had synced.
 [[nodiscard]] inline failure sync_erased(const segment_directory& files, mapped_segment& memory, position at) {
-    const auto code = memory.log_file().sync();
+    const auto code = memory.sync();
     if (!code) {
         return {};
     }
@@ -128,6 +130,9 @@ inline position erase_behind(mapped_segment& memory, position at) noexcept {
 ///   out, and the range was zero, so the first non-zero word of a gap is the first word of a frame.
 /// - Otherwise power may have gone, and with it any page that was not synced. Frames below the durable evidence are
 ///   there, or rotten; above it the log ends at the first frame that does not verify, and what lies beyond is cut.
+///
+/// In the first case a segment may be in doubt: a sync of it has failed, or the process died in one. What memory shows of it may never reach
+/// the disk in this file, so it goes on in another.
 ///
 /// A replicated log is one of several that are alike. What is missing in it others have, so it is cut where something is missing that
 /// it need not have, and no offset is filled, nor passed over; and its leader epochs are its leaders'. A truncation that was begun is
@@ -440,8 +445,14 @@ private:
         raise_evidence(summary.has_footer ? summary.footer.end_offset : 0);
         scan_state scan{pin.get(), base, format::segment_header_size, base};
         start_at_checkpoint(scan);
+        const position from = scan.at;
         if (failure failed = same_identity ? mend(scan, i) : believe_evidence(scan, i)) {
             return failed;
+        }
+        if (same_identity && pin->doubt() != doubt::none) {
+            if (failure failed = settle_doubt(scan, from, pin)) {
+                return failed;
+            }
         }
         log_->report.power_may_have_gone |= !same_identity;
         log_->report.scanned_bytes += scan.at - format::segment_header_size;
@@ -460,6 +471,7 @@ private:
             if (const auto code = scan.is_cut ? files_.platform().sync_directory(files_.path()) : std::error_code{}) {
                 return {code, files_.name().text() + ": cannot sync " + files_.path()};  // names, too, may be a killed recovery's work
             }
+            pin->set_doubt(doubt::none);  // what memory shows came from the disk
             if (failure unsigned_ = segment_directory::sign(*pin, files_.name())) {
                 return unsigned_;
             }
@@ -666,6 +678,40 @@ private:
         for (position at = found.at; at < found.end(); at = align_up(at + 1, page_size)) {
             rewrite(scan.memory->frame(at));
         }
+    }
+
+    /// A sync of the segment has failed, or was under way when the process died. Its pages may pass for clean and not be on the disk, and a file
+    /// system that takes their blocks for written by now never brings them there, however often they are made dirty, and calls each sync a
+    /// success. Where it is certain that one has failed the segment goes into a new file; else it does when the disk has something else than
+    /// memory after a sync, or nobody can tell. Killed at any instruction, the segment is in doubt as before, and this is done again.
+    [[nodiscard]] failure settle_doubt(scan_state& scan, position from, segment_pin& pin) {
+        const auto is_on_disk = [&] {
+            rewrite(pin->data());  // the header, too
+            const position first_page = from / page_size * page_size;
+            return !pin->log_file().sync() && !segment_directory::compare_with_disk(pin->log_file(), *pin, 0, first_page < page_size ? first_page : page_size) &&
+                   !segment_directory::compare_with_disk(pin->log_file(), *pin, first_page, pin->readable());
+        };
+        if (pin->doubt() == doubt::is_syncing && is_on_disk()) {
+            pin->set_doubt(doubt::none);
+            return {};
+        }
+        pin->set_doubt(doubt::has_failed);
+        const position used = align_up(scan.at + format::frame_header_size, page_size);
+        const position kept = used > pin->search_end() ? used : pin->search_end();
+        if (failure why = files_.move_to_new_file(*pin, scan.base, kept < pin->readable() ? kept : pin->readable())) {
+            log_->not_moved = log_->not_moved ? std::move(log_->not_moved) : std::move(why);
+            return {};
+        }
+        failure why;
+        segment_pin moved = files_.open(files_.log_path(scan.base), files_.index_path(scan.base), why);
+        if (!moved) {
+            return why;
+        }
+        moved->set_doubt(doubt::none);
+        pin = std::move(moved);
+        scan.memory = pin.get();
+        ++log_->report.moved_segments;
+        return {};
     }
 
     // ---- another boot: power may have gone ----

@@ -71,6 +71,17 @@ static_assert(sizeof(index_slot) == 8);
 
 inline constexpr std::uint32_t index_interval = 4096;
 
+/// Whether what a segment shows in memory can be believed to get to the disk with the next sync that succeeds.
+///
+/// It stands in the index's first slot, which covers the header and so no frame; for want of an index, and once a sync has failed, in the header.
+/// Both are mapped: the word outlives the process, at whichever instruction that dies, as long as the pages do that it tells of, and the index
+/// costs a sync nothing, since it is not synced. In another boot it means nothing: what was not on the disk is gone from memory, too.
+enum class doubt : std::uint64_t {
+    none = 0,
+    is_syncing = 1,   ///< a sync was begun. Who finds this does not know how it ended, nor who was told
+    has_failed = 2,   ///< a sync has failed. What it left out passes for clean
+};
+
 [[nodiscard]] constexpr std::uint32_t index_slots(std::uint32_t capacity) noexcept { return capacity / index_interval + 1; }
 
 /// A segment's files in memory. Shared ownership of it is what pins a segment: views hold it, and retention may unlink
@@ -150,6 +161,35 @@ public:
             if (const auto word = slot_word(k); word.load(std::memory_order_relaxed) != 0) {
                 word.store(0, std::memory_order_relaxed);
             }
+        }
+    }
+
+    /// All written and stored bytes are on the disk when this returns success, unless it was in doubt before, and then it is so still. From
+    /// before the call until then it is, also for who opens it when this process has died: the system tells of a failure once, and
+    /// perhaps a process that is dying.
+    [[nodiscard]] std::error_code sync() noexcept {
+        const storage::doubt before = doubt();
+        set_doubt(before > storage::doubt::is_syncing ? before : storage::doubt::is_syncing);
+        const std::error_code code = log_file_->sync();
+        set_doubt(code ? storage::doubt::has_failed : before);
+        return code;
+    }
+
+    /// The graver of what index and header say. Without an index nobody knows.
+    [[nodiscard]] storage::doubt doubt() const noexcept {
+        const auto of_header = static_cast<storage::doubt>(load<std::uint64_t>(data() + format::doubt_at));
+        const auto of_index = index_ ? static_cast<storage::doubt>(slot_word(0).load(std::memory_order_relaxed)) : storage::doubt::is_syncing;
+        return of_header > of_index ? of_header : of_index;
+    }
+    /// That a sync has failed is told in both places, which are pages of two files.
+    void set_doubt(storage::doubt now) const noexcept {
+        if (index_) {
+            slot_word(0).store(static_cast<std::uint64_t>(now), std::memory_order_relaxed);
+        }
+        const auto in_header = static_cast<storage::doubt>(load<std::uint64_t>(data() + format::doubt_at));
+        const bool is_told_there = !index_ || in_header != storage::doubt::none || now == storage::doubt::has_failed;
+        if (is_told_there && in_header != now) {
+            store(data() + format::doubt_at, static_cast<std::uint64_t>(now));
         }
     }
 

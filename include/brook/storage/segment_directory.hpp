@@ -3,6 +3,7 @@
 /// Floor 2, storage.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -307,7 +308,8 @@ public:
             return refuse(why, code, "cannot map " + log_path);
         }
         std::unique_ptr<os::mapping> index_map;
-        std::unique_ptr<os::file> index = open_index(index_path, summary.birth.capacity, index_map);
+        bool is_new_index = false;
+        std::unique_ptr<os::file> index = open_index(index_path, summary.birth.capacity, index_map, is_new_index);
         const auto readable = static_cast<position>(size < summary.birth.capacity ? size : summary.birth.capacity);
         position zeros_from = readable;
         if (code = find_zeros(*log, zeros_from); code) {
@@ -317,6 +319,9 @@ public:
                                                        summary.birth, readable);
         const auto kept = align_up(std::uint64_t{zeros_from} + format::frame_header_size, std::uint64_t{4096});  // as far as closing leaves the disk space
         opened->set_search_end(kept < readable ? static_cast<position>(kept) : readable);
+        if (is_new_index && opened->has_index() && opened->doubt() == doubt::none) {
+            opened->set_doubt(doubt::is_syncing);  // what the lost one said is not known
+        }
         return opened;
     }
 
@@ -341,6 +346,86 @@ public:
         }
         why = summarize(bytes{raw}.first(size < raw.size() ? 0 : raw.size()), log_path, *name_, summary);
         return why ? nullptr : std::move(file);
+    }
+
+    /// Whether the disk has what the file shows in memory, from `from` on. Nobody stores there meanwhile.
+    ///
+    /// Requires  that a sync has just succeeded: of what is dirty nothing can be said. `from` is a multiple of 4096.
+    /// Errors    not_supported: nobody can tell. io_error: it has something else.
+    [[nodiscard]] static std::error_code compare_with_disk(const os::file& file, const mapped_segment& memory, position from, position end) {
+        std::vector<std::byte> raw(64 * kib);
+        while (from < end) {
+            const auto size = end - from < raw.size() ? end - from : static_cast<position>(raw.size());
+            if (const auto code = file.read_from_disk(from, mutable_bytes{raw}.first(size))) {
+                return code;
+            }
+            const position stored = memory.search_end() > from ? memory.search_end() - from : 0;  // zeros stand behind it
+            const position shown = stored < size ? stored : size;
+            const auto is_zero = [](std::byte one) { return one == std::byte{0}; };
+            if (std::memcmp(raw.data(), memory.frame(from), shown) != 0 || !std::all_of(raw.begin() + shown, raw.begin() + size, is_zero)) {
+                return std::make_error_code(std::errc::io_error);
+            }
+            from += size;
+        }
+        return {};
+    }
+
+    /// Puts what a segment shows in memory, up to `end`, into a new file, and that in the place of the old one: on fresh pages, which no sync has
+    /// failed to write. It counts when it is on the disk, whole. Who has the old file mapped keeps it.
+    ///
+    /// Errors    what the disk said. The old file stands, and stays in doubt, unless it was the last step that failed; then the new one may.
+    [[nodiscard]] failure move_to_new_file(const mapped_segment& memory, offset base, position end) {
+        const std::string temporary = path_ + '/' + segment_name(base) + ".log.tmp";
+        discard(temporary);
+        failure why;
+        static_cast<void>(admits(end, "a segment", why, false));
+        std::error_code code;
+        auto copy = platform_->open(temporary, os::open_mode::create, code);
+        if (copy) {
+            code = copy->allocate(0, end);
+        }
+        os::file_identity id;
+        if (copy && !code) {
+            code = copy->identity(id);
+        }
+        constexpr position page = 4096;
+        std::vector<std::byte> first(end < page ? end : page);
+        if (copy && !code) {
+            copy_bytes(first.data(), memory.data(), first.size());
+            store(first.data() + format::doubt_at, std::uint64_t{0});
+            store(first.data() + format::writer_at, format::make_writer(id.boot_id, id.device, id.inode, id.birth_time_ns));
+            code = copy->write_at(0, first);
+        }
+        if (copy && !code && end > page) {
+            code = copy->write_at(page, bytes{memory.frame(page), end - page});
+        }
+        if (copy && !code) {
+            code = copy->sync();
+        }
+        if (copy && !code) {
+            code = compare_copy(*copy, first, memory, end);
+        }
+        if (copy && !code) {
+            code = platform_->rename_over(temporary, log_path(base));
+        }
+        if (code) {
+            discard(temporary);
+            return {code, name_->text() + ": cannot copy " + log_path(base) + ", of which a sync has failed, to a new file; see to the disk, make room, and open again"};
+        }
+        return sync_names();
+    }
+
+    /// That the disk has a copy. Where nobody can tell, what its sync said has to do: it was the first one of fresh pages.
+    [[nodiscard]] static std::error_code compare_copy(const os::file& copy, bytes first, const mapped_segment& memory, position end) {
+        std::vector<std::byte> read(first.size());
+        auto code = copy.read_from_disk(0, read);
+        if (!code && std::memcmp(read.data(), first.data(), first.size()) != 0) {
+            code = std::make_error_code(std::errc::io_error);
+        }
+        if (!code) {
+            code = compare_with_disk(copy, memory, static_cast<position>(first.size()), end);
+        }
+        return code == std::errc::not_supported ? std::error_code{} : code;
     }
 
     /// Says who appends from now on: before the first append, so that a kill is never taken for a power loss.
@@ -435,6 +520,9 @@ public:
         if (is_new && !code) {
             code = platform_->sync_directory(path_);
         }
+        if (is_new && code && file) {
+            discard(checkpoint_path());  // its page was never on the disk, and perhaps never gets there in this file
+        }
         return code ? failure{code, name_->text() + ": cannot write " + checkpoint_path()} : failure{};
     }
 
@@ -477,11 +565,12 @@ private:
 
     /// The index is derived: without one, look-ups walk the segment.
     [[nodiscard]] std::unique_ptr<os::file> open_index(const std::string& path, std::uint32_t capacity,
-                                                       std::unique_ptr<os::mapping>& map) {
+                                                       std::unique_ptr<os::mapping>& map, bool& is_new) {
         std::error_code code;
         const std::uint64_t size = index_file_bytes(capacity);
         auto index = platform_->open(path, os::open_mode::read_write, code);
-        if (!index && code == std::errc::no_such_file_or_directory) {
+        is_new = !index && code == std::errc::no_such_file_or_directory;
+        if (is_new) {
             index = platform_->open(path, os::open_mode::create, code);
         }
         if (index && !index->allocate(0, size)) {
