@@ -386,6 +386,18 @@ brook_mutant(erase_skipped
         }]=]
   CAUGHT_BY test storage/recovery "what is cut after a loss of power is kept aside, and cannot come back")
 
+brook_mutant(cut_believed_from_memory
+  FILE storage/recovery.hpp
+  FIND [=[        if (failure why = write_again(told)) {]=]
+  REPLACE [=[        if (failure why = BROOK_MUTANT(cut_believed_from_memory) ? failure{} : write_again(told)) {]=]
+  CAUGHT_BY test storage/truncation "a truncation that could not be written down for sure is written again before a segment goes by it")
+
+brook_mutant(start_believed_from_memory
+  FILE storage/log_upkeep.hpp
+  FIND [=[        not_removed_ = has_any ? parts_.kept.rewrite(]=]
+  REPLACE [=[        not_removed_ = has_any && !BROOK_MUTANT(start_believed_from_memory) ? parts_.kept.rewrite(]=]
+  CAUGHT_BY test storage/power_loss "a start that could not be written down for sure is written again before a file goes by it")
+
 brook_mutant(doubt_ignored
   FILE storage/recovery.hpp
   FIND [=[        if (same_identity && pin->doubt() != doubt::none) {]=]
@@ -1136,8 +1148,8 @@ brook_mutant(one_segment_too_many
 
 brook_mutant(deleted_files_left_by_recovery
   FILE storage/log_upkeep.hpp
-  FIND [=[not_removed_ = drop_deleted();]=]
-  REPLACE [=[not_removed_ = BROOK_MUTANT(deleted_files_left_by_recovery) ? failure{} : drop_deleted();]=]
+  FIND [=[        not_removed_ = not_removed_ ? std::move(not_removed_) : drop_deleted();]=]
+  REPLACE [=[        not_removed_ = not_removed_ || BROOK_MUTANT(deleted_files_left_by_recovery) ? std::move(not_removed_) : drop_deleted();]=]
   CAUGHT_BY test storage/retention "a file that cannot be removed is told, and goes at the next opening")
 
 brook_mutant(deleted_records_read

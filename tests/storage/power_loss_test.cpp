@@ -226,6 +226,38 @@ TEST_CASE("a first checkpoint that could not be synced is made anew", "[storage]
     CHECK(failures > 8);
 }
 
+TEST_CASE("a start that could not be written down for sure is written again before a file goes by it", "[storage][power]") {
+    using namespace std::chrono_literals;
+    bool was_moved = false;
+    for (std::uint64_t chance = 1; chance <= 8; ++chance) {
+        CAPTURE(chance);
+        running before{empty_partition()};
+        before.require_open();
+        for (const char* const value : {"a", "b"}) {
+            before.append(value);
+            REQUIRE_FALSE(before.log->roll());
+        }
+        before.append("c");
+        REQUIRE_FALSE(before.log->sync());
+        REQUIRE(before.log->upkeep(1s).why.text == "");
+        before.machine.hold([&](auto& machine) { machine.state().chance = chance * 1'000; });
+        before.machine.fail_sync(1);
+        CHECK(before.log->delete_records(2));
+        running after{before.machine.look()};
+        const auto states = after.watch([&] { after.require_open(); });
+        was_moved |= after.log->log_start_offset() == 2;
+        for (const auto& state : states) {
+            const loss_of_power loss{state};
+            for (const disk_state& left : {loss.decide_nothing(), loss.decide_everything()}) {
+                running later{left};
+                later.require_open();
+                CHECK(later.log->report().damages.empty());
+            }
+        }
+    }
+    CHECK(was_moved);
+}
+
 // ---- a sync has failed: a log file is in doubt until it is in a new one ----
 
 namespace {

@@ -525,6 +525,51 @@ TEST_CASE("a sync that failed while a log was cut is made up for by the next ope
     later.unplug();
 }
 
+TEST_CASE("a truncation that could not be written down for sure is written again before a segment goes by it", "[storage][truncation][power]") {
+    bool was_cut = false;
+    for (std::uint64_t chance = 1; chance <= 8; ++chance) {
+        CAPTURE(chance);
+        powerless_platform machine{disk_state{}};
+        REQUIRE_FALSE(machine.make_directory("/p"));
+        REQUIRE_FALSE(machine.sync_directory("/"));
+        const auto open_on = [](powerless_platform& where, storage::event_count& events) {
+            failure why;
+            auto log = storage::log::open({where, "/p", {"t", {}, 0}}, replicated(), events, events, why);
+            INFO(why.text);
+            REQUIRE(log);
+            return log;
+        };
+        storage::event_count events{machine};
+        auto log = open_on(machine, events);
+        lead_range(*log, 0, 150, 1);
+        REQUIRE(log->upkeep(1s).why.text == "");
+        REQUIRE_FALSE(log->sync());
+        machine.hold([&](auto& held) { held.state().chance = chance * 1'000; });
+        machine.fail_sync(1);
+        CHECK(log->truncate(10));
+        powerless_platform killed{machine.look()};
+        machine.unplug();
+        log.reset();
+        storage::event_count killed_events{killed};
+        std::vector<disk_state> states;
+        killed.on_call([&](auto& held, const char*) { states.push_back(held.state()); });
+        log = open_on(killed, killed_events);
+        killed.on_call(nullptr);
+        was_cut |= log->log_end_offset() == 10;
+        killed.unplug();
+        log.reset();
+        for (const auto& state : states) {
+            powerless_platform later{loss_of_power{state}.decide_nothing()};
+            storage::event_count later_events{later};
+            const auto again = open_on(later, later_events);
+            CHECK(again->report().damages.empty());
+            CHECK((again->log_end_offset() == 10 || again->log_end_offset() == 150));
+            later.unplug();
+        }
+    }
+    CHECK(was_cut);
+}
+
 TEST_CASE("readers in front of it go on over a truncation, without an error, and find what comes then", "[storage][truncation][threads]") {
     partition orders{replicated()};
     storage::log& log = orders.open();

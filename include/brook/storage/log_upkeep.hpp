@@ -47,7 +47,12 @@ public:
     }
 
     /// What was deleted by a process that died before it had removed the files is removed. What cannot be is told by the next upkeep.
-    void remove_deleted() { not_removed_ = drop_deleted(); }
+    /// The start is written down once more before: the process that did it may have been told that it is not on the disk.
+    void remove_deleted() {
+        const bool has_any = finished_ > 0 && parts_.segments.at(1)->base <= parts_.log_start_offset();
+        not_removed_ = has_any ? parts_.kept.rewrite([](format::checkpoint&) {}) : failure{};
+        not_removed_ = not_removed_ ? std::move(not_removed_) : drop_deleted();
+    }
 
     /// The log ends there now: it has been opened, or cut.
     void go_on(const log_place& end, std::size_t finished) {

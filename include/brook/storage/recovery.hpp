@@ -210,6 +210,9 @@ private:
     /// of it is kept: that it has to go is not inferred, it was decided, and is on the disk.
     [[nodiscard]] failure take_away_cut() {
         format::checkpoint& told = log_->checkpoint;
+        if (failure why = write_again(told)) {
+            return why;
+        }
         cut_at_ = told.cut_to();
         told.durable_offset = told.durable_offset < cut_at_ ? told.durable_offset : cut_at_;
         const bool is_all = told.log_start_offset >= cut_at_;  // it begins anew there
@@ -223,6 +226,13 @@ private:
         }
         const auto code = files_.platform().sync_directory(files_.path());
         return code ? failure{code, files_.name().text() + ": cannot sync " + files_.path()} : failure{};
+    }
+
+    /// Before anything goes by what it says: the process that wrote it may have been told that it is not on the disk, and this one sees it in
+    /// memory.
+    [[nodiscard]] failure write_again(format::checkpoint& told) {
+        ++told.sequence;
+        return files_.write_checkpoint(told);
     }
 
     [[nodiscard]] failure list() {
