@@ -391,7 +391,7 @@ TEST_CASE("a loss of power in a deletion leaves the log as it was, or shorter, a
     std::size_t seen = 0;
     for (const auto& state : states) {
         const loss_of_power loss{state};
-        REQUIRE(loss.count() <= 16'384);
+        REQUIRE(loss.count() <= 65'536);
         loss.for_each_choice([&](const crash_choice& choice) {
             powerless_platform later{loss.decide(choice)};
             storage::event_count events{later};
