@@ -2,6 +2,8 @@
 /// The same promises one floor up: a broker, one topic, a producer, and a group that commits how far it has come.
 #pragma once
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
@@ -11,6 +13,8 @@
 #include <vector>
 
 #include <brook/brook.hpp>
+#include <brook/lz4.hpp>
+#include <brook/zstd.hpp>
 
 #include "fault/crash_oracle.hpp"
 #include "support/disguised_record.hpp"
@@ -20,6 +24,8 @@ namespace brook::test {
 
 inline constexpr const char* journal_name = "journal";
 inline constexpr const char* journal_group = "auditors";
+inline constexpr const char* doomed_name = "doomed";  ///< a topic beside it, which is deleted, and made again
+inline constexpr std::uint32_t doomed_count = 3;      ///< records that the first of that name has
 
 /// What one user of a broker does. Key and value of a record are those of a disguised_record.
 class journal {
@@ -40,16 +46,56 @@ public:
 
     /// The same for several, gathered into batches by a producer that lingers.
     [[nodiscard]] std::vector<offset> send_gathered(std::span<const disguised_record> records) {
-        std::vector<delivery> deliveries;
-        for (const auto& record : records) {
-            deliveries.push_back(gathering_.send(record.word(), value_of(record)));
+        return gather(gathering_, records);
+    }
+
+    /// The same as one compressed batch.
+    [[nodiscard]] std::vector<offset> send_compressed(std::span<const disguised_record> records, compression codec) {
+        auto& by = codec == compression::lz4 ? by_lz4_ : by_zstd_;
+        if (!by) {
+            by.emplace(topic_, producer_options{.linger = std::chrono::minutes{1}, .compression_type = codec});
         }
-        gathering_.flush();
-        std::vector<offset> offsets;
-        for (auto& one : deliveries) {
-            offsets.push_back(one.get().offset);
+        return gather(*by, records);
+    }
+
+    // ---- the topic beside it ----
+
+    void make_doomed() {
+        static_cast<void>(broker_.create_topic<std::uint64_t, std::string>(doomed_name, options(8 * kib, 0)));
+    }
+    void fill_doomed() {
+        auto doomed = broker_.topic<std::uint64_t, std::string>(doomed_name);
+        producer<std::uint64_t, std::string> by{doomed};
+        for (std::uint32_t i = 0; i < doomed_count; ++i) {
+            const disguised_record record{i, 0, 0, 100 * i};
+            by.send(record.word(), value_of(record));
         }
-        return offsets;
+        by.flush();
+        consumer<std::uint64_t, std::string> reader{doomed, {.group_id = journal_group}};
+        static_cast<void>(reader.poll(std::chrono::milliseconds{0}));
+        reader.commit();
+    }
+    void delete_doomed() { broker_.delete_topic(doomed_name); }
+
+    /// How many records it has; nullopt: there is no such topic. How far the group has committed there.
+    [[nodiscard]] std::optional<std::uint32_t> survey_doomed(std::optional<offset>& committed) {
+        const auto names = broker_.topics();
+        if (std::find(names.begin(), names.end(), doomed_name) == names.end()) {
+            return std::nullopt;
+        }
+        auto doomed = broker_.topic<std::uint64_t, std::string>(doomed_name);
+        consumer<std::uint64_t, std::string> reader{doomed, {.group_id = journal_group, .auto_offset_reset = offset_reset::earliest}};
+        committed = reader.committed(doomed.partition(0));
+        reader.assign({doomed.partition(0)});
+        reader.seek_to_beginning();
+        std::uint32_t count = 0;
+        do {
+            const auto records = reader.poll(std::chrono::milliseconds{0});
+            for (const auto& one : records) {
+                count += identify(one).record.sequence == count ? 1 : doomed_count;
+            }
+        } while (!reader.caught_up());
+        return count;
     }
 
     /// What a poll gives; a record that is not one of ours is refused.
@@ -82,6 +128,19 @@ public:
     [[nodiscard]] offset position() { return consumer_.position(log()); }
 
 private:
+    [[nodiscard]] static std::vector<offset> gather(brook::producer<std::uint64_t, std::string>& by, std::span<const disguised_record> records) {
+        std::vector<delivery> deliveries;
+        for (const auto& record : records) {
+            deliveries.push_back(by.send(record.word(), value_of(record)));
+        }
+        by.flush();
+        std::vector<offset> offsets;
+        for (auto& one : deliveries) {
+            offsets.push_back(one.get().offset);
+        }
+        return offsets;
+    }
+
     [[nodiscard]] static topic_options options(std::int64_t segment_bytes, std::int64_t flush_messages) {
         topic_options options;
         options.segment_bytes = segment_bytes;
@@ -111,6 +170,8 @@ private:
     brook::topic<std::uint64_t, std::string> topic_;
     brook::producer<std::uint64_t, std::string> producer_;
     brook::producer<std::uint64_t, std::string> gathering_;
+    std::optional<brook::producer<std::uint64_t, std::string>> by_lz4_;
+    std::optional<brook::producer<std::uint64_t, std::string>> by_zstd_;
     brook::consumer<std::uint64_t, std::string> consumer_;
 };
 
@@ -140,11 +201,14 @@ private:
             }
             const auto found = reopened.read_all();
             const offset end = reopened.log().log_end_offset();
-            if (std::string problem = told_.compare(found, crash::kill, end, result); !problem.empty()) {
+            if (std::string problem = told_.compare(found, crash::kill, {reopened.log().log_start_offset(), end}, result); !problem.empty()) {
                 return problem;
             }
             committed = reopened.committed();
             if (std::string problem = check_commit(committed); !problem.empty()) {
+                return problem;
+            }
+            if (std::string problem = check_doomed(reopened, directory, result); !problem.empty()) {
                 return problem;
             }
             // The group goes on behind its commit, with what is new, once.
@@ -170,6 +234,34 @@ private:
         journal again{platform, directory, maintenance::manual};
         if (again.committed() != committed || again.read_all().size() != count || !again.poll().empty()) {
             return "second open: not as it was closed";
+        }
+        return {};
+    }
+
+    /// The topic beside it is whole, or it is gone and leaves nothing: no file, and to the next one of its name no record and no offset of a group.
+    [[nodiscard]] std::string check_doomed(journal& reopened, const std::string& directory, outcome& result) const {
+        const std::uint32_t acked = told_.topic_acked.load();
+        const std::uint32_t begun = told_.topic_begun.load();
+        std::optional<offset> committed;
+        const auto count = reopened.survey_doomed(committed);
+        const bool is_there = count.has_value();
+        if (is_there != (acked % 2 == 1) && is_there != (begun % 2 == 1)) {
+            return is_there ? "a topic is there that was deleted" : "a topic is gone that nobody deleted";
+        }
+        result.whole |= begun != acked && is_there == (begun % 2 == 1);
+        result.absent |= begun != acked && is_there == (acked % 2 == 1);
+        const bool is_first = acked == 1;  // which has had time to be filled
+        if (is_there && (*count != (is_first ? doomed_count : 0) || (committed != (is_first ? std::optional<offset>{doomed_count} : std::nullopt)))) {
+            return "the topic that is deleted now and then has " + std::to_string(*count) + " records, and a group is at " + std::to_string(committed.value_or(-1));
+        }
+        if (begun > 0 && !is_there) {
+            reopened.make_doomed();
+            if (const auto anew = reopened.survey_doomed(committed); anew != 0 || committed) {
+                return "a topic that is made again has " + std::to_string(anew.value_or(0)) + " records, and a group is at " + std::to_string(committed.value_or(-1));
+            }
+        }
+        if (const std::string left = directory + "/topics/" + doomed_name + '~'; ::access(left.c_str(), F_OK) == 0) {
+            return left + " is left";
         }
         return {};
     }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -41,12 +42,20 @@ struct outcome {
     bool whole = false;   ///< a call that had not returned has taken effect
     bool absent = false;  ///< one that had not returned has not
     bool lost = false;    ///< acknowledged records are gone, as the topic's flush policy allows after a power loss
+    std::uint64_t compacted = 0;  ///< records that are left out, since a later one has their key
     std::uint64_t fillers = 0;
     std::uint64_t erased_bytes = 0;
     std::uint64_t finished_rolls = 0;
 };
 
-/// What all of them say, and what they were told is durable and committed.
+/// Of a log that was opened: where it begins and ends, and whether of each shared key the last record is enough.
+struct log_extent {
+    offset start = 0;
+    offset end = 0;
+    bool is_compacted = false;
+};
+
+/// What all of them say, and what they were told is durable, committed and deleted.
 struct progress {
     static constexpr std::size_t writer_count = 4;
 
@@ -54,11 +63,15 @@ struct progress {
     std::atomic<offset> durable{0};
     std::atomic<offset> commit_begun{-1};
     std::atomic<offset> commit_acked{-1};
+    std::atomic<offset> deletion_begun{0};  ///< records in front of it may be gone, but not in front of any other place
+    std::atomic<offset> deletion_acked{0};
+    std::atomic<std::uint32_t> topic_begun{0};  ///< a topic beside is being made, odd, or deleted; even
+    std::atomic<std::uint32_t> topic_acked{0};
     std::atomic<bool> is_done{false};
 
     /// Changes with each answer that anybody was given.
     [[nodiscard]] std::uint64_t answers() const noexcept {
-        auto sum = static_cast<std::uint64_t>(durable.load() + commit_acked.load());
+        auto sum = static_cast<std::uint64_t>(durable.load() + commit_acked.load() + deletion_acked.load()) + topic_acked.load();
         for (const auto& writer : writers) {
             sum += writer.acked.load();
         }
@@ -66,11 +79,20 @@ struct progress {
     }
 
     /// Holds the records that were found against what was sent.
-    [[nodiscard]] std::string compare(std::span<const found_record> found, crash kind, offset end, outcome& result) const {
+    [[nodiscard]] std::string compare(std::span<const found_record> found, crash kind, const log_extent& of, outcome& result) const {
         std::array<std::uint32_t, writer_count> count{};
-        offset next = 0;
+        std::array<std::uint32_t, writer_count> superseded{};  // a bit for each shared key of which a later record is due
+        if (std::string problem = check_start(of.start, result); !problem.empty()) {
+            return problem;
+        }
+        for (std::size_t i = 0; i < count.size(); ++i) {
+            while (count[i] < writers[i].acked.load() && writers[i].offsets[count[i]] < of.start) {
+                ++count[i];
+            }
+        }
+        offset next = of.start;
         for (const auto& [at, record, epoch] : found) {
-            if (at < next || at >= end) {
+            if (at < next || at >= of.end) {
                 return "offset " + std::to_string(at) + " where " + std::to_string(next) + " or later was due";
             }
             next = at + 1;
@@ -79,6 +101,11 @@ struct progress {
             }
             const writer_progress& writer = writers[record.writer];
             std::uint32_t& sequence = count[record.writer];
+            for (; of.is_compacted && sequence < record.sequence; ++sequence) {
+                superseded[record.writer] |= 1u << sequence % disguised_record::shared_keys;
+                ++result.compacted;
+            }
+            superseded[record.writer] &= ~(1u << record.sequence % disguised_record::shared_keys);
             if (record.sequence != sequence) {
                 return "writer " + std::to_string(record.writer) + ": record " + std::to_string(record.sequence) +
                        " where " + std::to_string(sequence) + " was due";
@@ -97,10 +124,13 @@ struct progress {
             const std::uint32_t acked = writer.acked.load();
             const std::uint32_t begun = writer.begun.load();
             for (std::uint32_t lost = count[i]; lost < acked; ++lost) {
-                if (kind == crash::kill || writer.offsets[lost] < end) {
+                if (kind == crash::kill || writer.offsets[lost] < of.end) {
                     return "writer " + std::to_string(i) + ": record " + std::to_string(lost) + " of " +
                            std::to_string(acked) + " acknowledged is lost";
                 }
+            }
+            if (superseded[i] != 0) {
+                return "writer " + std::to_string(i) + ": the last record of a key is left out";
             }
             if (count[i] > acked && count[i] != begun) {
                 return "writer " + std::to_string(i) + ": half a batch";
@@ -109,9 +139,21 @@ struct progress {
             result.whole |= begun > acked && count[i] == begun;
             result.absent |= begun > acked && count[i] <= acked;
         }
-        if (end < durable.load()) {
-            return "ends at offset " + std::to_string(end) + ", and " + std::to_string(durable.load()) + " was durable";
+        if (of.end < durable.load()) {
+            return "ends at offset " + std::to_string(of.end) + ", and " + std::to_string(durable.load()) + " was durable";
         }
+        return {};
+    }
+
+private:
+    [[nodiscard]] std::string check_start(offset start, outcome& result) const {
+        const offset acked = deletion_acked.load();
+        const offset begun = deletion_begun.load();
+        if (start < acked || start > begun) {
+            return "begins at offset " + std::to_string(start) + ", and it was deleted up to " + std::to_string(acked) + ", was being deleted up to " + std::to_string(begun);
+        }
+        result.whole |= begun != acked && start == begun;
+        result.absent |= begun != acked && start == acked;
         return {};
     }
 };
@@ -173,10 +215,13 @@ private:
             if (why) {
                 return "read: " + why.text;
             }
-            survivors = found_.size();
-            if (std::string problem = told_.compare(found_, kind, log->log_end_offset(), result); !problem.empty()) {
+            if (std::string problem = told_.compare(found_, kind, extent_of(*log), result); !problem.empty()) {
                 return problem;
             }
+            if (std::string problem = options_.compaction.is_on ? compact(*log, kind) : ""; !problem.empty()) {
+                return problem;
+            }
+            survivors = found_.size();
             if (std::string problem = go_on(*log, result.lost); !problem.empty()) {
                 return problem;
             }
@@ -202,6 +247,24 @@ private:
                    std::to_string(survivors + later_.size()) + "; " + why.text;
         }
         return {};
+    }
+
+    [[nodiscard]] log_extent extent_of(storage::log& log) const { return {log.log_start_offset(), log.log_end_offset(), options_.compaction.is_on}; }
+
+    /// Ends, or does again, what the crash may have interrupted.
+    [[nodiscard]] std::string compact(storage::log& log, crash kind) {
+        failure why;
+        for (int i = 1, left = 100; left > 0; ++i, --left) {
+            const auto done = log.upkeep(std::chrono::hours{i});
+            if (done.why) {
+                return "compaction after the crash: " + done.why.text;
+            }
+            left = done.has_more ? left : std::min(left, 3);
+        }
+        read_all(log, found_, why);
+        outcome later;
+        const std::string problem = why ? why.text : told_.compare(found_, kind, extent_of(log), later);
+        return problem.empty() ? "" : "after another compaction: " + problem;
     }
 
     /// Appends after the crash and reads it back: a lone record, a batch, and one that crosses a page.

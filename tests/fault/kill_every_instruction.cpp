@@ -1,13 +1,14 @@
 // T1: what is left when a process is killed between any two of its instructions?
 //
-// A child does one thing to a small store: it appends, rolls, syncs, opens after a crash, closes. Its parent leads it
-// through, instruction by instruction. Whenever one of them has changed a byte of any file, or entered the kernel, the
+// A child does one thing to a small store: it appends, compressed or not, rolls, syncs, deletes records and topics, compacts, opens after a crash,
+// closes. Its parent leads it through, instruction by instruction. Whenever one of them has changed a byte of any file, or entered the kernel, the
 // parent copies the directory, which is precisely what a kill at that point leaves, recovers the copy, and holds it
 // against what the child had been told. So this is no sample: it is every point at which this build can be killed.
 //
 // Then the same for recovery itself, on copies that are recovered by a child that is stepped in its turn; for copies
 // that pass for another boot's, as after a power loss; and with one or two threads held at some instruction of an
-// append while another thread goes on appending, before all of them are killed.
+// append while another thread goes on appending, before all of them are killed: at each of its instructions or, where a compiler that does not
+// optimize has made many, at one in so many, which is printed. Where a child stops at its stores and calls alone these are counted, not instructions.
 //
 // usage: brook_fault kill_every_instruction [seconds] [seed] [scenario]
 //        seconds, or BROOK_FAULT_SECONDS: how long; every instruction of every scenario is visited all the same.
@@ -21,6 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -74,6 +76,7 @@ public:
         demand(static_cast<bool>(*log_));
     }
     [[nodiscard]] storage::log& log() const { return **log_; }
+    [[nodiscard]] bool has_retention() const noexcept { return options_.retention.is_there(); }
 
     void append(std::uint32_t size, std::uint32_t writer = 0) { append_all({&size, 1}, writer); }
 
@@ -90,8 +93,9 @@ public:
         mine.begun.store(first + count);
         failure why;
         begin();
-        const offset at = count == 1 ? append_lone(log(), records[0], why)
-                                     : append_batch(log(), std::span{records}.first(count), why);
+        const offset at = count > 1                   ? append_batch(log(), std::span{records}.first(count), why)
+                          : options_.compaction.is_on ? append_sharing_key(log(), records[0], why)
+                                                      : append_lone(log(), records[0], why);
         demand(at >= 0);
         for (std::uint32_t i = 0; i < count; ++i) {
             mine.offsets[first + i] = at + i;
@@ -125,6 +129,39 @@ public:
         mine.begun.store(sequence + 1);
         mine.offsets[sequence] = journal_->send(record);
         mine.acked.store(sequence + 1);
+    }
+
+    /// One batch, compressed.
+    void send_compressed(std::span<const std::uint32_t> sizes, compression codec) {
+        writer_progress& mine = told_.writers[0];
+        const std::uint32_t first = mine.acked.load();
+        std::vector<disguised_record> records;
+        for (const std::uint32_t size : sizes) {
+            records.push_back({first + static_cast<std::uint32_t>(records.size()), 0, 0, size});
+            mine.words[records.back().sequence] = records.back().word();
+        }
+        const auto count = static_cast<std::uint32_t>(records.size());
+        mine.begun.store(first + count);
+        const std::vector<offset> offsets = journal_->send_compressed(records, codec);
+        std::copy(offsets.begin(), offsets.end(), mine.offsets.begin() + first);
+        mine.acked.store(first + count);
+    }
+
+    void make_and_fill_topic() {
+        journal_->make_doomed();
+        journal_->fill_doomed();
+        told_.topic_begun.store(1);
+        told_.topic_acked.store(1);
+    }
+    void make_topic() {
+        told_.topic_begun.store(told_.topic_acked.load() + 1);
+        journal_->make_doomed();
+        told_.topic_acked.store(told_.topic_begun.load());
+    }
+    void delete_topic() {
+        told_.topic_begun.store(told_.topic_acked.load() + 1);
+        journal_->delete_doomed();
+        told_.topic_acked.store(told_.topic_begun.load());
     }
 
     void poll_and_commit() {
@@ -173,6 +210,33 @@ public:
         told_.durable.store(log().durable_offset());
     }
 
+    /// Upkeep until nothing is left for it, some seconds later each time.
+    void keep_up() {
+        for (bool has_more = true; has_more;) {
+            const auto done = log().upkeep(now_ += std::chrono::seconds{2});
+            demand(!done.why);
+            has_more = done.has_more;
+            told_.durable.store(log().durable_offset());
+        }
+    }
+
+    /// The records in front of `before` are deleted.
+    void delete_records(offset before) {
+        told_.deletion_begun.store(before);
+        demand(!log().delete_records(before));
+        told_.durable.store(log().durable_offset());
+        told_.deletion_acked.store(before);
+    }
+
+    /// Upkeep that may let go of what stands in front of `most`, by the log's policy.
+    void retain(offset most) {
+        told_.deletion_begun.store(most);
+        keep_up();
+        demand(log().log_start_offset() > 0);
+        told_.deletion_begun.store(log().log_start_offset());
+        told_.deletion_acked.store(log().log_start_offset());
+    }
+
     /// A claim that is never published. `mark` false: killed even before that. `body`: bytes written of it.
     void leave_claim(std::uint32_t length, bool mark, std::uint32_t body) {
         storage::claim taken;
@@ -195,9 +259,10 @@ public:
         }
     }
 
+    static constexpr int failed_code = 79;
     static void demand(bool condition) {
         if (!condition) {
-            std::abort();
+            ::_exit(failed_code);  // a signal would be its parent's
         }
     }
 
@@ -211,6 +276,7 @@ private:
     open_partition* log_ = nullptr;
     journal* journal_ = nullptr;
     clearing_house* house_ = nullptr;
+    std::chrono::nanoseconds now_{};
 };
 
 enum class floor { log, broker, transactions };
@@ -250,10 +316,38 @@ void leave_holes(session& s) {
     s.leave_claim(64, true, 8);
 }
 
+/// Three segments of two records, and the last one with none.
+void fill_segments(session& s) {
+    s.open();
+    for (int i = 0; i < 3; ++i) {
+        s.append(100);
+        s.append(3'000);
+        session::demand(!s.log().roll());
+    }
+    if (!s.has_retention()) {
+        s.keep_up();
+    }
+}
+
+/// Records of four keys over several segments, of which all are sealed but the last.
+void repeat_keys(session& s) {
+    s.open();
+    for (int i = 0; i < 3; ++i) {
+        for (const std::uint32_t size : {20u, 0u, 200u, 100u, 400u}) {
+            s.append(size);
+        }
+        session::demand(!s.log().roll());
+    }
+    s.append(50);
+}
+
 std::vector<scenario> all_scenarios() {
     const storage::log_options small{.segment_bytes = small_segment};
     const storage::log_options spare{.segment_bytes = with_spare};
     const storage::log_options durable{.segment_bytes = small_segment, .flush_messages = 1};
+    const storage::log_options few{.segment_bytes = small_segment, .retention = {.bytes = 3 * kib}};
+    static storage::compaction_turn turn{64 * kib};
+    const storage::log_options last_of_key{.segment_bytes = small_segment / 2, .compaction = {.is_on = true, .min_dirty_ratio = 0}, .turn = &turn};
     constexpr std::array<std::uint32_t, 8> batch{1, 100, 0, 33, 8, 200, 17, 64};
     const auto touch = [](const std::string& path) { ::close(::open(path.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600)); };
 
@@ -322,6 +416,15 @@ std::vector<scenario> all_scenarios() {
         {"open after a kill: a spare", spare, [](session& s) { s.open(); s.append(65'000); s.upkeep(1); },
          [](session& s) { s.open(); s.append(8, 1); }, floor::log, true},
 
+        {"delete records: a part of a segment", small, [](session& s) { s.open(); s.append(100); s.append(10); s.append(7); s.upkeep(1); },
+         [](session& s) { s.delete_records(2); s.append(30); }},
+        {"delete records: whole segments", small, fill_segments, [](session& s) { s.delete_records(5); s.append(30); }},
+        {"delete records: all of them, and the last segment", small, fill_segments, [](session& s) { s.delete_records(6); s.keep_up(); s.append(30); }},
+        {"retention: segments go", few, fill_segments, [](session& s) { s.retain(5); s.append(30); }},
+        {"compaction: segments become one", last_of_key, repeat_keys, [](session& s) { s.keep_up(); s.append(30); }},
+        {"compaction: of what was compacted, and what came since", last_of_key, [](session& s) { repeat_keys(s); s.keep_up(); s.append(2'000); session::demand(!s.log().roll()); s.append(90); },
+         [](session& s) { s.keep_up(); }},
+
         {"broker: open an empty directory, make a topic", small, nothing, [](session& s) { s.open_broker(); }, floor::broker},
         {"broker: send, poll, commit, twice", small, [](session& s) { s.open_broker(); s.send(10); s.poll_and_commit(); },
          [](session& s) { s.send(100); s.poll_and_commit(); s.send(5); s.poll_and_commit(); }, floor::broker},
@@ -338,6 +441,12 @@ std::vector<scenario> all_scenarios() {
              s.send(4'000);
          },
          [](session& s) { s.open_broker(); s.poll_and_commit(); }, floor::broker, true},
+        {"broker: a batch compressed with lz4", small, [=](session& s) { s.open_broker(); s.send_compressed(batch, compression::lz4); },
+         [=](session& s) { s.send_compressed(batch, compression::lz4); s.send_compressed(std::array{2'000u}, compression::lz4); s.send(9); }, floor::broker},
+        {"broker: a batch compressed with zstd", small, [=](session& s) { s.open_broker(); s.send_compressed(batch, compression::zstd); },
+         [=](session& s) { s.send_compressed(batch, compression::zstd); s.send_compressed(std::array{2'000u}, compression::zstd); s.send(9); }, floor::broker},
+        {"broker: delete a topic, make it again", small, [](session& s) { s.open_broker(); s.send(10); s.poll_and_commit(); s.make_and_fill_topic(); },
+         [](session& s) { s.delete_topic(); s.make_topic(); s.send(20); }, floor::broker},
 
         {"transactions: the first one", small, [](session& s) { s.furnish(); }, [](session& s) { s.run(transaction_step::whole); }, floor::transactions},
         {"transactions: two topics, offsets, a state", small, [](session& s) { s.furnish(); s.run(transaction_step::whole); },
@@ -356,6 +465,7 @@ std::vector<scenario> all_scenarios() {
 
 struct totals {
     std::uint64_t instructions = 0;
+    std::uint64_t stores = 0;  ///< and calls, where it is stopped at these alone
     std::uint64_t states = 0;
     std::uint64_t nested_openers = 0;
     std::uint64_t nested_states = 0;
@@ -368,6 +478,9 @@ struct totals {
     std::uint64_t fillers = 0;
     std::uint64_t erased = 0;
     std::uint64_t finished_rolls = 0;
+    std::uint64_t compacted = 0;   ///< records that were left out
+    std::uint64_t compressed = 0;  ///< batches
+    std::uint64_t deletions = 0;   ///< states in which one was in flight
     crash_marks marks;
 };
 
@@ -414,7 +527,7 @@ public:
         };
         if (what.by_stores && store_trap::is_supported) {
             session::in_a_process_that_dies([&] { what.prepare(in_child); });
-            follow_stores(live_, platform, judge_state, [&](os::platform& trapping) {
+            totals_.stores += follow_stores(live_, platform, judge_state, [&](os::platform& trapping) {
                 session stopping{trapping, live_, what.options, *told_, *committed_};
                 what.work(stopping);
             });
@@ -441,6 +554,13 @@ public:
     /// A thread is held `steps` instructions into its work while another appends, then both are killed. Returns false
     /// when the work was over before.
     bool hold(const scenario& what, std::span<const std::uint64_t> steps, bool others_roll);
+
+    /// Of how many instructions a scenario's work is.
+    [[nodiscard]] std::uint64_t length_of(const scenario& what) {
+        const std::uint64_t before = totals_.instructions;
+        static_cast<void>(hold(what, std::array{~std::uint64_t{0}}, false));
+        return std::max<std::uint64_t>(1, totals_.instructions - before);
+    }
 
     [[nodiscard]] bool has_time(double share) const {
         return std::chrono::duration<double>(clock_type::now() - begin_).count() < seconds_ * share;
@@ -481,14 +601,16 @@ private:
         step_ = 0;
     }
 
-    /// The same, stopping only where something was stored or called.
+    /// The same, stopping only where something was stored or called. Returns how often that was.
     template <class Visit, class Work>
-    void follow_stores(const std::string& path, const relocated_platform& platform, const Visit& visit, const Work& work) {
+    std::uint64_t follow_stores(const std::string& path, const relocated_platform& platform, const Visit& visit, const Work& work) {
         directory_watch watch{path};
         std::uint64_t known = answers();
         static_cast<void>(watch.has_changed());
         store_trap child{platform, work};
+        std::uint64_t stops = 0;
         while (!is_hopeless() && child.step()) {
+            ++stops;
             watch.rescan();
             if (watch.has_changed() || answers() != known) {
                 known = answers();
@@ -498,6 +620,7 @@ private:
         if (child.exit_code() != 0) {
             complain("the child ended by itself, exit status " + std::to_string(child.exit_code()));
         }
+        return stops;
     }
 
     /// `kind`: what the log may have lost. `copy_as`: whether the copy's files are to those who open them the originals.
@@ -507,7 +630,9 @@ private:
         relocated_platform platform;
         live.copy_to(target, copy_as == crash::kill ? &seen_by : nullptr, &platform);
         if (copy_as == crash::kill) {
-            totals_.marks += dissect(what.floor == floor::log ? target : target + "/topics/" + (what.floor == floor::broker ? journal_name : "left") + "/0").marks;
+            const log_anatomy seen = dissect(what.floor == floor::log ? target : target + "/topics/" + (what.floor == floor::broker ? journal_name : "left") + "/0");
+            totals_.marks += seen.marks;
+            totals_.compressed += seen.compressed_frames;
         } else {
             ++totals_.power_losses;
         }
@@ -517,6 +642,8 @@ private:
         totals_.fillers += result.fillers;
         totals_.erased += result.erased_bytes != 0 ? 1 : 0;
         totals_.finished_rolls += result.finished_rolls;
+        totals_.compacted += result.compacted;
+        totals_.deletions += told_->deletion_begun.load() != told_->deletion_acked.load() || told_->topic_begun.load() != told_->topic_acked.load() ? 1 : 0;
         totals_.whole += result.whole ? 1 : 0;
         totals_.absent += result.absent ? 1 : 0;
         if (!result.problem.empty()) {
@@ -705,6 +832,10 @@ bool report(campaign& all, bool is_whole) {
         {"fillers", t.fillers},
         {"tails erased", t.erased},
         {"rolls finished", t.finished_rolls},
+        {"compactions that count and have not their place", t.marks.swaps},
+        {"records that compaction left out", t.compacted},
+        {"compressed batches", t.compressed},
+        {"deletions in flight", t.deletions},
     };
     bool is_complete = true;
     std::printf("met:");
@@ -747,10 +878,14 @@ int run(int count, char** arguments) {
             std::printf("skipped: this machine does not let a process trace its child (ptrace: not permitted)\n");
             return 77;
         }
-        std::printf("  %-55s %8llu instructions %6llu states %5llu nested %6.1f s\n", what.name,
-                    static_cast<unsigned long long>(all.counted().instructions - before.instructions),
-                    static_cast<unsigned long long>(all.counted().states - before.states),
-                    static_cast<unsigned long long>(all.counted().nested_states - before.nested_states), all.elapsed() - since);
+        const std::uint64_t instructions = all.counted().instructions - before.instructions;
+        const std::uint64_t stops = instructions != 0 ? instructions : all.counted().stores - before.stores;
+        std::printf("  %-56s %8llu %-12s %6llu states", what.name, static_cast<unsigned long long>(stops), instructions != 0 ? "instructions" : "stores",
+                    static_cast<unsigned long long>(all.counted().states - before.states));
+        if (what.one_in > 1) {
+            std::printf(", one in %llu", static_cast<unsigned long long>(what.one_in));
+        }
+        std::printf(" %5llu nested %6.1f s\n", static_cast<unsigned long long>(all.counted().nested_states - before.nested_states), all.elapsed() - since);
     }
 
     const storage::log_options small{.segment_bytes = small_segment};
@@ -765,22 +900,29 @@ int run(int count, char** arguments) {
     if (!only.empty()) {
         return report(all, false) ? 0 : 1;
     }
+    // To hold a thread it has to be stepped there from the beginning, so where there are many instructions it is held at one in so many.
+    constexpr std::uint64_t most_points = 600;
+    const std::uint64_t lone_length = all.length_of(lone);
     for (const scenario* what : {&lone, &gathered}) {
-        std::uint64_t steps = 0;
         const double since = all.elapsed();
-        const std::uint64_t stride = what == &lone ? 1 : 3;
-        while (!all.is_hopeless() && all.hold(*what, std::array{steps}, steps % 2 == 1)) {
-            steps += stride;
+        const std::uint64_t length = what == &lone ? lone_length : all.length_of(*what);
+        const std::uint64_t stride = length / most_points + 1;
+        std::uint64_t points = 0;
+        for (std::uint64_t steps = seed % stride; !all.is_hopeless() && all.hold(*what, std::array{steps}, points % 2 == 1); steps += stride) {
+            ++points;
         }
-        std::printf("  %-55s held at each of %llu instructions %16.1f s\n", what->name, static_cast<unsigned long long>(steps / stride),
+        std::printf("  %-56s held at %llu of %llu instructions %16.1f s\n", what->name, static_cast<unsigned long long>(points), static_cast<unsigned long long>(length),
                     all.elapsed() - since);
     }
     // Longer stretches, and two threads held: as many points as there is time for, and at least some.
+    const std::uint64_t rolling_length = all.length_of(rolling);
+    const std::uint64_t syncing_length = all.length_of(syncing);
     for (int round = 0; !all.is_hopeless() && (round < 30 || all.has_time(1.0)); ++round) {
-        const std::uint64_t a = all.random()() % 300;
-        const std::uint64_t b = all.random()() % 300;
+        const std::uint64_t a = all.random()() % lone_length;
+        const std::uint64_t b = all.random()() % lone_length;
         static_cast<void>(all.hold(lone, std::array{a, b}, round % 2 == 1));
-        static_cast<void>(all.hold(round % 2 == 0 ? rolling : syncing, std::array{all.random()() % 12'000}, round % 3 == 0));
+        const bool is_rolling = round % 2 == 0;
+        static_cast<void>(all.hold(is_rolling ? rolling : syncing, std::array{all.random()() % (is_rolling ? rolling_length : syncing_length)}, round % 3 == 0));
     }
     return report(all, true) ? 0 : 1;
 }

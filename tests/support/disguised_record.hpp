@@ -55,6 +55,10 @@ struct disguised_record {
         }
     }
 
+    /// A key of its writer's few, in which a later record takes an earlier one's place.
+    static constexpr std::uint32_t shared_keys = 4;
+    [[nodiscard]] constexpr std::uint8_t shared_key() const noexcept { return static_cast<std::uint8_t>(writer * shared_keys + sequence % shared_keys); }
+
     [[nodiscard]] bool is_value(bytes value) const noexcept {
         if (value.size() != size) {
             return false;
@@ -80,8 +84,13 @@ private:
 
 inline constexpr std::uint32_t disguised_key_size = sizeof(std::uint64_t);
 
-/// The record that these bytes are; nothing when they are none, or not exactly as they were written.
+/// The record that these bytes are; nothing when they are none, or not exactly as they were written. One that shares its key has its word in front of its value.
 [[nodiscard]] inline std::optional<disguised_record> recognize(bytes key, bytes value) noexcept {
+    if (key.size() == 1 && value.size() >= disguised_key_size) {
+        const auto record = disguised_record::of(load<std::uint64_t>(value.data()));
+        const bool is_one = record.word() == load<std::uint64_t>(value.data()) && load<std::uint8_t>(key.data()) == record.shared_key();
+        return is_one && record.is_value(value.subspan(disguised_key_size)) ? std::optional{record} : std::nullopt;
+    }
     if (key.size() != disguised_key_size) {
         return std::nullopt;
     }
@@ -90,19 +99,16 @@ inline constexpr std::uint32_t disguised_key_size = sizeof(std::uint64_t);
                                                                                         : std::nullopt;
 }
 
-/// Appends one record as a frame of its own. Returns its offset, or -1. `hesitate` is called while the claim is open.
-template <class Hesitate>
-[[nodiscard]] offset append_lone(storage::log& log, const disguised_record& record, failure& why, const Hesitate& hesitate) {
-    const format::record_sizes sizes{disguised_key_size, record.size, 0};
+namespace detail {
+
+template <class Write>
+[[nodiscard]] offset append_one(storage::log& log, const format::record_sizes& sizes, failure& why, const Write& write) {
     const auto size = static_cast<std::uint32_t>(format::lone_frame_size(sizes));
     storage::claim taken;
     if (!log.take(format::frame_length(size), 1, taken, why)) {
         return -1;
     }
-    const format::lone_layout body = format::lay_out_lone(taken.data, sizes);
-    store(body.key, record.word());
-    record.write_value(body.value);
-    hesitate();
+    write(format::lay_out_lone(taken.data, sizes));
     format::frame_header header{};
     header.size = static_cast<std::int32_t>(size);
     header.attributes = format::lone_attributes(sizes);
@@ -110,6 +116,27 @@ template <class Hesitate>
     header.base_timestamp = taken.first;
     log.publish(taken, header);
     return taken.first;
+}
+
+}  // namespace detail
+
+/// Appends one record as a frame of its own. Returns its offset, or -1. `hesitate` is called while the claim is open.
+template <class Hesitate>
+[[nodiscard]] offset append_lone(storage::log& log, const disguised_record& record, failure& why, const Hesitate& hesitate) {
+    return detail::append_one(log, {disguised_key_size, record.size, 0}, why, [&](const format::lone_layout& body) {
+        store(body.key, record.word());
+        record.write_value(body.value);
+        hesitate();
+    });
+}
+
+/// The same with a key that others of its writer have, too.
+[[nodiscard]] inline offset append_sharing_key(storage::log& log, const disguised_record& record, failure& why) {
+    return detail::append_one(log, {1, disguised_key_size + record.size, 0}, why, [&](const format::lone_layout& body) {
+        store(body.key, record.shared_key());
+        store(body.value, record.word());
+        record.write_value(body.value + disguised_key_size);
+    });
 }
 
 [[nodiscard]] inline offset append_lone(storage::log& log, const disguised_record& record, failure& why) {

@@ -35,6 +35,7 @@ struct crash_marks {
     std::uint64_t unnamed_segments = 0;   ///< the next segment has its base offset, and is still called spare.log
     std::uint64_t spares = 0;             ///< a spare that was ready
     std::uint64_t unborn_files = 0;       ///< *.tmp
+    std::uint64_t swaps = 0;              ///< the result of a compaction that counts, and has not the place of what it stands for yet
 
     crash_marks& operator+=(const crash_marks& more) noexcept {
         unmarked_holes += more.unmarked_holes;
@@ -47,6 +48,7 @@ struct crash_marks {
         unnamed_segments += more.unnamed_segments;
         spares += more.spares;
         unborn_files += more.unborn_files;
+        swaps += more.swaps;
         return *this;
     }
 };
@@ -57,6 +59,7 @@ struct log_anatomy {
     offset end = 0;
     std::uint64_t segments = 0;
     std::uint64_t data_frames = 0;
+    std::uint64_t compressed_frames = 0;  ///< of these
     std::uint64_t fillers = 0;
     std::uint64_t evidence = 0;
     std::string problem;  ///< what no log may show, whoever was killed; empty: nothing
@@ -64,7 +67,7 @@ struct log_anatomy {
     /// True when nothing is left to mend.
     [[nodiscard]] bool is_whole() const noexcept {
         return problem.empty() && marks.unmarked_holes + marks.marked_holes + marks.trailing_marks + marks.marked_seals +
-                                          marks.lonely_seals + marks.unnamed_segments + marks.spares + marks.unborn_files ==
+                                          marks.lonely_seals + marks.unnamed_segments + marks.spares + marks.unborn_files + marks.swaps ==
                                       0;
     }
 };
@@ -109,6 +112,7 @@ struct segment_bytes {
     while (const dirent* const entry = directory ? ::readdir(directory.get()) : nullptr) {
         const std::string name = entry->d_name;
         anatomy.marks.unborn_files += name.ends_with(".tmp") ? 1 : 0;
+        anatomy.marks.swaps += name.ends_with(".swap") ? 1 : 0;
         if (name.ends_with(".log")) {
             names.push_back(name);
         }
@@ -200,6 +204,7 @@ inline void walk_segment(const segment_bytes& segment, bool is_last, offset& nex
         next += format::offsets_taken(header, segment.data.data() + at);
         at += word.length();
         anatomy.data_frames += word.kind() == format::frame_kind::data ? 1 : 0;
+        anatomy.compressed_frames += word.kind() == format::frame_kind::data && (header.attributes & format::attribute::codec_mask) != 0 ? 1 : 0;
         anatomy.fillers += word.kind() == format::frame_kind::filler ? 1 : 0;
         anatomy.evidence += word.kind() == format::frame_kind::evidence ? 1 : 0;
         is_sealed = word.kind() == format::frame_kind::seal;
