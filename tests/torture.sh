@@ -19,14 +19,14 @@ jobs='
 coverage         0
 mutants          0
 interleavings    0
+instructions-gcc-O0    0
+instructions-clang-O0  0
 storm          130
 soak           180
 power           85
 sweep          190
 instructions-gcc-O2    20
-instructions-gcc-O0    20
 instructions-clang-O2  20
-instructions-clang-O0  20
 ext4-images      8
 write-back       4
 upkeep          15
@@ -69,10 +69,11 @@ is_wanted() {
   done
   return 1
 }
-# Building the mutants takes some minutes, and so does catching them: without being asked for only in a long run.
+# Building the mutants takes some minutes, and so do catching them, and stepping through millions of instructions that no compiler has optimized:
+# without being asked for only in a long run.
 is_long=$(awk -v minutes="$minutes" 'BEGIN { print (minutes >= 20 ? 1 : 0) }')
 wanted_jobs=$(echo "$jobs" | while read -r name share; do
-  [ "$name" != mutants ] || [ -n "$only" ] || [ "$is_long" = 1 ] || continue
+  case $name in mutants|instructions-*-O0) [ -n "$only" ] || [ "$is_long" = 1 ] || continue ;; esac
   if [ -n "$name" ] && is_wanted "$name"; then echo "$name $share"; fi
 done)
 total=$(echo "$wanted_jobs" | awk '{ sum += $2 } END { print (sum > 0 ? sum : 1) }')
@@ -131,6 +132,7 @@ command_of() {  # NAME SECONDS
     storm) echo "$fault kill_storm 1 $2 $seed" ;;
     power) echo "env BROOK_FAULT_SECONDS=$2 $fault power_loss" ;;
     sweep) echo "$fault corruption_sweep $2 $seed" ;;
+    instructions-*-O0) echo "$work/$1 kill_every_instruction 36 $seed" ;;
     instructions-*) echo "$work/$1 kill_every_instruction $2 $seed" ;;
     calls) echo "$fault failing_calls $2 $seed" ;;
     allocations) echo "${fault}_memory failing_allocations $2 $seed" ;;
@@ -219,7 +221,7 @@ done
 
 sum() { awk '{ s += $1 } END { printf "%d", s }'; }
 instructions=$(for name in gcc-O2 gcc-O0 clang-O2 clang-O0; do figure "instructions-$name" 'instructions stepped'; done | sum)
-operations=$(for name in gcc-O2 gcc-O0 clang-O2 clang-O0; do grep -c '^  .* instructions .* states ' "$logs/instructions-$name.log" 2>/dev/null || true; done | sort -rn | head -n 1)
+operations=$(for name in gcc-O2 gcc-O0 clang-O2 clang-O0; do grep -c '^  .* instructions  *[0-9]* states' "$logs/instructions-$name.log" 2>/dev/null || true; done | sort -rn | head -n 1)
 row() { printf '%-46s %16s %16s\n' "$1" "${2:--}" "$3"; }
 printf '\n%-46s %16s %16s\n' 'what (seed '"$seed"')' reached 'in 30 min'
 row 'instructions killed at' "$instructions" '>= 200000'
@@ -237,4 +239,14 @@ row 'interleavings of the claim protocol' "$(figure interleavings states)" 'all'
 row 'branches covered, per cent' "$(sed -n 's/^coverage: .* \([0-9.]*\) % of branches.*/\1/p' "$logs/coverage.log" 2>/dev/null)" '100'
 row 'throughput in the soak, per cent of fault-free' "$(sed -n 's/.* \([0-9]*\) % of the fault-free.*/\1/p' "$logs/soak.log" 2>/dev/null | head -n 1)" '>= 50'
 row 'programs that found something bad' "$failures" '0'
+for name in gcc-O2 gcc-O0 clang-O2 clang-O0; do cat "$logs/instructions-$name.log" 2>/dev/null || true; done | awk '
+  match($0, / +[0-9]+ (instructions|stores) +[0-9]+ states/) {
+    name = substr($0, 3, RSTART - 3); split(substr($0, RSTART, RLENGTH), part, " ")
+    if (!(name in steps)) order[++count] = name
+    steps[name] += part[1]; unit[name] = part[2]; states[name] += part[3]
+  }
+  END {
+    if (count) printf "\n%-58s %12s %-12s %8s\n", "killed at each of its, in all builds together", "", "", "states"
+    for (i = 1; i <= count; ++i) printf "  %-56s %12d %-12s %8d\n", order[i], steps[order[i]], unit[order[i]], states[order[i]]
+  }'
 [ $failures -eq 0 ]
