@@ -252,12 +252,12 @@ private:
         result.absent |= begun != acked && is_there == (acked % 2 == 1);
         const bool is_first = acked == 1;  // which has had time to be filled
         if (is_there && (*count != (is_first ? doomed_count : 0) || (committed != (is_first ? std::optional<offset>{doomed_count} : std::nullopt)))) {
-            return "the topic that is deleted now and then has " + std::to_string(*count) + " records, and a group is at " + std::to_string(committed.value_or(-1));
+            return "the topic that is deleted has " + std::to_string(*count) + " records, and a group is at " + std::to_string(committed.value_or(-1));
         }
         if (begun > 0 && !is_there) {
             reopened.make_doomed();
             if (const auto anew = reopened.survey_doomed(committed); anew != 0 || committed) {
-                return "a topic that is made again has " + std::to_string(anew.value_or(0)) + " records, and a group is at " + std::to_string(committed.value_or(-1));
+                return "a topic made again has " + std::to_string(anew.value_or(0)) + " records, and a group is at " + std::to_string(committed.value_or(-1));
             }
         }
         if (const std::string left = directory + "/topics/" + doomed_name + '~'; ::access(left.c_str(), F_OK) == 0) {

@@ -150,7 +150,8 @@ private:
         const offset acked = deletion_acked.load();
         const offset begun = deletion_begun.load();
         if (start < acked || start > begun) {
-            return "begins at offset " + std::to_string(start) + ", and it was deleted up to " + std::to_string(acked) + ", was being deleted up to " + std::to_string(begun);
+            return "begins at offset " + std::to_string(start) + ", and was deleted up to " + std::to_string(acked) + ", or is being, up to " +
+                   std::to_string(begun);
         }
         result.whole |= begun != acked && start == begun;
         result.absent |= begun != acked && start == acked;

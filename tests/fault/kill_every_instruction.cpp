@@ -422,7 +422,8 @@ std::vector<scenario> all_scenarios() {
         {"delete records: all of them, and the last segment", small, fill_segments, [](session& s) { s.delete_records(6); s.keep_up(); s.append(30); }},
         {"retention: segments go", few, fill_segments, [](session& s) { s.retain(5); s.append(30); }},
         {"compaction: segments become one", last_of_key, repeat_keys, [](session& s) { s.keep_up(); s.append(30); }},
-        {"compaction: of what was compacted, and what came since", last_of_key, [](session& s) { repeat_keys(s); s.keep_up(); s.append(2'000); session::demand(!s.log().roll()); s.append(90); },
+        {"compaction: of what was compacted, and what came since", last_of_key,
+         [](session& s) { repeat_keys(s); s.keep_up(); s.append(2'000); session::demand(!s.log().roll()); s.append(90); },
          [](session& s) { s.keep_up(); }},
 
         {"broker: open an empty directory, make a topic", small, nothing, [](session& s) { s.open_broker(); }, floor::broker},
@@ -630,7 +631,8 @@ private:
         relocated_platform platform;
         live.copy_to(target, copy_as == crash::kill ? &seen_by : nullptr, &platform);
         if (copy_as == crash::kill) {
-            const log_anatomy seen = dissect(what.floor == floor::log ? target : target + "/topics/" + (what.floor == floor::broker ? journal_name : "left") + "/0");
+            const std::string topic = what.floor == floor::broker ? journal_name : "left";
+            const log_anatomy seen = dissect(what.floor == floor::log ? target : target + "/topics/" + topic + "/0");
             totals_.marks += seen.marks;
             totals_.compressed += seen.compressed_frames;
         } else {
@@ -911,8 +913,8 @@ int run(int count, char** arguments) {
         for (std::uint64_t steps = seed % stride; !all.is_hopeless() && all.hold(*what, std::array{steps}, points % 2 == 1); steps += stride) {
             ++points;
         }
-        std::printf("  %-56s held at %llu of %llu instructions %16.1f s\n", what->name, static_cast<unsigned long long>(points), static_cast<unsigned long long>(length),
-                    all.elapsed() - since);
+        std::printf("  %-56s held at %llu of %llu instructions %16.1f s\n", what->name, static_cast<unsigned long long>(points),
+                    static_cast<unsigned long long>(length), all.elapsed() - since);
     }
     // Longer stretches, and two threads held: as many points as there is time for, and at least some.
     const std::uint64_t rolling_length = all.length_of(rolling);
@@ -922,7 +924,8 @@ int run(int count, char** arguments) {
         const std::uint64_t b = all.random()() % lone_length;
         static_cast<void>(all.hold(lone, std::array{a, b}, round % 2 == 1));
         const bool is_rolling = round % 2 == 0;
-        static_cast<void>(all.hold(is_rolling ? rolling : syncing, std::array{all.random()() % (is_rolling ? rolling_length : syncing_length)}, round % 3 == 0));
+        const std::uint64_t c = all.random()() % (is_rolling ? rolling_length : syncing_length);
+        static_cast<void>(all.hold(is_rolling ? rolling : syncing, std::array{c}, round % 3 == 0));
     }
     return report(all, true) ? 0 : 1;
 }

@@ -45,7 +45,8 @@ struct fault_program {
 /// "[seconds] [seed]": without them as above, and a seed that is drawn.
 struct time_and_seed {
     time_and_seed(int count, char** arguments, double usual_seconds)
-        : seconds{count > 1 ? std::atof(arguments[1]) : seconds_to_run(usual_seconds)}, seed{count > 2 ? std::strtoull(arguments[2], nullptr, 0) : std::random_device{}()} {}
+        : seconds{count > 1 ? std::atof(arguments[1]) : seconds_to_run(usual_seconds)},
+          seed{count > 2 ? std::strtoull(arguments[2], nullptr, 0) : std::random_device{}()} {}
 
     double seconds;
     std::uint64_t seed;

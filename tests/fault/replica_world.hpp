@@ -996,7 +996,7 @@ private:
         whom.waiting.clear();
         const std::vector<std::int32_t>& voters = whom.machine->voters();
         const auto [led_by, is_first] = leaders_.try_emplace(epoch, seen_to_lead{whom.id, voters});
-        if (!is_first && is_forced_ && std::none_of(voters.begin(), voters.end(), [&before = led_by->second](std::int32_t id) { return replication::contains(before.voters, id); })) {
+        if (!is_first && is_forced_ && std::none_of(voters.begin(), voters.end(), [&before = led_by->second](auto id) { return replication::contains(before.voters, id); })) {
             throw split_by_force{};
         }
         demand(is_first, "epoch %u has two leaders, %d and %d", epoch, led_by->second.id, whom.id);

@@ -84,7 +84,8 @@ private:
 
 inline constexpr std::uint32_t disguised_key_size = sizeof(std::uint64_t);
 
-/// The record that these bytes are; nothing when they are none, or not exactly as they were written. One that shares its key has its word in front of its value.
+/// The record that these bytes are; nothing when they are none, or not exactly as they were written. One that shares its key has
+/// its word in front of its value.
 [[nodiscard]] inline std::optional<disguised_record> recognize(bytes key, bytes value) noexcept {
     if (key.size() == 1 && value.size() >= disguised_key_size) {
         const auto record = disguised_record::of(load<std::uint64_t>(value.data()));
