@@ -19,7 +19,7 @@ llvm=/usr/lib/llvm-14/bin  # where need.sh llvm has put it
 if [ "${1:---build}" = --build ]; then
   cmake -S "$root" -B "$build" -G Ninja -Wno-dev "-DCMAKE_CXX_COMPILER=$clang" -DBROOK_BUILD_TESTS=ON -DBROOK_BUILD_BENCHMARKS=OFF -DBROOK_BUILD_EXAMPLES=OFF \
     -DBROOK_TESTS_OPTIMIZE=-O1 '-DCMAKE_CXX_FLAGS=-fprofile-instr-generate -fcoverage-mapping'
-  # shellcheck disable=SC2046  # one word a target
+  # shellcheck disable=SC2046,SC2086  # one word a target
   cmake --build "$build" --parallel 2 --target $(printf 'brook_%s_tests ' $rooms transport) brook_fuzz
 fi
 [ "${1:-}" != --build ] || exit 0
