@@ -903,7 +903,7 @@ int run(int count, char** arguments) {
         return report(all, false) ? 0 : 1;
     }
     // To hold a thread it has to be stepped there from the beginning, so where there are many instructions it is held at one in so many.
-    constexpr std::uint64_t most_points = 600;
+    constexpr std::uint64_t most_points = 800;
     const std::uint64_t lone_length = all.length_of(lone);
     for (const scenario* what : {&lone, &gathered}) {
         const double since = all.elapsed();
