@@ -246,6 +246,34 @@ void add_seed(std::vector<std::vector<std::byte>>& inputs, std::uint8_t options,
     inputs.push_back(input);
 }
 
+/// Records that are durable, and in front of them what no writer has written there, though its checksum is right.
+template <class Forge>
+void add_forged_seed(std::vector<std::vector<std::byte>>& inputs, const Forge& forge) {
+    memory_platform machine;
+    machine.make(directory);
+    const opened log{machine, 0};
+    demand(static_cast<bool>(log), "an empty directory opens");
+    for (const std::string_view value : {"first", "forged", "last"}) {
+        demand(append(log, value) >= 0, "a record fits");
+    }
+    demand(!log->sync(), "memory can be synced");
+    machine.for_each_file([&](const std::string& path, bytes content) {
+        if (!path.ends_with(".log")) {
+            return;
+        }
+        std::vector<std::byte> forged(content.begin(), content.end());
+        const std::size_t at = format::segment_header_size + format::word_of(format::load_header(content.data() + format::segment_header_size)).length();
+        format::frame_header header = format::load_header(forged.data() + at);
+        forge(header, static_cast<std::uint32_t>(forged.size() - at));
+        store(forged.data() + at, header);
+        repair_frame(forged, at, load<format::segment_birth>(forged.data()).seed, static_cast<position>(at));
+        std::vector<std::byte> input;
+        put(input, std::uint8_t{0});
+        add_file(input, kind::segment, forged);
+        inputs.push_back(std::move(input));
+    });
+}
+
 void seeds(std::vector<std::vector<std::byte>>& inputs) {
     for (const std::uint8_t options : {std::uint8_t{is_dense}, std::uint8_t{is_dense | was_signed_here | flushes}}) {
         memory_platform machine;
@@ -269,6 +297,8 @@ void seeds(std::vector<std::vector<std::byte>>& inputs) {
         log->close();
         add_seed(inputs, options, machine);
     }
+    // It takes the room of the seal.
+    add_forged_seed(inputs, [](format::frame_header& header, std::uint32_t room) { header.size = static_cast<std::int32_t>(room); });
 }
 
 const target partitions{"partitions", run, repair, seeds};

@@ -658,6 +658,18 @@ brook_mutant(room_of_the_seal_is_anybodys
   CAUGHT_BY test storage/recovery "what no writer could have written there is not taken for a record, though its checksum is right"
   HANGS)
 
+brook_mutant(room_of_the_seal_is_read
+  FILE storage/log_reader.hpp
+  FIND [=[        const position end = records_end(segment);]=]
+  REPLACE [=[        const position end = BROOK_MUTANT(room_of_the_seal_is_read) ? segment.readable() / format::frame_alignment * format::frame_alignment : records_end(segment);]=]
+  CAUGHT_BY test storage/log_reader "what an opening has passed over is read as damage, though its checksum is right")
+
+brook_mutant(room_of_the_seal_supersedes
+  FILE storage/compaction_pass.hpp
+  FIND [=[end_{records_end(memory)} {}]=]
+  REPLACE [=[end_{BROOK_MUTANT(room_of_the_seal_supersedes) ? memory.readable() : records_end(memory)} {}]=]
+  CAUGHT_BY test storage/compaction "what no writer has written supersedes no record, though its checksum is right")
+
 brook_mutant(offsets_beyond_counting
   FILE storage/recovery.hpp
   FIND [=[        return is_counted ? seen : look::corrupt;]=]

@@ -825,6 +825,38 @@ TEST_CASE("rot that makes another key of one takes no record along", "[storage][
     CHECK(topic.damage() != "");
 }
 
+TEST_CASE("what no writer has written supersedes no record, though its checksum is right", "[storage][compaction]") {
+    compacted topic;
+    topic.append_uncompacted([&] {
+        topic.append("key", "all that is known");
+        topic.roll();
+        topic.append("another", "is intact");
+        topic.append("key", "is forged");
+    });
+    topic.orders.close();
+    image files = topic.orders.files();
+    std::string& content = files.at("00000000000000000001.log");
+    const frame_place bad = frame_with(content, 2);
+    format::frame_header header = bad.header;
+    header.size = static_cast<std::int32_t>(content.size() - bad.at);  // into the room of the seal
+    const auto seed = peek<format::segment_birth>(content, 0).seed;
+    header.checksum = format::checksum_of(seed, static_cast<position>(bad.at), header, reinterpret_cast<const std::byte*>(content.data()) + bad.at);
+    poke(content, bad.at, header);
+    topic.orders.become(files);
+    topic.reopen();
+    std::string told;
+    for (int i = 0; i < 20; ++i) {
+        if (const auto result = topic.orders.keep_up(); result.why) {
+            told = result.why.text;
+        }
+    }
+    CHECK(told.find("00000000000000000001.log") != std::string::npos);
+    const reading all = read_from(topic.log(), 0);
+    CHECK(all.why.code == errc::corrupt_record);
+    topic.history.pop_back();
+    CHECK(difference(all.records, topic.history) == "");
+}
+
 TEST_CASE("what holds compaction back, and tombstones behind it, are no work without end", "[storage][compaction]") {
     compacted topic{{.is_on = true, .min_dirty_ratio = 0.5, .delete_retention = 0h}};
     topic.append_uncompacted([&] {

@@ -14,6 +14,7 @@ namespace storage_log_reader_test {
 
 using namespace brook;
 using namespace brook::test;
+using brook::format::frame_header_size;
 using brook::format::segment_header_size;
 
 namespace {
@@ -86,6 +87,25 @@ std::vector<read_record> from_offset(const std::vector<read_record>& all, offset
     std::vector<read_record> rest;
     std::copy_if(all.begin(), all.end(), std::back_inserter(rest), [&](const auto& record) { return record.offset >= wanted; });
     return rest;
+}
+
+/// Stores a frame of zeros that no writer has written, with its checksum.
+/// Returns   where the next one would stand.
+std::size_t forge(std::string& content, std::size_t at, format::frame_header header) {
+    std::byte* const data = reinterpret_cast<std::byte*>(content.data()) + at;
+    header.checksum = format::checksum_of(peek<format::segment_birth>(content, 0).seed, static_cast<position>(at), header, data);
+    poke(content, at, header);
+    return at + format::word_of(header).length();
+}
+
+/// A record without a key.
+std::size_t forge_lone(std::string& content, std::size_t at, std::size_t size, offset base) {
+    format::frame_header header{};
+    header.size = static_cast<std::int32_t>(size);
+    header.attributes = format::attribute::lone;
+    header.count = format::null_size;
+    header.base_offset = base;
+    return forge(content, at, header);
 }
 
 }  // namespace
@@ -318,6 +338,42 @@ TEST_CASE("what comes from the disk is verified before it is handed out, unless 
     CHECK_FALSE(trusting.fetch(2, false, ranges));
     REQUIRE(ranges.size() == 1);
     CHECK(ranges.front().count == 2);
+}
+
+TEST_CASE("what an opening has passed over is read as damage, though its checksum is right", "[storage][log_reader]") {
+    const bool is_read_first = GENERATE(true, false);  // what was verified once is not verified again
+    partition orders{{.segment_bytes = 4 * kib}};
+    orders.open();
+    append_range(*orders.log, 0, 20);
+    image left = orders.kill();
+    std::string& content = left.at("00000000000000000000.log");
+    std::size_t at = frames_end(content);
+    offset lost = 20;  // and no other
+    SECTION("a record takes the room of the seal") { forge_lone(content, at, content.size() - at, 20); }
+    SECTION("a record takes a part of it") { forge_lone(content, at, content.size() - at - frame_header_size + 8, 20); }
+    SECTION("a record takes that, and everything in front of it") {
+        at = frame_with(content, 10).at;
+        lost = 10;
+        forge_lone(content, at, content.size() - at, 10);
+    }
+    orders.become(left);
+    CAPTURE(lost, is_read_first);
+    for (offset next = std::max<offset>(lost + 1, 20), opened = 0; opened < 2; ++opened) {
+        orders.open();
+        REQUIRE(orders.log->log_end_offset() == next);
+        if (is_read_first) {
+            CHECK(read_from(*orders.log, 0).records.size() == static_cast<std::size_t>(lost));
+        }
+        append_range(*orders.log, next, next + 200);
+        next += 200;
+        check_holds(*orders.log, lost + 1, next);
+        check_holds(*orders.log, next - 200, next);
+        const reading all = read_from(*orders.log, 0);
+        CHECK(difference(all.records, numbered(0, lost)) == "");
+        CHECK(all.why.code == errc::corrupt_record);
+        CHECK(names(all.why, "position " + std::to_string(at) + ", offset " + std::to_string(lost)));
+        CHECK(names(all.why, "intact again from offset " + std::to_string(lost + 1)));
+    }
 }
 
 TEST_CASE("a batch that comes from the disk is verified as a whole, wherever in it a reader begins", "[storage][log_reader]") {

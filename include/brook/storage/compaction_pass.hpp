@@ -200,10 +200,7 @@ private:
     /// Sees data frames with a single offset, as long as they stand where they should.
     class lone_frames {
     public:
-        explicit lone_frames(const mapped_segment& memory) noexcept : memory_{memory} {
-            const position end = memory.readable() / format::frame_alignment * format::frame_alignment;  // a file may have been cut anywhere
-            end_ = end < format::frame_header_size ? 0 : end;
-        }
+        explicit lone_frames(const mapped_segment& memory) noexcept : memory_{memory}, end_{records_end(memory)} {}
 
         /// Whether a published frame that fits stands at `at`, with this base offset.
         [[nodiscard]] bool see(position at, offset expected, format::frame_word& word) const noexcept {

@@ -48,6 +48,13 @@ enum class trust {
     return word.kind() == format::frame_kind::seal || at + word.length() + format::frame_header_size <= capacity;
 }
 
+/// Where frames end that are no seal: as far as the file goes, and leaves room for one. Aligned, wherever the file was cut.
+[[nodiscard]] inline position records_end(const mapped_segment& segment) noexcept {
+    const position limit = segment.capacity() - format::frame_header_size;
+    const position end = segment.readable();
+    return (end < limit ? end : limit) / format::frame_alignment * format::frame_alignment;
+}
+
 /// Looks at position `at` for the frame that starts with offset `expected`.
 ///
 /// Cost      one cache line, or the whole frame when it is verified.

@@ -595,7 +595,7 @@ private:
         }
         mapped_segment& segment = *pin_;
         std::byte* const data = segment.data();
-        const position end = segment.readable() / format::frame_alignment * format::frame_alignment;  // a file may have been cut anywhere
+        const position end = records_end(segment);
         if (end < format::frame_header_size) {
             return;
         }
