@@ -297,8 +297,12 @@ void seeds(std::vector<std::vector<std::byte>>& inputs) {
         log->close();
         add_seed(inputs, options, machine);
     }
-    // It takes the room of the seal.
+    // It takes the room of the seal, and then more offsets than a segment counts.
     add_forged_seed(inputs, [](format::frame_header& header, std::uint32_t room) { header.size = static_cast<std::int32_t>(room); });
+    add_forged_seed(inputs, [](format::frame_header& header, std::uint32_t) {
+        header.attributes = format::attributes_of(format::frame_kind::control);
+        header.count = format::most_offsets_taken + 1;
+    });
 }
 
 const target partitions{"partitions", run, repair, seeds};

@@ -672,9 +672,27 @@ brook_mutant(room_of_the_seal_supersedes
 
 brook_mutant(offsets_beyond_counting
   FILE storage/recovery.hpp
-  FIND [=[        return is_counted ? seen : look::corrupt;]=]
-  REPLACE [=[        return is_counted || BROOK_MUTANT(offsets_beyond_counting) ? seen : look::corrupt;]=]
+  FIND [=[        return seen != look::frame || is_counted ? seen : look::corrupt;]=]
+  REPLACE [=[        return seen != look::frame || is_counted || BROOK_MUTANT(offsets_beyond_counting) ? seen : look::corrupt;]=]
   CAUGHT_BY test storage/recovery "what no writer could have written there is not taken for a record, though its checksum is right")
+
+brook_mutant(frame_of_any_offsets
+  FILE storage/frame_walk.hpp
+  FIND [=[(how == trust::verify && found.offsets_taken() > format::most_offsets_taken)) {]=]
+  REPLACE [=[(how == trust::verify && !BROOK_MUTANT(frame_of_any_offsets) && found.offsets_taken() > format::most_offsets_taken)) {]=]
+  CAUGHT_BY test storage/recovery "what no writer could have written there is not taken for a record, though its checksum is right")
+
+brook_mutant(read_beyond_counting
+  FILE storage/log_reader.hpp
+  FIND [=[at_ < from_disk && !is_within(*home_, found)) [[unlikely]] {]=]
+  REPLACE [=[at_ < from_disk && !BROOK_MUTANT(read_beyond_counting) && !is_within(*home_, found)) [[unlikely]] {]=]
+  CAUGHT_BY test storage/log_reader "what an opening has passed over is read as damage, though its checksum is right")
+
+brook_mutant(lone_records_beyond_their_segment
+  FILE storage/log_reader.hpp
+  FIND [=[            stop = last_here < stop ? last_here : stop;]=]
+  REPLACE [=[            stop = last_here < stop && !BROOK_MUTANT(lone_records_beyond_their_segment) ? last_here : stop;]=]
+  CAUGHT_BY test storage/log_reader "what a segment has of the next one's offsets is read as damage, though its checksum is right")
 
 brook_mutant(any_frame_believed_behind_damage
   FILE storage/frame_walk.hpp

@@ -252,6 +252,30 @@ TEST_CASE("damage is found wherever it is, and mended with what another log has"
     CHECK(difference(read_from(*logs.broken.log, 0).records, read.records) == "");
 }
 
+TEST_CASE("what takes offsets of the next segment is damaged, though its checksum is right", "[storage][frame_repair]") {
+    pair logs;
+    std::string& content = logs.file_of(0);
+    frame_place last{};
+    for (const frame_place& frame : frames_of(content)) {
+        last = frame.kind() == format::frame_kind::data ? frame : last;
+    }
+    format::frame_header header = last.header;
+    header.attributes = format::attributes_of(format::frame_kind::filler);
+    header.count = 2;
+    header.checksum = format::checksum_of(peek<format::segment_birth>(content, 0).seed, static_cast<position>(last.at), header,
+                                          reinterpret_cast<const std::byte*>(content.data()) + last.at);
+    poke(content, last.at, header);
+    const offset bad = header.base_offset;
+    REQUIRE(frames_of(content).back().header.base_offset == bad + 1);
+    logs.broken.become(logs.files);
+    logs.broken.open();
+    CHECK(damage_in(*logs.broken.log) == std::vector<storage::offset_range>{{bad, bad + 1}});
+    check_none_is_wrong(*logs.broken.log, {{bad, bad + 1}});
+    CHECK(logs.mend({bad, bad + 1}).text == "");
+    CHECK(damage_in(*logs.broken.log).empty());
+    check_none_is_wrong(*logs.broken.log, {});
+}
+
 TEST_CASE("a log whose sync has failed says why, also when a repair cannot be synced either", "[storage][frame_repair][fault]") {
     pair logs;
     logs.damage(17);

@@ -108,6 +108,15 @@ std::size_t forge_lone(std::string& content, std::size_t at, std::size_t size, o
     return forge(content, at, header);
 }
 
+std::size_t forge_filler(std::string& content, std::size_t at, std::size_t size, offset base, std::uint32_t count) {
+    format::frame_header header{};
+    header.size = static_cast<std::int32_t>(size);
+    header.attributes = format::attributes_of(format::frame_kind::filler);
+    header.count = count;
+    header.base_offset = base;
+    return forge(content, at, header);
+}
+
 }  // namespace
 
 TEST_CASE("the word that a reader would look at is published with the next record, or the next segment", "[storage][log_reader]") {
@@ -342,19 +351,36 @@ TEST_CASE("what comes from the disk is verified before it is handed out, unless 
 
 TEST_CASE("what an opening has passed over is read as damage, though its checksum is right", "[storage][log_reader]") {
     const bool is_read_first = GENERATE(true, false);  // what was verified once is not verified again
+    constexpr std::uint32_t most = format::most_offsets_taken;
     partition orders{{.segment_bytes = 4 * kib}};
     orders.open();
     append_range(*orders.log, 0, 20);
     image left = orders.kill();
     std::string& content = left.at("00000000000000000000.log");
     std::size_t at = frames_end(content);
-    offset lost = 20;  // and no other
+    std::int64_t held = 20;  // records in front of what is passed over
+    offset lost = 20;        // and no other
     SECTION("a record takes the room of the seal") { forge_lone(content, at, content.size() - at, 20); }
     SECTION("a record takes a part of it") { forge_lone(content, at, content.size() - at - frame_header_size + 8, 20); }
     SECTION("a record takes that, and everything in front of it") {
         at = frame_with(content, 10).at;
-        lost = 10;
+        held = lost = 10;
         forge_lone(content, at, content.size() - at, 10);
+    }
+    SECTION("something takes more offsets than a segment counts") {
+        at = frame_with(content, 10).at;
+        held = lost = 10;
+        forge_filler(content, at, frame_with(content, 11).at - at, 10, most + 1);
+    }
+    SECTION("what is in front of a record has taken all offsets that a segment counts") {
+        lost = 20 + offset{most};
+        at = forge_filler(content, at, frame_header_size, 20, most);
+        forge_lone(content, forge_lone(content, at, frame_header_size, lost), frame_header_size, lost + 1);
+    }
+    SECTION("what is in front of something else has") {
+        lost = 20 + offset{most};
+        at = forge_filler(content, at, frame_header_size, 20, most);
+        forge_filler(content, forge_filler(content, at, frame_header_size, lost, 1), frame_header_size, lost + 1, 1);
     }
     orders.become(left);
     CAPTURE(lost, is_read_first);
@@ -362,17 +388,51 @@ TEST_CASE("what an opening has passed over is read as damage, though its checksu
         orders.open();
         REQUIRE(orders.log->log_end_offset() == next);
         if (is_read_first) {
-            CHECK(read_from(*orders.log, 0).records.size() == static_cast<std::size_t>(lost));
+            CHECK(read_from(*orders.log, 0).records.size() == static_cast<std::size_t>(held));
         }
         append_range(*orders.log, next, next + 200);
         next += 200;
         check_holds(*orders.log, lost + 1, next);
         check_holds(*orders.log, next - 200, next);
         const reading all = read_from(*orders.log, 0);
-        CHECK(difference(all.records, numbered(0, lost)) == "");
+        CHECK(difference(all.records, numbered(0, held)) == "");
         CHECK(all.why.code == errc::corrupt_record);
         CHECK(names(all.why, "position " + std::to_string(at) + ", offset " + std::to_string(lost)));
         CHECK(names(all.why, "intact again from offset " + std::to_string(lost + 1)));
+    }
+}
+
+TEST_CASE("what a segment has of the next one's offsets is read as damage, though its checksum is right", "[storage][log_reader]") {
+    partition orders{{.segment_bytes = 4 * kib}};
+    orders.open();
+    append_range(*orders.log, 0, 20);
+    REQUIRE_FALSE(orders.log->roll());
+    append_range(*orders.log, 20, 30);
+    REQUIRE_FALSE(orders.log->roll());
+    append_range(*orders.log, 30, 40);
+    orders.keep_up();  // an opening looks at the last segment alone
+    orders.close();
+    image left = orders.files();
+    std::string& content = left.at("00000000000000000000.log");
+    std::size_t at = frames_of(content).back().at;
+    REQUIRE(frames_of(content).back().kind() == format::frame_kind::seal);
+    offset lost = 20;
+    SECTION("a record") { forge_filler(content, forge_lone(content, at, frame_header_size, 20), frame_header_size, 21, 100); }
+    SECTION("what takes offsets of its own, too") {
+        at = frame_with(content, 19).at;
+        lost = 19;
+        forge_lone(content, forge_filler(content, at, frame_header_size, 19, 2), frame_header_size, 21);
+    }
+    orders.become(left);
+    orders.open();
+    REQUIRE(orders.log->log_end_offset() == 40);
+    for (int again = 0; again < 2; ++again) {
+        const reading all = read_from(*orders.log, 0);
+        CHECK(difference(all.records, numbered(0, lost)) == "");
+        CHECK(all.why.code == errc::corrupt_record);
+        CHECK(names(all.why, "position " + std::to_string(at) + ", offset " + std::to_string(lost)));
+        CHECK(names(all.why, "intact again from offset 20"));
+        check_holds(*orders.log, 20, 40);
     }
 }
 

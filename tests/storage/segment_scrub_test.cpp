@@ -109,6 +109,32 @@ TEST_CASE("segment_scrub believes no size before it is held against the file's",
     CHECK(file.largest_read <= storage::file_window::usual_size);
 }
 
+TEST_CASE("segment_scrub takes for damage what no segment counts", "[storage][segment_scrub]") {
+    text_file file{segment_of(20)};
+    std::size_t at = frame_with(file.content, 10).at;
+    const std::size_t behind = frame_with(file.content, 11).at;
+    format::frame_header header{};
+    header.attributes = format::attributes_of(frame_kind::filler);
+    header.base_offset = 10;
+    SECTION("a frame that takes more") {
+        header.count = format::most_offsets_taken + 1;
+        forge(file.content, at, header, std::string(behind - at - format::frame_header_size, 'x'));
+    }
+    SECTION("a frame behind so many") {
+        header.count = format::most_offsets_taken;
+        for (int i = 0; i < 2; ++i) {
+            forge(file.content, at, header);
+            at += i == 0 ? format::frame_header_size : 0;
+            header.base_offset = 10 + offset{format::most_offsets_taken};
+        }
+    }
+    const scrubbed_segment found = walk(file);
+    REQUIRE_FALSE(found.breaks.empty());
+    CHECK(found.breaks[0].what == log_break::kind::corrupt);
+    CHECK(found.breaks[0].begin == at);
+    CHECK(found.report.records == (at == frame_with(file.content, 9).end() ? 19u : 10u));
+}
+
 TEST_CASE("segment_scrub is not kept busy by a file that is made of beginnings of frames", "[storage][segment_scrub]") {
     text_file file{segment_of(50, mib)};
     const std::size_t end = frames_end(file.content);
@@ -186,7 +212,7 @@ TEST_CASE("segment_scrub stops where offsets would pass the largest number", "[s
     format::frame_header header{};
     header.attributes = format::attributes_of(frame_kind::filler);
     header.base_offset = last;
-    header.count = 0xffff'ffff;
+    header.count = format::most_offsets_taken;
     forge(file.content, segment_header_size, header);
     storage::segment_summary summary;
     summary.birth = peek<format::segment_birth>(file.content, 0);

@@ -63,7 +63,7 @@ public:
             walk_start here = find_start(*pin, home.base, reached, pin->readable());
             while (here.next < end && spent < most) {
                 frame_view seen;
-                if (look_at(*pin, here.at, here.next, trust::verify, seen) == look::frame) {
+                if (is_intact(home, *pin, here, seen)) {
                     if (seen.kind() == format::frame_kind::seal) {
                         break;
                     }
@@ -104,7 +104,7 @@ public:
         walk_start here = find_start(*pin, home.base, range.first, pin->readable());
         frame_view seen;
         while (here.next < range.first) {
-            if (look_at(*pin, here.at, here.next, trust::verify, seen) == look::frame) {
+            if (is_intact(home, *pin, here, seen)) {
                 if (seen.kind() == format::frame_kind::seal) {
                     break;
                 }
@@ -115,11 +115,11 @@ public:
                 break;
             }
         }
-        while (here.next == range.first && look_at(*pin, here.at, here.next, trust::verify, seen) == look::frame && seen.offsets_taken() == 0 &&
+        while (here.next == range.first && is_intact(home, *pin, here, seen) && seen.offsets_taken() == 0 &&
                seen.kind() != format::frame_kind::seal) {
             here.at = seen.end();  // a mark of the log's own
         }
-        if (here.next != range.first || look_at(*pin, here.at, here.next, trust::verify, seen) == look::frame) {
+        if (here.next != range.first || is_intact(home, *pin, here, seen)) {
             return refuse(errc::illegal_state, range, "nothing is damaged there");
         }
         if (!find_frame(*pin, here.at + format::frame_alignment, here.next, seen)) {
@@ -138,6 +138,10 @@ public:
     }
 
 private:
+    [[nodiscard]] static bool is_intact(const segment& home, const mapped_segment& memory, const walk_start& here, frame_view& seen) noexcept {
+        return look_at(memory, here.at, here.next, trust::verify, seen) == look::frame && is_within(home, seen);
+    }
+
     [[nodiscard]] failure take_apart(bytes frames, std::vector<bytes>& parts, offset_range& range, std::uint64_t& total) const {
         format::wire_walk walk{frames};
         for (bytes frame; walk.next(frame);) {

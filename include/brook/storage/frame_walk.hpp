@@ -15,6 +15,7 @@
 #include <brook/format/frame.hpp>
 #include <brook/format/record.hpp>
 #include <brook/format/segment_header.hpp>
+#include <brook/format/wire_frame.hpp>
 #include <brook/storage/segment.hpp>
 #include <brook/storage/segment_directory.hpp>
 
@@ -72,10 +73,21 @@ enum class trust {
     found.data = data;
     found.at = at;
     if (word.size() < format::frame_header_size + format::extension_bytes(word.extension()) || word.length() > end - at ||
-        found.header.base_offset != expected) {
+        found.header.base_offset != expected || (how == trust::verify && found.offsets_taken() > format::most_offsets_taken)) {
         return look::corrupt;
     }
     return look::frame;
+}
+
+/// How many offsets a segment has at most in front of a frame: with those that it takes itself they are counted in 32 bits.
+inline constexpr offset most_offsets_in_front = std::int64_t{1} << 31;
+
+/// Whether a frame that verifies can have been written in this segment: its offsets are counted, and none is of the next one. An opening has
+/// not looked at what the checkpoint says is on the disk, nor goes behind what is not counted.
+[[nodiscard]] inline bool is_within(const segment& home, const frame_view& found) noexcept {
+    const segment* const next = home.next.load(std::memory_order_acquire);
+    const offset first = found.header.base_offset;
+    return first - home.base <= most_offsets_in_front && (next == nullptr || found.offsets_taken() <= next->base - first);
 }
 
 /// As `look_at`, for readers of an open log: verifies what came from the disk. All of that had been published, so where no
@@ -102,6 +114,9 @@ inline constexpr offset most_offsets_ahead = std::int64_t{1} << 31;
         if (header.size < static_cast<std::int32_t>(format::frame_header_size) || header.base_offset < expected ||
             header.base_offset - expected > most_offsets_ahead || !leaves_room_for_seal(segment.capacity(), at, format::word_of(header)) ||
             !format::verifies(segment.seed(), at, segment.readable(), data)) {
+            continue;
+        }
+        if (format::offsets_taken(header, data) > format::most_offsets_taken) {
             continue;
         }
         found = {header, data, at};

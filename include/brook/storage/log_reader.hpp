@@ -358,7 +358,7 @@ public:
             failure why = locate(true, false);
             while (!why && pin_ && next_ < limit_) {
                 const look seen = look_here(true, found);
-                if (seen == look::corrupt && find_frame(*pin_, at_ + format::frame_alignment, next_, found)) {
+                if (seen == look::corrupt && find_behind_damage(found)) {
                     at_ = found.at;
                     next_ = found.header.base_offset;
                     continue;
@@ -389,7 +389,7 @@ public:
         while (!why && pin_) {
             frame_view found;
             const look seen = look_here(true, found);
-            if (seen == look::corrupt && find_frame(*pin_, at_ + format::frame_alignment, next_, found)) {
+            if (seen == look::corrupt && find_behind_damage(found)) {
                 at_ = found.at;
                 next_ = found.header.base_offset;
                 continue;
@@ -471,9 +471,16 @@ private:
         return {};
     }
 
+    /// The next intact frame, as far as this segment's offsets go.
+    [[nodiscard]] bool find_behind_damage(frame_view& found) const noexcept {
+        const segment* const after = home_->next.load(std::memory_order_acquire);
+        return find_frame(*pin_, at_ + format::frame_alignment, next_, found) && found.header.base_offset - home_->base <= most_offsets_in_front &&
+               (after == nullptr || found.header.base_offset <= after->base);
+    }
+
     /// Damage in front of the wanted offset is none of the reader's business.
     [[nodiscard]] bool step_over_damage(frame_view& found) {
-        if (!find_frame(*pin_, at_ + format::frame_alignment, next_, found) || found.header.base_offset > wanted_) {
+        if (!find_behind_damage(found) || found.header.base_offset > wanted_) {
             return false;
         }
         at_ = found.at;
@@ -603,7 +610,13 @@ private:
         const position verified_to = segment.verified_to.load(std::memory_order_relaxed);
         const position from_disk = verify ? segment.written_from.load(std::memory_order_relaxed) : 0;  // frames before it came from there
         const offset most_here = next_ + (most - range.count);
-        const offset stop = most_here < limit_ ? most_here : limit_;
+        offset stop = most_here < limit_ ? most_here : limit_;
+        if (at_ < from_disk) {  // as is_within
+            const auto* const after = home_->next.load(std::memory_order_acquire);
+            const offset counted = home_->base + most_offsets_in_front + 1;
+            const offset last_here = after != nullptr && after->base < counted ? after->base : counted;
+            stop = last_here < stop ? last_here : stop;
+        }
         const lone_place begin{at_, next_, at_};
         lone_place here = begin;
         // Three stretches: verified before; to be verified, since it came from the disk; written by this process.
@@ -698,7 +711,10 @@ private:
         const position verified_to = pin_->verified_to.load(std::memory_order_relaxed);
         const position from_disk = pin_->written_from.load(std::memory_order_relaxed);  // before the look, which verifies that much at least
         const bool is_due = verify && at_ >= verified_to;
-        const look seen = look_for_reader(*pin_, at_, next_, is_due, found);
+        look seen = look_for_reader(*pin_, at_, next_, is_due, found);
+        if (seen == look::frame && is_due && at_ < from_disk && !is_within(*home_, found)) [[unlikely]] {
+            seen = look::corrupt;
+        }
         if (seen == look::corrupt && history_ != source_->history()) [[unlikely]] {
             return look::nothing;  // not damaged but cut, under its eyes: the next look is for its place
         }
@@ -760,7 +776,7 @@ private:
         const segment* const next = home_->next.load(std::memory_order_acquire);
         frame_view found;
         std::string beyond = "nothing intact follows";
-        if (find_frame(*pin_, at_ + format::frame_alignment, next_, found)) {
+        if (find_behind_damage(found)) {
             beyond = std::string{"intact again from offset "} + std::to_string(found.header.base_offset);
         } else if (next != nullptr) {
             beyond = std::string{"intact again from offset "} + std::to_string(next->base);

@@ -20,7 +20,6 @@
 #include <brook/format/checkpoint.hpp>
 #include <brook/format/checksum.hpp>
 #include <brook/format/frame.hpp>
-#include <brook/format/wire_frame.hpp>
 #include <brook/os/platform.hpp>
 #include <brook/storage/frame_walk.hpp>
 #include <brook/storage/segment.hpp>
@@ -526,14 +525,15 @@ private:
             return;
         }
         const auto at = static_cast<position>(from.segment_position);
-        walk_start reached = find_start(*scan.memory, scan.base, from.segment_offset - 1, at);
+        const walk_start start = find_start(*scan.memory, scan.base, from.segment_offset - 1, at);
+        scan_state reached{scan.memory, scan.base, start.at, start.next};
         frame_view found;
-        while (reached.at < at && look_at(*scan.memory, reached.at, reached.next, trust::verify, found) == look::frame) {
-            reached = {found.end(), reached.next + found.offsets_taken()};
+        while (reached.at < at && look_next(reached, found) == look::frame) {
+            reached.at = found.end();
+            reached.next += found.offsets_taken();
         }
         if (reached.at == at && reached.next == from.segment_offset) {
-            scan.at = at;
-            scan.next = from.segment_offset;
+            scan = reached;
         }
     }
 
@@ -912,14 +912,11 @@ private:
 
     // ---- both ----
 
-    /// How many offsets a segment has at most before the next frame goes into another one: with what that takes they are counted in 32 bits.
-    static constexpr offset most_records = std::int64_t{1} << 31;
-
-    /// The next frame, if it was written there. One that takes more offsets than a segment can count was not, whatever its checksum says.
+    /// The next frame, if it was written there. One whose offsets a segment cannot count was not, whatever its checksum says.
     [[nodiscard]] static look look_next(const scan_state& scan, frame_view& found) noexcept {
         const look seen = look_at(*scan.memory, scan.at, scan.next, trust::verify, found);
-        const bool is_counted = seen != look::frame || (scan.next - scan.base <= most_records && found.offsets_taken() <= format::most_offsets_taken);
-        return is_counted ? seen : look::corrupt;
+        const bool is_counted = scan.next - scan.base <= most_offsets_in_front;
+        return seen != look::frame || is_counted ? seen : look::corrupt;
     }
 
     void accept(scan_state& scan, const frame_view& found) {
@@ -938,7 +935,7 @@ private:
     /// Goes on at the next frame that verifies; false when none does: the rest of the segment is lost.
     [[nodiscard]] bool step_over_damage(scan_state& scan) {
         frame_view found;
-        if (!find_frame(*scan.memory, scan.at + format::frame_alignment, scan.next, found) || found.header.base_offset - scan.base > most_records ||
+        if (!find_frame(*scan.memory, scan.at + format::frame_alignment, scan.next, found) || found.header.base_offset - scan.base > most_offsets_in_front ||
             (is_cutting() && found.header.base_offset > cut_at_)) {
             scan.ends_in_damage = true;
             return false;
@@ -991,7 +988,7 @@ private:
             end = durable;
             is_open_ = false;
         }
-        if (log_->segments.empty() || !is_open_ || end - log_->segments.back()->base > most_records) {
+        if (log_->segments.empty() || !is_open_ || end - log_->segments.back()->base > most_offsets_in_front) {
             if (failure why = begin_segment(end)) {
                 return why;
             }

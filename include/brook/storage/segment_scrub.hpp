@@ -23,6 +23,7 @@
 #include <brook/format/frame.hpp>
 #include <brook/format/record.hpp>
 #include <brook/format/segment_header.hpp>
+#include <brook/format/wire_frame.hpp>
 #include <brook/os/platform.hpp>
 #include <brook/storage/decoded_batch.hpp>
 #include <brook/storage/file_window.hpp>
@@ -182,8 +183,9 @@ private:
             if (load<format::frame_word>(frame).raw() != word.raw()) {
                 continue;  // read anew for its size, and it has changed
             }
-            if (!leaves_room_for_seal(summary_.birth.capacity, at, word) ||
-                !format::verifies(summary_.birth.seed, static_cast<position>(at), static_cast<position>(size_), frame)) {
+            if (!leaves_room_for_seal(summary_.birth.capacity, at, word) || base - base_ > most_offsets_in_front ||
+                !format::verifies(summary_.birth.seed, static_cast<position>(at), static_cast<position>(size_), frame) ||
+                format::offsets_taken(format::load_header(frame), frame) > format::most_offsets_taken) {
                 hashed_ += word.size();
                 return seen::corrupt;
             }
