@@ -676,6 +676,12 @@ brook_mutant(offsets_beyond_counting
   REPLACE [=[        return seen != look::frame || is_counted || BROOK_MUTANT(offsets_beyond_counting) ? seen : look::corrupt;]=]
   CAUGHT_BY test storage/recovery "what no writer could have written there is not taken for a record, though its checksum is right")
 
+brook_mutant(end_of_a_cut_file_left
+  FILE storage/recovery.hpp
+  FIND [=[        if (*memory.frame(here) != std::byte{0}) {]=]
+  REPLACE [=[        if (!BROOK_MUTANT(end_of_a_cut_file_left) && *memory.frame(here) != std::byte{0}) {]=]
+  CAUGHT_BY test storage/recovery "of a file that was cut anywhere nothing stands behind what is appended next")
+
 brook_mutant(frame_of_any_offsets
   FILE storage/frame_walk.hpp
   FIND [=[(how == trust::verify && found.offsets_taken() > format::most_offsets_taken)) {]=]

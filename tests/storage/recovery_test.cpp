@@ -1121,6 +1121,31 @@ TEST_CASE("what no writer could have written there is not taken for a record, th
     check_holds(*orders.log, next, next + 200);
 }
 
+TEST_CASE("of a file that was cut anywhere nothing stands behind what is appended next", "[storage][recovery]") {
+    partition orders{tiny()};
+    orders.open();
+    append_range(*orders.log, 0, 5);
+    failure why;
+    REQUIRE(append(*orders.log, std::nullopt, std::string(500, 'x'), 1, why) == 5);
+    const image whole = orders.kill();
+    const frame_place large = frame_with(whole.at(first_log), 5);
+    for (std::size_t size = large.at + 380; size < large.at + 400; ++size) {
+        CAPTURE(size);
+        image left = whole;
+        left.at(first_log).resize(size);
+        orders.wake_up_with(left);
+        orders.open();
+        CHECK(orders.log->report().cut_bytes == size - large.at);
+        for (std::int64_t last = 6; last < 8; ++last) {
+            append_nth(*orders.log, last - 1);
+            orders.kill();
+            orders.open();
+            CHECK(orders.log->report().damages.empty());
+            check_holds(*orders.log, 0, last);
+        }
+    }
+}
+
 TEST_CASE("a segment's footer is evidence too", "[storage][recovery]") {
     partition orders{tiny()};
     orders.open();

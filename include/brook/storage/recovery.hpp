@@ -68,12 +68,19 @@ struct recovered_log {
     recovery_report report;
 };
 
-/// Where the last word behind `at` that is not zero ends; `at` where all of them are.
+/// Where the last word behind `at` that is not zero ends, or the file, if that was cut within one; `at` where all of them are.
 [[nodiscard]] inline position find_dirty_end(const mapped_segment& memory, position at) noexcept {
     position dirty_end = at;
-    for (position here = at; here + 8 <= memory.search_end(); here += 8) {
+    const position end = memory.search_end();
+    position here = at;
+    for (; here < end && end - here >= 8; here += 8) {
         if (load<std::uint64_t>(memory.frame(here)) != 0) {
             dirty_end = here + 8;
+        }
+    }
+    for (; here < end; ++here) {
+        if (*memory.frame(here) != std::byte{0}) {
+            dirty_end = here + 1;
         }
     }
     return dirty_end;
@@ -85,9 +92,11 @@ struct recovered_log {
 /// Threads   readers may look at the word at `at` meanwhile, and at nothing behind it.
 inline position erase_behind(mapped_segment& memory, position at) noexcept {
     const position dirty_end = find_dirty_end(memory, at);
-    if (dirty_end > at) {
+    if (dirty_end - at >= 8) {
         atomic_at<std::uint64_t>(memory.frame(at)).store(0, std::memory_order_release);
         std::memset(memory.frame(at + 8), 0, dirty_end - at - 8);
+    } else {
+        std::memset(memory.frame(at), 0, dirty_end - at);  // a file that was cut there has no readers yet
     }
     store(memory.data() + format::footer_at, std::array<std::byte, sizeof(format::segment_footer)>{});
     memory.forget_behind(at);
