@@ -682,6 +682,18 @@ brook_mutant(end_of_a_cut_file_left
   REPLACE [=[        if (!BROOK_MUTANT(end_of_a_cut_file_left) && *memory.frame(here) != std::byte{0}) {]=]
   CAUGHT_BY test storage/recovery "of a file that was cut anywhere nothing stands behind what is appended next")
 
+brook_mutant(opened_without_offsets
+  FILE storage/recovery.hpp
+  FIND [=[        if (!bases_.empty() && bases_.back() > last_base) {]=]
+  REPLACE [=[        if (!BROOK_MUTANT(opened_without_offsets) && !bases_.empty() && bases_.back() > last_base) {]=]
+  CAUGHT_BY test storage/recovery "no segment begins where its offsets might pass the largest, and nothing that was appended in front of that is lost")
+
+brook_mutant(rolled_without_offsets
+  FILE storage/appender.hpp
+  FIND [=[        if (base > last_base) {]=]
+  REPLACE [=[        if (base > last_base && !BROOK_MUTANT(rolled_without_offsets)) {]=]
+  CAUGHT_BY test storage/recovery "no segment begins where its offsets might pass the largest, and nothing that was appended in front of that is lost")
+
 brook_mutant(frame_of_any_offsets
   FILE storage/frame_walk.hpp
   FIND [=[(how == trust::verify && found.offsets_taken() > format::most_offsets_taken)) {]=]

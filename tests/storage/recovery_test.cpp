@@ -1146,6 +1146,38 @@ TEST_CASE("of a file that was cut anywhere nothing stands behind what is appende
     }
 }
 
+TEST_CASE("no segment begins where its offsets might pass the largest, and nothing that was appended in front of that is lost", "[storage][recovery]") {
+    partition orders{tiny()};
+    orders.open();
+    const image empty = orders.kill();
+    const auto begin_at = [&](offset base) {
+        std::string content = empty.at(first_log);
+        const auto plus_one = static_cast<std::uint64_t>(base) + 1;
+        poke(content, format::base_at, plus_one);
+        poke(content, format::base_check_at, format::base_check(peek<format::segment_birth>(content, 0).seed, plus_one));
+        orders.become({{storage::segment_name(base) + ".log", content}});
+    };
+    failure why;
+    begin_at(GENERATE(storage::last_base + 1, largest_offset));
+    CHECK_FALSE(orders.try_open(why));
+    CHECK(why.code == errc::corrupt_record);
+    CHECK(names(why, "topic 'orders', partition 3"));
+    CHECK(names(why, "no more"));
+
+    begin_at(storage::last_base);
+    for (offset next = storage::last_base; next < storage::last_base + 3; ++next) {
+        orders.open();
+        REQUIRE(append(*orders.log, std::nullopt, value_of(next), time_of(next), why) == next);
+        check_holds(*orders.log, storage::last_base, next + 1);
+    }
+    CHECK(orders.log->roll().code == errc::illegal_state);
+    CHECK(append(*orders.log, std::nullopt, "one too many", 1, why) == -1);
+    CHECK(why.code == errc::illegal_state);
+    CHECK(names(why, "has no more offsets"));
+    orders.open();
+    check_holds(*orders.log, storage::last_base, storage::last_base + 3);
+}
+
 TEST_CASE("a segment's footer is evidence too", "[storage][recovery]") {
     partition orders{tiny()};
     orders.open();

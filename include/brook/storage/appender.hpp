@@ -22,6 +22,7 @@
 #include <brook/format/wire_frame.hpp>
 #include <brook/os/platform.hpp>
 #include <brook/storage/event_count.hpp>
+#include <brook/storage/frame_walk.hpp>
 #include <brook/storage/recovery.hpp>
 #include <brook/storage/segment.hpp>
 #include <brook/storage/segment_chain.hpp>
@@ -524,6 +525,10 @@ private:
         }
         const tail_word tail{home.tail.load(std::memory_order_acquire)};
         const offset base = home.base + static_cast<offset>(tail.records());
+        if (base > last_base) {
+            why = {errc::illegal_state, files_.name().text() + ": has no more offsets"};
+            return false;
+        }
         if (!write_seal(home, tail.end(), base, why)) {
             return false;
         }

@@ -82,6 +82,9 @@ enum class trust {
 /// How many offsets a segment has at most in front of a frame: with those that it takes itself they are counted in 32 bits.
 inline constexpr offset most_offsets_in_front = std::int64_t{1} << 31;
 
+/// No segment begins behind it: what one may take ends at the largest offset.
+inline constexpr offset last_base = largest_offset - 2 * most_offsets_in_front;
+
 /// Whether a frame that verifies can have been written in this segment: its offsets are counted, and none is of the next one. An opening has
 /// not looked at what the checkpoint says is on the disk, nor goes behind what is not counted.
 [[nodiscard]] inline bool is_within(const segment& home, const frame_view& found) noexcept {

@@ -103,7 +103,7 @@ public:
         const std::scoped_lock guard{parts_.upkeep_mutex};
         const std::scoped_lock cutting{parts_.cut_mutex};
         failure why = check_cut();
-        if (!why && ((at < parts_.high_watermark() && !gives_up) || at < 0 || at > largest_offset)) {
+        if (!why && ((at < parts_.high_watermark() && !gives_up) || at < 0 || at > last_base)) {
             why = {errc::illegal_state, parts_.name().text() + ": cannot begin anew at offset " + std::to_string(at) + ", its high watermark is " + std::to_string(parts_.high_watermark())};
         }
         upkeep_.stop_compaction();

@@ -405,6 +405,9 @@ private:
     };
 
     [[nodiscard]] failure scan_segments() {
+        if (!bases_.empty() && bases_.back() > last_base) {
+            return no_more_offsets(bases_.back());
+        }
         offset next = bases_.empty() ? 0 : bases_[first_scanned_];
         for (std::size_t i = first_scanned_; i < bases_.size(); ++i) {
             if (bases_[i] < next) {
@@ -421,6 +424,7 @@ private:
             if (failure why = scan_one(i, next, goes_on)) {
                 return why;
             }
+            end_ = next;
             if (!goes_on) {
                 break;
             }
@@ -980,12 +984,7 @@ private:
     // ---- the end of the log ----
 
     [[nodiscard]] failure open_end() {
-        offset end = is_cutting() ? cut_at_ : 0;
-        if (!log_->segments.empty()) {
-            segment& last = *log_->segments.back();
-            const tail_word tail{last.tail.load(std::memory_order_relaxed)};
-            end = last.base + static_cast<offset>(tail.records());
-        }
+        offset end = !log_->segments.empty() ? end_ : is_cutting() ? cut_at_ : 0;
         const auto durable = static_cast<offset>(log_->checkpoint.durable_offset);
         if (durable > end) {  // evidence of records that no file has
             if (log_->report.damages.empty() || log_->report.damages.back().last != durable) {
@@ -1022,7 +1021,15 @@ private:
         return {};
     }
 
+    [[nodiscard]] failure no_more_offsets(offset base) const {
+        return {errc::corrupt_record, files_.name().text() + ": no segment begins at offset " + std::to_string(base) +
+                                          ", behind which there are no more; restore the .log files from a copy"};
+    }
+
     [[nodiscard]] failure begin_segment(offset base) {
+        if (base > last_base) {
+            return no_more_offsets(base);
+        }
         failure why;
         segment_pin pin = files_.create(base, segment_bytes_, first_window, why);
         if (!pin) {
@@ -1043,6 +1050,7 @@ private:
     segment_directory& files_;
     std::uint32_t segment_bytes_;
     bool is_replicated_;
+    offset end_ = 0;      // of what was scanned
     offset cut_at_ = -1;  // a truncation that was begun cuts there; -1: none was
     recovered_log* log_ = nullptr;
     std::vector<offset> bases_;  // of the files with a name, ascending
