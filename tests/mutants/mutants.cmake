@@ -694,6 +694,12 @@ brook_mutant(rolled_without_offsets
   REPLACE [=[        if (base > last_base && !BROOK_MUTANT(rolled_without_offsets)) {]=]
   CAUGHT_BY test storage/recovery "no segment begins where its offsets might pass the largest, and nothing that was appended in front of that is lost")
 
+brook_mutant(offsets_claimed_uncounted
+  FILE storage/appender.hpp
+  FIND [=[        return offsets <= 1 || tail.records() == 0 || tail.records() + offsets <= most;]=]
+  REPLACE [=[        return BROOK_MUTANT(offsets_claimed_uncounted) || offsets <= 1 || tail.records() == 0 || tail.records() + offsets <= most;]=]
+  CAUGHT_BY test storage/appender "a segment takes no more offsets than are counted, however few bytes they need")
+
 brook_mutant(frame_of_any_offsets
   FILE storage/frame_walk.hpp
   FIND [=[(how == trust::verify && found.offsets_taken() > format::most_offsets_taken)) {]=]

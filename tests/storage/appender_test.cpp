@@ -210,6 +210,32 @@ TEST_CASE("a recovered segment's footer tells where its seal stands", "[storage]
     CHECK(frames_of(content).back().kind() == frame_kind::seal);
 }
 
+TEST_CASE("a segment takes no more offsets than are counted, however few bytes they need", "[storage][appender]") {
+    partition orders;
+    orders.open();
+    constexpr std::uint32_t each = (1u << 24) - 1;
+    offset next = 0;
+    for (int i = 0; i < 300; ++i) {  // 2^32 are reached
+        failure why;
+        storage::claim taken;
+        REQUIRE(orders.log->take(frame_header_size, each, taken, why));
+        const offset first = taken.first;
+        orders.log->abandon(taken, each);
+        REQUIRE(first == next);
+        next += each;
+        if (i % 50 == 49) {
+            append_nth(*orders.log, next++);
+        }
+    }
+    CHECK(orders.log->log_end_offset() == next);
+    orders.open();
+    CHECK(orders.log->report().damages.empty());
+    CHECK(orders.log->log_end_offset() == next);
+    const reading all = read_from(*orders.log, 0);
+    CHECK(all.records.size() == 6);
+    CHECK(all.is_at_end);
+}
+
 TEST_CASE("rolling a segment without records changes nothing", "[storage][appender]") {
     partition orders{{.segment_bytes = 8 * kib}};
     storage::log& log = orders.open();

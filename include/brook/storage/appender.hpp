@@ -90,7 +90,7 @@ public:
         }
         tail_word tail{home->tail.load(std::memory_order_relaxed)};
         const position ready = home->ready.load(std::memory_order_acquire);
-        while (std::uint64_t{tail.end_or_sealed()} + length <= ready) {
+        while (std::uint64_t{tail.end_or_sealed()} + length <= ready && is_counted(tail, offsets)) {
             std::uint64_t expected = tail.raw();
             if (home->tail.compare_exchange_weak(expected, tail.plus(offsets, length).raw(), std::memory_order_relaxed)) [[likely]] {
                 mark(*home, tail, length, taken);
@@ -386,6 +386,13 @@ private:
         }
     }
 
+    /// Whether a segment counts so many offsets more. Batches that are compressed may take more of them than bytes; of lone records there is
+    /// no room for what is left (most_offsets_in_front).
+    [[nodiscard]] static constexpr bool is_counted(tail_word tail, std::uint32_t offsets) noexcept {
+        constexpr std::uint64_t most = std::uint64_t{1} << 30;
+        return offsets <= 1 || tail.records() == 0 || tail.records() + offsets <= most;
+    }
+
     static void mark(segment& home, tail_word tail, std::uint32_t length, claim& taken) noexcept {
         taken.home = &home;
         taken.at = tail.end();
@@ -418,6 +425,8 @@ private:
                 if (!pass(*home, why)) {
                     return false;
                 }
+            } else if (!is_counted(tail, offsets)) {
+                home->tail.compare_exchange_strong(expected, tail.sealed().raw(), std::memory_order_relaxed);
             } else if (end <= home->ready.load(std::memory_order_acquire)) {
                 if (home->tail.compare_exchange_strong(expected, tail.plus(offsets, length).raw(), std::memory_order_relaxed)) {
                     mark(*home, tail, length, taken);
