@@ -377,8 +377,8 @@ private:
     void look_at_rest(std::uint64_t from, gap& hole) {
         const auto left = from < size_ ? static_cast<std::size_t>(size_ - from) : 0;
         const std::byte* const raw = left == 0 ? nullptr : window_.look(from, left);
-        for (std::size_t i = 0; raw != nullptr && i + sizeof(std::uint64_t) <= left; i += sizeof(std::uint64_t)) {
-            hole.dirty_end = load<std::uint64_t>(raw + i) == 0 ? hole.dirty_end : from + i + sizeof(std::uint64_t);
+        for (std::size_t i = 0; raw != nullptr && i < left; ++i) {
+            hole.dirty_end = raw[i] == std::byte{0} ? hole.dirty_end : from + i + 1;
         }
     }
 
