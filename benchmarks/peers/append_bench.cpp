@@ -2,8 +2,9 @@
 //
 // All get the same values, in the same run, in turn, and everything is read back, summed and counted. "Lone" is one record
 // a call, acknowledged before the next where a socket lies between; "batches" are 100 records at once, by whatever the peer
-// has for that. Nobody syncs. brook's segment is prepared before the clock starts, as its upkeep does it for a busy topic; so
-// are the files of the peers that write through a mapping. benchmarks/peers/README.md says how each is used, and why.
+// has for that. Nobody syncs. brook's segment is prepared before the clock starts, as its upkeep does it for a busy topic. Peers that
+// write through a mapping take part as they are documented, and once more with files that are prepared alike ("prepared file"); the aims
+// stand beside the former. benchmarks/peers/README.md says how each is used, and why.
 #include <brook/brook.hpp>
 
 #include <cstdint>

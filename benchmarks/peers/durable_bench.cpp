@@ -75,6 +75,8 @@ int main(int argc, char** argv) {
             }
             if (one.least_over_best > 0) {
                 all.at_least(us, everyone, "the best of the peers", one.least_over_best);
+            } else {
+                all.show_best(us, everyone, "the best of the peers");
             }
             if (one.least_over_rocksdb > 0) {
                 all.at_least(us, rocksdb, "RocksDB", one.least_over_rocksdb);

@@ -2,7 +2,7 @@
 //
 // One thread appends by the clock, another spins and reads. A latency counts from the scheduled time, not from when the append began: a
 // stall delays all records behind it, and all of them are counted (coordinated omission). brook and Chronicle Queue take turns at
-// 100,000 a second, each with two threads on two cores. What lies behind a socket does so at the rate that it sustains here one
+// 100,000 a second, each with two threads on two cores; since brook's segment is prepared, Chronicle's best mode may be the one whose file is. What lies behind a socket does so at the rate that it sustains here one
 // record at a time, which its name says; these lines compare with each other, not with the first ones.
 #include <brook/brook.hpp>
 
@@ -95,13 +95,16 @@ int main(int argc, char** argv) {
         const std::uint64_t milliseconds = bench.parameter("milliseconds", 50, 1'500);
         const std::uint64_t rounds = bench.parameter("rounds", 1, 5);
         bench.print_baselines();
-        const auto others = peers_present(bench);
+        const auto others = peers_present(bench, [](std::string_view name) {  // those that have no reader who waits hand nothing over
+            return name.starts_with("Chronicle") || name.starts_with("Redis") || name.starts_with("NATS") || name.starts_with("Kafka");
+        });
         const auto records_at = [&](double rate) { return static_cast<std::uint64_t>(rate * static_cast<double>(milliseconds) / 1e3); };
         constexpr double fast = 100'000;
 
         contest paced{bench, "100,000 records of 100 B a second, to a reader that spins, from due to seen"};
         std::vector<percentiles> ours;
         std::vector<std::vector<percentiles>> chronicle;
+        std::vector<std::size_t> documented;  // of those, the modes whose files nobody prepares
         chronicle.reserve(others.size());
         paced.add("brook, poll(0)", [&] {
             const outcome done = outcome_of(bench, "brook", through_brook(bench, records_at(fast), fast), records_at(fast), fast);
@@ -110,6 +113,9 @@ int main(int argc, char** argv) {
         });
         for (const auto& one : others) {
             if (one->handover_rate() >= fast) {
+                if (!one->name().ends_with(", prepared file")) {
+                    documented.push_back(chronicle.size());
+                }
                 auto& theirs = chronicle.emplace_back();
                 paced.add(one->name(), [&bench, &theirs, &records_at, who = one.get()] {
                     const outcome done = outcome_of(bench, who->name(), through_peer(bench, *who, records_at(fast), fast), records_at(fast), fast);
@@ -122,6 +128,14 @@ int main(int argc, char** argv) {
         if (!chronicle.empty()) {
             bench.aim("brook / Chronicle's best mode, p50", over_least(ours, chronicle, &percentiles::p50), "<=", 1.1);
             bench.aim("brook / Chronicle's best mode, p99", over_least(ours, chronicle, &percentiles::p99), "<=", 0.8);
+        }
+        if (!documented.empty()) {
+            std::vector<std::vector<percentiles>> as_documented;
+            for (const std::size_t one : documented) {
+                as_documented.push_back(chronicle[one]);
+            }
+            bench.show("brook / Chronicle's best mode as documented, p50", over_least(ours, as_documented, &percentiles::p50));
+            bench.show("brook / Chronicle's best mode as documented, p99", over_least(ours, as_documented, &percentiles::p99));
         }
 
         contest slow{bench, "each at a rate that it sustains, from due to seen"};

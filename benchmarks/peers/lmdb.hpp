@@ -81,7 +81,7 @@ public:
     std::uint64_t count_by_last() override {
         std::uint64_t number = 0;
         each(MDB_LAST, [&](const MDB_val& key, const MDB_val& value) {
-            static_cast<void>(first_byte(value.mv_data));
+            look_at(value.mv_data);
             std::memcpy(&number, key.mv_data, sizeof number);
             ++number;
             return false;

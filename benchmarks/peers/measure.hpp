@@ -19,25 +19,32 @@
 
 namespace brook::bench {
 
-/// Makes the peers that there are, says how each is used, and names those that are left out. $BROOK_BENCHMARK_PEERS, where
-/// it is set, chooses: those whose names begin with one of its words, as in "LMDB Chronicle".
-[[nodiscard]] inline std::vector<std::unique_ptr<peer>> peers_present(run& bench) {
+/// $BROOK_BENCHMARK_PEERS, where it is set, chooses: those whose names begin with one of its words, as in "LMDB Chronicle".
+[[nodiscard]] inline bool is_peer_wanted(std::string_view name) {
     const char* const given = std::getenv("BROOK_BENCHMARK_PEERS");
-    const auto is_wanted = [&](const std::string& name) {
-        std::istringstream words{given == nullptr ? "" : given};
-        bool is_any = given == nullptr;
-        for (std::string word; words >> word;) {
-            is_any = is_any || name.starts_with(word);
-        }
-        return is_any;
-    };
+    std::istringstream words{given == nullptr ? "" : given};
+    bool is_any = given == nullptr;
+    for (std::string word; words >> word;) {
+        is_any = is_any || name.starts_with(word);
+    }
+    return is_any;
+}
+
+inline constexpr const char* not_wanted = "BROOK_BENCHMARK_PEERS does not name it";
+
+/// Makes the peers that there are and have a part in this, says how each is used, and names those that are left out.
+template <class HasPart>
+[[nodiscard]] std::vector<std::unique_ptr<peer>> peers_present(run& bench, const HasPart& has_part) {
     std::vector<std::unique_ptr<peer>> there;
     for (const known_peer& one : known_peers()) {
-        if (!is_wanted(one.name)) {
-            bench.left_out(one.name, "BROOK_BENCHMARK_PEERS does not name it");
+        if (!has_part(std::string_view{one.name})) {
             continue;
         }
-        if (bench.is_smoke() && one.is_slow_to_start && given == nullptr) {
+        if (!is_peer_wanted(one.name)) {
+            bench.left_out(one.name, not_wanted);
+            continue;
+        }
+        if (bench.is_smoke() && one.is_slow_to_start && std::getenv("BROOK_BENCHMARK_PEERS") == nullptr) {
             bench.left_out(one.name, "it takes longer to start than a smoke run should; BROOK_BENCHMARK_PEERS=" + one.name + " has it nevertheless");
             continue;
         }
@@ -55,6 +62,10 @@ namespace brook::bench {
         }
     }
     return there;
+}
+
+[[nodiscard]] inline std::vector<std::unique_ptr<peer>> peers_present(run& bench) {
+    return peers_present(bench, [](std::string_view) { return true; });
 }
 
 /// Several stores, or several ways to use one, that are given the same work in turn; then everything is read back.
@@ -102,6 +113,13 @@ public:
     void reading_at_least(std::size_t ours, const std::vector<std::size_t>& theirs, const std::string& them, double aim) {
         if (!present(theirs).empty()) {
             bench_.aim(entries_[ours]->name + " / " + them + ", read everything: " + title_, reading_over_best(ours, theirs), ">=", aim);
+        }
+    }
+
+    /// How we stand to the best of them, where nobody has set an aim.
+    void show_best(std::size_t ours, const std::vector<std::size_t>& theirs, const std::string& them) {
+        if (!present(theirs).empty()) {
+            bench_.show(entries_[ours]->name + " / " + them + ": " + title_, over_best(ours, theirs));
         }
     }
 

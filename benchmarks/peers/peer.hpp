@@ -258,6 +258,12 @@ template <class Look>
 /// A value's first byte, as `found` sums it.
 [[nodiscard]] inline std::uint64_t first_byte(const void* value) noexcept { return *static_cast<const unsigned char*>(value); }
 
+/// Reads a value, or its beginning, where nothing else is done with it.
+inline void look_at(const void* value) noexcept {
+    const std::uint64_t first = first_byte(value);
+    keep(&first);
+}
+
 /// A number as a key that sorts by its bytes.
 [[nodiscard]] inline std::array<char, 8> sortable(std::uint64_t number) noexcept {
     const std::uint64_t turned = __builtin_bswap64(number);

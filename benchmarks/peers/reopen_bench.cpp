@@ -68,7 +68,7 @@ public:
             return 0;
         }
         const auto last = batch.front();
-        static_cast<void>(first_byte(&last.value()));
+        look_at(&last.value());
         return static_cast<std::uint64_t>(last.offset()) + 1;
     }
     found read() override {
@@ -198,6 +198,10 @@ int main(int argc, char** argv) {
         const rolling_brook us;
         bench.peer(us.name(), us.version(), us.how());
         for (const char* name : {"brook", "RocksDB", "LMDB"}) {
+            if (std::string_view{name} != "brook" && !is_peer_wanted(name)) {
+                bench.left_out(name, not_wanted);
+                continue;
+            }
             const auto store = make(name);
             if (store == nullptr) {
                 bench.left_out(name, "it was not found when this was configured");

@@ -70,7 +70,7 @@ public:
         if (!at->Valid()) {
             return 0;
         }
-        keep(at->value().data());
+        look_at(at->value().data());
         std::uint64_t number = 0;
         std::memcpy(&number, at->key().data(), sizeof number);
         return __builtin_bswap64(number) + 1;
