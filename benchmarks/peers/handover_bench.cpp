@@ -2,8 +2,9 @@
 //
 // One thread appends by the clock, another spins and reads. A latency counts from the scheduled time, not from when the append began: a
 // stall delays all records behind it, and all of them are counted (coordinated omission). brook and Chronicle Queue take turns at
-// 100,000 a second, each with two threads on two cores; since brook's segment is prepared, Chronicle's best mode may be the one whose file is. What lies behind a socket does so at the rate that it sustains here one
-// record at a time, which its name says; these lines compare with each other, not with the first ones.
+// 100,000 a second, each with two threads on two cores; since brook's segment is prepared, Chronicle's best mode may be the one whose file is.
+// What lies behind a socket does so at the rate that it sustains here one record at a time, which its name says; these lines compare with each
+// other, not with the first ones.
 #include <brook/brook.hpp>
 
 #include <chrono>
