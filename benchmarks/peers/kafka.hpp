@@ -47,7 +47,8 @@ public:
                                    "clock stops";
         return common + (is_mock() ? ". MEMORY ONLY: a mock broker in this process, which keeps the last megabytes: what was acknowledged is "
                                      "counted, not read back"
-                                   : "; synced: acks=all, flush.messages=1. The broker is a process of its own, one node with KRaft, checksums, "
+                                   : "; synced: acks=all, flush.messages=1, a batch is one message set and waited for. The broker is a "
+                                     "process of its own, one node with KRaft, checksums, "
                                      "and is not restarted when a store is opened again");
     }
 
@@ -58,10 +59,10 @@ public:
 
     void open(const std::string& directory, const workload& what) override {
         start(directory);
-        const bool gathers = what.batch > 1 && what.level == durability::visible;
+        const bool gathers = what.batch > 1;  // synced: what is full goes at once, so that a batch is one message set, and has one sync
         configuration options{{{"acks", what.level == durability::synced ? "all" : "1"},
                                {"linger.ms", gathers ? "5" : "0"},
-                               {"batch.num.messages", "10000"},
+                               {"batch.num.messages", gathers && what.level == durability::synced ? std::to_string(what.batch) : "10000"},
                                {"queue.buffering.max.messages", "1000000"},
                                {"queue.buffering.max.kbytes", "1048576"},
                                {"socket.nagle.disable", "true"},
