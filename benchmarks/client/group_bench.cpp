@@ -121,6 +121,6 @@ int main(int argc, char** argv) {
         for (const auto& [members, of] : {std::pair{16, 256}, std::pair{16, 512}, std::pair{16, 1'024}, std::pair{32, 1'024}, std::pair{64, 1'024}}) {
             settling(bench, members / scale, of / scale);
         }
-        std::printf("=> time grows with the partitions, and with the members\n");
+        std::printf("=> compare the first three lines for the partitions, the last three for the members\n");
     });
 }

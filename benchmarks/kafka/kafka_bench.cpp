@@ -44,6 +44,23 @@ static_assert(sizeof(value_type) == 100);
 constexpr std::int64_t batch_size = 128 * 1'024;
 constexpr std::int32_t records_a_poll = 500;
 
+/// For a consumer: ends the program where nothing has come for a minute.
+class patience {
+public:
+    void note(bool has_come) {
+        if (has_come) {
+            empty_since_ = 0;
+        } else if (const double now = seconds_now(); empty_since_ == 0) {
+            empty_since_ = now;
+        } else if (now - empty_since_ > 60) {
+            throw std::runtime_error{"nothing to consume for a minute"};
+        }
+    }
+
+private:
+    double empty_since_ = 0;
+};
+
 /// Where records go: a cluster that was named, or one made here.
 class target {
 public:
@@ -183,11 +200,13 @@ outcome consume_by_c(run& bench, target& to, const std::string& name, std::uint6
     outcome done;
     done.has_hash = true;
     double begin = 0;
+    patience left;
     while (done.count < count) {
         ssize_t got = rd_kafka_consume_batch_queue(queue, 1'000, messages.data(), 1);
         if (got == 1) {
             got += rd_kafka_consume_batch_queue(queue, 0, messages.data() + 1, messages.size() - 1);
         }
+        left.note(got > 0);
         begin = begin == 0 ? seconds_now() : begin;
         for (ssize_t i = 0; i < got; ++i) {
             rd_kafka_message_t* const message = messages[static_cast<std::size_t>(i)];
@@ -215,8 +234,10 @@ outcome consume_by_brook(run& bench, brook::kafka::broker& cluster, const std::s
     outcome done;
     done.has_hash = true;
     double begin = 0;
+    patience left;
     while (done.count < count) {
         auto records = consumer.poll(std::chrono::seconds{1});
+        left.note(!records.empty());
         begin = begin == 0 ? seconds_now() : begin;
         for (const auto& record : records) {
             const value_type& value = record.value();
@@ -232,34 +253,36 @@ outcome consume_by_brook(run& bench, brook::kafka::broker& cluster, const std::s
 }  // namespace
 
 int main(int argc, char** argv) {
-    run bench{argc, argv, "kafka: records of 100 B through brook's types, and through librdkafka's C interface"};
-    target to;
-    const std::uint64_t count = bench.parameter("records", 5'000, to.is_mock() ? 30'000 : 1'000'000);
-    const std::uint64_t rounds = bench.parameter("rounds", 1, 9);
-    std::printf("%s\n", to.is_mock() ? "on librdkafka's mock cluster, in this process" : "on a cluster");
-    brook::kafka::broker cluster{to.servers()};
+    return run_main(argc, argv, "kafka: records of 100 B through brook's types, and through librdkafka's C interface", [](run& bench) {
+        target to;
+        const std::uint64_t count = bench.parameter("records", 5'000, to.is_mock() ? 30'000 : 1'000'000);
+        const std::uint64_t rounds = bench.parameter("rounds", 1, 9);
+        bench.print_baselines();
+        bench.peer(to.is_mock() ? "librdkafka's C interface, its mock cluster" : "librdkafka's C interface, a cluster", rd_kafka_version_str(),
+                   to.is_mock() ? "the same settings; the cluster is in this process, and keeps 5 MB of a partition in memory" : "the same settings");
+        brook::kafka::broker cluster{to.servers()};
 
-    contest produce{bench, "produce, acks all, idempotent, linger 5 ms"};
-    const auto by_c = produce.add("C, counted", [&] { return produce_by_c(bench, to, cluster, count); });
-    const auto plain = produce.add("brook", [&] { return produce_by_brook(bench, to, cluster, count, false); });
-    const auto counted = produce.add("brook, counted", [&] { return produce_by_brook(bench, to, cluster, count, true); });
-    produce.go(rounds);
-    produce.at_least(plain, by_c, 0.9);
-    produce.at_least(counted, by_c, 0.9);
+        contest produce{bench, "produce, acks all, idempotent, linger 5 ms"};
+        const auto by_c = produce.add("C, counted", [&] { return produce_by_c(bench, to, cluster, count); });
+        const auto plain = produce.add("brook", [&] { return produce_by_brook(bench, to, cluster, count, false); });
+        const auto counted = produce.add("brook, counted", [&] { return produce_by_brook(bench, to, cluster, count, true); });
+        produce.go(rounds);
+        produce.at_least(plain, by_c, 0.9);
+        produce.at_least(counted, by_c, 0.9);
 
-    const std::string name = to.fresh_topic(cluster);
-    {
-        const auto topic = cluster.topic<brook::no_key, value_type>(name);
-        brook::producer producer{topic, {.batch_size = batch_size, .linger = std::chrono::milliseconds{5}}};
-        for (std::uint64_t i = 0; i < count; ++i) {
-            producer.send(numbered(i));
+        const std::string name = to.fresh_topic(cluster);
+        {
+            const auto topic = cluster.topic<brook::no_key, value_type>(name);
+            brook::producer producer{topic, {.batch_size = batch_size, .linger = std::chrono::milliseconds{5}}};
+            for (std::uint64_t i = 0; i < count; ++i) {
+                producer.send(numbered(i));
+            }
+            producer.flush();
         }
-        producer.flush();
-    }
-    contest consume{bench, "consume, 500 a poll, checksums verified"};
-    const auto c = consume.add("C", [&] { return consume_by_c(bench, to, name, count); });
-    const auto brook_types = consume.add("brook", [&] { return consume_by_brook(bench, cluster, name, count); });
-    consume.go(rounds);
-    consume.at_least(brook_types, c, 0.9);
-    return bench.finish();
+        contest consume{bench, "consume, 500 a poll, checksums verified"};
+        const auto c = consume.add("C", [&] { return consume_by_c(bench, to, name, count); });
+        const auto brook_types = consume.add("brook", [&] { return consume_by_brook(bench, cluster, name, count); });
+        consume.go(rounds);
+        consume.at_least(brook_types, c, 0.9);
+    });
 }
