@@ -30,7 +30,7 @@ using batch = std::vector<std::string>;
 
 std::vector<batch> json_batches() {
     std::vector<batch> made(batches_made);
-    std::uint32_t word = 1;
+    std::uint32_t word = seed;
     const auto next = [&word] { return word = word * 1'664'525u + 1'013'904'223u; };
     for (auto& one : made) {
         for (std::size_t i = 0; i < batch_count; ++i) {

@@ -47,7 +47,7 @@ std::vector<std::string> shuffled(std::uint64_t keys) {
     for (std::uint64_t i = 0; i < keys; ++i) {
         all.push_back(key_of(i));
     }
-    std::uint64_t state = 1;
+    std::uint64_t state = seed;
     for (std::uint64_t i = keys; i > 1; --i) {
         state = state * 6'364'136'223'846'793'005u + 1'442'695'040'888'963'407u;
         std::swap(all[i - 1], all[(state >> 33) % i]);
@@ -105,7 +105,7 @@ void finding(run& bench, brook::broker& broker, const char* name, std::int32_t p
         }
     }
     std::vector<std::string> order(wanted.rbegin(), wanted.rend());
-    std::uint64_t state = 7;
+    std::uint64_t state = 7 * seed;
     for (std::uint64_t i = keys; i > 1; --i) {  // and they are looked for in another one than they were sent
         state = state * 6'364'136'223'846'793'005u + 1'442'695'040'888'963'407u;
         std::swap(order[i - 1], order[(state >> 33) % i]);

@@ -66,7 +66,7 @@ struct workload {
 class value_store {
 public:
     explicit value_store(std::uint32_t value_bytes) : words_(std::size_t{value_bytes} * workload::most_batch / 8 + 8) {
-        std::uint32_t word = 1;
+        std::uint32_t word = seed;
         auto* const data = reinterpret_cast<std::byte*>(words_.data());
         for (std::size_t at = 0; at < std::size_t{value_bytes} * workload::most_batch; at += sizeof word) {
             word = word * 1'664'525u + 1'013'904'223u;

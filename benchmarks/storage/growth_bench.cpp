@@ -189,7 +189,7 @@ outcome find_in_it(run& bench, const long_log& log, std::uint64_t seeks) {
     const brook::partition partition = topic.partition(0);
     brook::consumer reader{topic, {.max_poll_records = 1}};
     const auto end = static_cast<std::uint64_t>(partition.log_end_offset());
-    std::uint64_t state = 1;
+    std::uint64_t state = seed;
     outcome done;
     const double begin = seconds_now();
     for (; done.count < seeks; ++done.count) {

@@ -168,7 +168,7 @@ public:
 
 private:
     std::uint64_t count_;
-    std::uint64_t state_ = 1;
+    std::uint64_t state_ = seed;
 };
 
 /// Goes to a record and reads it alone; finds where a time begins.

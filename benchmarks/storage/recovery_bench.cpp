@@ -216,6 +216,14 @@ int main(int argc, char** argv) {
             std::printf("%9.2f %12.2f %12.2f %10.1f (%.1f-%.1f) %16.1f (%.1f-%.1f)\n", static_cast<double>(log) / 1'048'576,
                         static_cast<double>(tail) / 1'048'576, scanned, opened.median, opened.low, opened.high, bound.median, bound.low, bound.high);
             std::fflush(stdout);
+            const auto point = [&, tail_mib = static_cast<double>(tail) / 1'048'576](const char* series, const spread& ms) {
+                bench.point("Opening after a kill, by what was not synced", "MiB not synced", "ns an opening", series, tail_mib,
+                            {ms.low * 1e6, ms.median * 1e6, ms.high * 1e6});
+            };
+            if (log == log_bytes && tail > 0) {
+                point("brook", opened);
+                point("XXH3 over it", bound);
+            }
         }
         std::printf("=> time grows with the tail, not with the log: compare the lines with the same tail, and the first with the last\n");
     });

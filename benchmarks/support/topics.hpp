@@ -31,7 +31,7 @@ struct payload {
 template <std::size_t Bytes>
 [[nodiscard]] std::vector<payload<Bytes>> payloads(std::size_t count = 64) {
     std::vector<payload<Bytes>> made(count);
-    std::uint32_t word = 1;
+    std::uint32_t word = seed;
     for (auto& value : made) {
         for (auto& one : value.words) {
             one = word = word * 1'664'525u + 1'013'904'223u;
