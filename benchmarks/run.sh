@@ -94,9 +94,11 @@ for path in $wanted; do
   { grep -v "^$path " "$times" || true; echo "$path $took"; } >"$times.new" && mv "$times.new" "$times"
 done
 
-sh "$root/benchmarks/support/make_report.sh" "$results" "$report"
+status=0
+sh "$root/benchmarks/support/make_report.sh" "$results" "$report" || status=1
 if [ -n "$failed" ]; then
   printf '\nWrong work in:%s\n' "$failed" >&2
-  exit 1
+  status=1
 fi
+[ $status = 0 ] || exit 1
 printf '\n%s benchmarks ran, and did what they say. The report: %s/report.html, %s/report.json\n' "$count" "$report" "$report"
