@@ -2,7 +2,7 @@
 # Instructions per record, counted by callgrind: figures that repeat, on a busy machine and in a virtual one.
 # usage: sh benchmarks/instructions.sh [--check | --update] [WORK...]      all pieces of work, or those with these numbers
 #   --check           compares with benchmarks/instructions.expected, and fails where it takes more than 3 % more, or less
-#   --update          writes that file: with a change that costs instructions, or saves some, which says why
+#   --update          writes that file, of all pieces of work: with a change that costs instructions, or saves some, which says why
 #   BROOK_BUILD_DIR   where the benchmarks were built, .build/benchmarks if not given (sh benchmarks/run.sh builds them)
 #   BROOK_PROFILES    a folder: keeps callgrind's files there, for callgrind_annotate
 set -eu
@@ -13,7 +13,13 @@ records=5000
 how=print
 case ${1:-} in
   --check | --update) how=${1#--}; shift ;;
+  -*) sed -n 's/^# usage: //p' "$0" >&2; exit 2 ;;
 esac
+is_all=$([ $# -gt 0 ] || echo yes)
+if [ "$how" = update ] && [ -z "$is_all" ]; then
+  echo "--update writes all of the file: without numbers of work." >&2
+  exit 2
+fi
 
 command -v valgrind >/dev/null 2>&1 || { echo "This needs valgrind (Debian, Ubuntu: valgrind)." >&2; exit 1; }
 [ -x "$program" ] || { echo "$program is missing: sh benchmarks/run.sh --smoke builds it." >&2; exit 1; }
@@ -39,22 +45,32 @@ for work; do
     exit 1
   }
   name=$(sed -n "s/^work $work: //p" "$scratch/out")
-  sed -n 's/.*Collected : \([0-9]*\).*/\1/p' "$scratch/err" | awk -v n="$records" -v name="$name" '{ printf "%12.1f  %s\n", $1 / n, name }' |
+  count=$(sed -n 's/.*Collected : \([0-9]*\).*/\1/p' "$scratch/err")
+  if [ -z "$name" ] || [ -z "$count" ]; then
+    cat "$scratch/out" "$scratch/err" >&2
+    echo "Nothing was counted of work $work." >&2
+    exit 1
+  fi
+  echo "$count" | awk -v n="$records" -v name="$name" '{ printf "%12.1f  %s\n", $1 / n, name }' |
     tee -a "$scratch/counts"
 done
 
 case $how in
   update) { echo "# $made_by"; cat "$scratch/counts"; } >"$expected" ;;
   check)
-    awk -v tolerance=0.03 '
+    awk -v tolerance=0.03 -v is_all="$is_all" '
       { name = $0; sub(/^ *[0-9.]+  /, "", name) }
       /^#/ { next }
       FNR == NR { wanted[name] = $1; next }
       !(name in wanted) { printf "%s: not in instructions.expected\n", name; bad = 1; next }
       { had = wanted[name]
+        is_counted[name] = 1
         if ($1 > had * (1 + tolerance)) { printf "%s: %.1f instructions, %.1f before: say why, with --update\n", name, $1, had; bad = 1 }
         if ($1 < had * (1 - tolerance)) { printf "%s: %.1f instructions, %.1f before: better; keep it, with --update\n", name, $1, had; bad = 1 } }
-      END { exit bad }' "$expected" "$scratch/counts" || exit 1
+      END {
+        if (is_all) for (name in wanted) if (!(name in is_counted)) { printf "%s: in instructions.expected, and not counted\n", name; bad = 1 }
+        exit bad
+      }' "$expected" "$scratch/counts" || exit 1
     echo "as expected, within 3 %"
     ;;
 esac
