@@ -452,15 +452,21 @@ brook_mutant(appends_without_a_new_file
 
 brook_mutant(erase_not_synced
   FILE storage/recovery.hpp
-  FIND [=[    const auto code = memory.sync();]=]
-  REPLACE [=[    const auto code = BROOK_MUTANT(erase_not_synced) ? std::error_code{} : memory.sync();]=]
+  FIND [=[    auto code = memory.sync();]=]
+  REPLACE [=[    auto code = BROOK_MUTANT(erase_not_synced) ? std::error_code{} : memory.sync();]=]
   CAUGHT_BY test storage/power_loss "a tail that a killed recovery has erased does not come back behind new records")
 
 brook_mutant(failed_erase_not_repeated
   FILE storage/recovery.hpp
-  FIND [=[    for (position here = at; here < memory.readable();) {]=]
-  REPLACE [=[    for (position here = at; here < memory.readable() && !BROOK_MUTANT(failed_erase_not_repeated);) {]=]
+  FIND [=[        for (position here = at; here < memory.readable();) {]=]
+  REPLACE [=[        for (position here = at; here < memory.readable() && !BROOK_MUTANT(failed_erase_not_repeated);) {]=]
   CAUGHT_BY test storage/power_loss "a tail that recovery could not erase on the disk is erased by the next one")
+
+brook_mutant(erased_tail_believed_from_memory
+  FILE storage/recovery.hpp
+  FIND [=[    if (!code && was_in_doubt && !disk_has(memory, at)) {]=]
+  REPLACE [=[    if (!code && was_in_doubt && !BROOK_MUTANT(erased_tail_believed_from_memory) && !disk_has(memory, at)) {]=]
+  CAUGHT_BY test storage/power_loss "killed before it hears that a tail could not be erased on the disk, a recovery is followed by one that does it")
 
 brook_mutant(rot_is_cut
   FILE storage/recovery.hpp

@@ -203,6 +203,34 @@ TEST_CASE("a tail that recovery could not erase on the disk is erased by the nex
     CHECK(had_failed);
 }
 
+TEST_CASE("killed before it hears that a tail could not be erased on the disk, a recovery is followed by one that does it", "[storage][power]") {
+    disk_state torn = with_a_torn_first_record();
+    bool had_failed = false;
+    for (std::uint64_t chance = 1; chance <= 8; ++chance) {  // which pages are lost
+        for (const std::uint64_t fails : {1u, 2u, 3u, 4u}) {
+            torn.chance = chance * 1'000;
+            running first{torn};
+            first.machine.fail_sync(fails);
+            const auto states = first.watch([&] { static_cast<void>(first.open()); });
+            had_failed |= first.machine.failed_syncs() != 0;
+            for (std::size_t call = 0; call < states.size(); ++call) {
+                CAPTURE(chance, fails, call);
+                running after{states[call]};
+                after.require_open();
+                after.append(std::string(fills_a_page, 'b'));
+                const disk_state last = after.machine.look();
+                const loss_of_power loss{last};
+                loss.for_each_choice([&](const crash_choice& choice) {
+                    running later{loss.decide(choice)};
+                    later.require_open();
+                    CHECK(later.values().size() <= 1);
+                });
+            }
+        }
+    }
+    CHECK(had_failed);
+}
+
 TEST_CASE("a first checkpoint that could not be synced is made anew", "[storage][power]") {
     int failures = 0;
     for (std::uint64_t chance = 1; chance <= 8; ++chance) {

@@ -103,28 +103,46 @@ inline position erase_behind(mapped_segment& memory, position at) noexcept {
     return dirty_end;
 }
 
+/// Whether the disk has what a segment shows in memory: its header, and all of it from `from` on. False where nobody can tell.
+///
+/// Requires  as compare_with_disk.
+[[nodiscard]] inline bool disk_has(const mapped_segment& memory, position from) {
+    const position page = from / page_size * page_size;
+    return !segment_directory::compare_with_disk(memory.log_file(), memory, 0, page < page_size ? page : page_size) &&
+           !segment_directory::compare_with_disk(memory.log_file(), memory, page, memory.readable());
+}
+
 /// Brings to the disk that a segment ends at `at`. Also where there is nothing to erase: it may have been erased by a recovery that was
 /// killed before it had synced.
 [[nodiscard]] inline failure sync_erased(const segment_directory& files, mapped_segment& memory, position at) {
-    const auto code = memory.sync();
+    // Zeros that could not be written pass for clean then, and the disk may have the old tail, also where a recovery
+    // before this one erased it: who comes next, in this boot, would take them for what is there. Written again, they
+    // are dirty, and the next sync brings them to the disk, or fails, too. Not stored, since a hole may be among
+    // them, and the disk full.
+    const auto write_again = [&]() -> std::error_code {
+        static constexpr std::array<std::byte, page_size> zeros{};
+        for (position here = at; here < memory.readable();) {
+            const position end = align_up(here + 1, page_size) < memory.readable() ? align_up(here + 1, page_size) : memory.readable();
+            const auto code = memory.log_file().write_at(here, bytes{zeros}.first(end - here));
+            if (code && code != std::errc::no_space_on_device) {  // a hole has no old tail
+                return code;
+            }
+            here = end;
+        }
+        return load<std::uint64_t>(memory.data() + format::footer_at) == 0
+                   ? memory.log_file().write_at(format::footer_at, bytes{zeros}.first(sizeof(format::segment_footer)))
+                   : std::error_code{};
+    };
+    const bool was_in_doubt = memory.doubt() != doubt::none;  // by a recovery, perhaps, that was killed before it had written them again
+    auto code = memory.sync();
+    if (!code && was_in_doubt && !disk_has(memory, at)) {
+        code = write_again();
+        code = code ? code : memory.sync();
+    }
     if (!code) {
         return {};
     }
-    // Zeros that could not be written pass for clean now, and the disk may have the old tail, also where a recovery
-    // before this one erased it: the next opening, in this boot, would take them for what is there. Written again, they
-    // are dirty, and its sync brings them to the disk, or fails like this one. Not stored, since a hole may be among
-    // them, and the disk full.
-    static constexpr std::array<std::byte, page_size> zeros{};
-    for (position here = at; here < memory.readable();) {
-        const position end = align_up(here + 1, page_size) < memory.readable() ? align_up(here + 1, page_size) : memory.readable();
-        if (memory.log_file().write_at(here, bytes{zeros}.first(end - here))) {
-            break;
-        }
-        here = end;
-    }
-    if (load<std::uint64_t>(memory.data() + format::footer_at) == 0) {
-        static_cast<void>(memory.log_file().write_at(format::footer_at, bytes{zeros}.first(sizeof(format::segment_footer))));
-    }
+    static_cast<void>(write_again());
     return {code, files.name().text() + ": cannot sync " + memory.path() + " after cutting it"};
 }
 
@@ -710,9 +728,7 @@ private:
     [[nodiscard]] failure settle_doubt(scan_state& scan, position from, segment_pin& pin) {
         const auto is_on_disk = [&] {
             rewrite(pin->data());  // the header, too
-            const position first_page = from / page_size * page_size;
-            return !pin->log_file().sync() && !segment_directory::compare_with_disk(pin->log_file(), *pin, 0, first_page < page_size ? first_page : page_size) &&
-                   !segment_directory::compare_with_disk(pin->log_file(), *pin, first_page, pin->readable());
+            return !pin->log_file().sync() && disk_has(*pin, from);
         };
         if (pin->doubt() == doubt::is_syncing && is_on_disk()) {
             pin->set_doubt(doubt::none);
