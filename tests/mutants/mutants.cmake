@@ -440,8 +440,8 @@ brook_mutant(copy_without_its_identity
 
 brook_mutant(lost_index_believed
   FILE storage/segment_directory.hpp
-  FIND [=[        if (is_new_index && opened->has_index() && opened->doubt() == doubt::none) {]=]
-  REPLACE [=[        if (is_new_index && opened->has_index() && opened->doubt() == doubt::none && !BROOK_MUTANT(lost_index_believed)) {]=]
+  FIND [=[        store(first.data(), doubt::is_syncing);]=]
+  REPLACE [=[        store(first.data(), BROOK_MUTANT(lost_index_believed) ? doubt::none : doubt::is_syncing);]=]
   CAUGHT_BY test storage/segment_directory "an index that is made anew says that the segment is in doubt")
 
 brook_mutant(appends_without_a_new_file

@@ -125,6 +125,21 @@ TEST_CASE("an index that is made anew says that the segment is in doubt", "[stor
     CHECK(files->open(files->log_path(42), files->index_path(42), why)->doubt() == storage::doubt::is_syncing);  // it is there now, and says so
 }
 
+TEST_CASE("an index that was not made to its end says that the segment is in doubt", "[storage][segment_directory]") {
+    fixture files;
+    failure why;
+    REQUIRE(files->create(42, 64 * kib, 64 * kib, why));
+    files->discard(files->index_path(42));
+    const operation fails = GENERATE(operation::write, operation::allocate, operation::map);  // or its maker was killed there
+    files.platform.inject({.on = fails, .path = ".index"});
+    const auto without = files->open(files->log_path(42), files->index_path(42), why);
+    CHECK_FALSE(without->has_index());
+    CHECK(without->doubt() == storage::doubt::is_syncing);
+    const auto with = files->open(files->log_path(42), files->index_path(42), why);
+    CHECK(with->has_index());
+    CHECK(with->doubt() == storage::doubt::is_syncing);
+}
+
 TEST_CASE("what is not this partition's segment is refused, and why is told", "[storage][segment_directory]") {
     fixture files;
     failure why;

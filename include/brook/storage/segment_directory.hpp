@@ -308,8 +308,7 @@ public:
             return refuse(why, code, "cannot map " + log_path);
         }
         std::unique_ptr<os::mapping> index_map;
-        bool is_new_index = false;
-        std::unique_ptr<os::file> index = open_index(index_path, summary.birth.capacity, index_map, is_new_index);
+        std::unique_ptr<os::file> index = open_index(index_path, summary.birth.capacity, index_map);
         const auto readable = static_cast<position>(size < summary.birth.capacity ? size : summary.birth.capacity);
         position zeros_from = readable;
         if (code = find_zeros(*log, zeros_from); code) {
@@ -319,9 +318,6 @@ public:
                                                        summary.birth, readable);
         const auto kept = align_up(std::uint64_t{zeros_from} + format::frame_header_size, std::uint64_t{4096});  // as far as closing leaves the disk space
         opened->set_search_end(kept < readable ? static_cast<position>(kept) : readable);
-        if (is_new_index && opened->has_index() && opened->doubt() == doubt::none) {
-            opened->set_doubt(doubt::is_syncing);  // what the lost one said is not known
-        }
         return opened;
     }
 
@@ -563,17 +559,19 @@ private:
         return {};
     }
 
-    /// The index is derived: without one, look-ups walk the segment.
-    [[nodiscard]] std::unique_ptr<os::file> open_index(const std::string& path, std::uint32_t capacity,
-                                                       std::unique_ptr<os::mapping>& map, bool& is_new) {
+    /// The index is derived: without one, look-ups walk the segment. What a lost one said of doubt is not known: a new one says that first, so that
+    /// one that was not made to its end has it, or not even room for it.
+    [[nodiscard]] std::unique_ptr<os::file> open_index(const std::string& path, std::uint32_t capacity, std::unique_ptr<os::mapping>& map) {
         std::error_code code;
         const std::uint64_t size = index_file_bytes(capacity);
         auto index = platform_->open(path, os::open_mode::read_write, code);
-        is_new = !index && code == std::errc::no_such_file_or_directory;
-        if (is_new) {
+        if (!index && code == std::errc::no_such_file_or_directory) {
             index = platform_->open(path, os::open_mode::create, code);
         }
-        if (index && !index->allocate(0, size)) {
+        std::uint64_t before = 0;
+        std::array<std::byte, sizeof(doubt)> first{};
+        store(first.data(), doubt::is_syncing);
+        if (index && !index->size(before) && (before >= first.size() || !index->write_at(0, first)) && !index->allocate(0, size)) {
             map = index->map(size, code);
         }
         return map ? std::move(index) : nullptr;
