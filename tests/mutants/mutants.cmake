@@ -173,12 +173,14 @@ brook_mutant(checkpoint_not_synced
 
 brook_mutant(checkpoint_name_not_synced
   FILE storage/segment_directory.hpp
-  FIND [=[            code = platform_->sync_directory(path_);
+  FIND [=[            code = code ? code : platform_->sync_directory(path_);
         }
-        if (is_new && code && file) {]=]
-  REPLACE [=[            code = BROOK_MUTANT(checkpoint_name_not_synced) ? std::error_code{} : platform_->sync_directory(path_);
+        if (is_new && code) {]=]
+  REPLACE [=[            code = code || BROOK_MUTANT(checkpoint_name_not_synced) ? code : platform_->sync_directory(path_);
         }
-        if (is_new && code && file && !BROOK_MUTANT(unwritten_checkpoint_kept)) {]=]
+        if (is_new && code && BROOK_MUTANT(unwritten_checkpoint_kept)) {
+            static_cast<void>(platform_->rename_to_new(temporary, checkpoint_path()));
+        } else if (is_new && code) {]=]
   CAUGHT_BY test storage/power_loss "a checkpoint is on the disk when it has been written, the first one with its name")
 
 brook_mutant(unwritten_checkpoint_kept WITH checkpoint_name_not_synced

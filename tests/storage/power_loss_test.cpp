@@ -240,15 +240,18 @@ TEST_CASE("a first checkpoint that could not be synced is made anew", "[storage]
             disk.chance = chance * 1'000;
             running first{disk};
             first.machine.fail_sync(fails);
-            failures += first.open() ? 0 : 1;
-            running after{first.machine.look()};
-            after.require_open();
-            after.append("a");
-            REQUIRE_FALSE(after.log->sync());
-            const disk_state left = loss_of_power{after.machine.look()}.decide_nothing();
-            const auto node = left.find("/p/checkpoint");
-            REQUIRE(node);
-            CHECK(format::newest_checkpoint(left.read(*node)));
+            const auto states = first.watch([&] { failures += first.open() ? 0 : 1; });
+            for (std::size_t call = 0; call < states.size(); ++call) {  // killed there, or told so
+                CAPTURE(call);
+                running after{states[call]};
+                after.require_open();
+                after.append("a");
+                REQUIRE_FALSE(after.log->sync());
+                const disk_state left = loss_of_power{after.machine.look()}.decide_nothing();
+                const auto node = left.find("/p/checkpoint");
+                REQUIRE(node);
+                CHECK(format::newest_checkpoint(left.read(*node)));
+            }
         }
     }
     CHECK(failures > 8);

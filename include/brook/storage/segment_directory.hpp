@@ -491,16 +491,18 @@ public:
         return newest;
     }
 
-    /// On the disk when this returns.
+    /// On the disk when this returns. The first one gets its name when it is there: a file whose first sync has failed perhaps never gets there.
     [[nodiscard]] failure write_checkpoint(format::checkpoint slot) {
         slot.topic = name_->topic_id;
         slot.partition = name_->number;
+        const std::string temporary = checkpoint_path() + ".tmp";
         std::error_code code;
         auto file = platform_->open(checkpoint_path(), os::open_mode::read_write, code);
         const bool is_new = !file && code == std::errc::no_such_file_or_directory;
         if (is_new) {  // behind the names of the segments: a checkpoint without any would be one whose segments are lost
+            discard(temporary);
             code = platform_->sync_directory(path_);
-            file = code ? nullptr : platform_->open(checkpoint_path(), os::open_mode::create, code);
+            file = code ? nullptr : platform_->open(temporary, os::open_mode::create, code);
             if (file) {
                 code = file->write_at(0, std::array<std::byte, format::checkpoint_file_size>{});
             }
@@ -514,10 +516,12 @@ public:
             code = file->sync();
         }
         if (is_new && !code) {
-            code = platform_->sync_directory(path_);
+            code = platform_->rename_to_new(temporary, checkpoint_path());
+            code = code ? code : platform_->sync_directory(path_);
         }
-        if (is_new && code && file) {
-            discard(checkpoint_path());  // its page was never on the disk, and perhaps never gets there in this file
+        if (is_new && code) {
+            discard(temporary);
+            discard(checkpoint_path());  // who finds it does not sync its name
         }
         return code ? failure{code, name_->text() + ": cannot write " + checkpoint_path()} : failure{};
     }
