@@ -524,10 +524,8 @@ brook_mutant(cut_not_kept_aside
 
 brook_mutant(pages_not_dirty_again
   FILE storage/recovery.hpp
-  FIND [=[                    dirty_again(scan, found);]=]
-  REPLACE [=[                    if (!BROOK_MUTANT(pages_not_dirty_again)) {
-                        dirty_again(scan, found);
-                    }]=]
+  FIND [=[                    if (is_in_doubt) {]=]
+  REPLACE [=[                    if (is_in_doubt && !BROOK_MUTANT(pages_not_dirty_again)) {]=]
   CAUGHT_BY fault power_loss)
 
 brook_mutant(filler_one_too_many

@@ -571,6 +571,7 @@ private:
     // ---- the same boot: the process died ----
 
     [[nodiscard]] failure mend(scan_state& scan, std::size_t i) {
+        const bool is_in_doubt = scan.memory->doubt() != doubt::none;
         bool knows_evidence = false;
         const auto find_evidence = [&]() -> failure {
             failure why = knows_evidence ? failure{} : gather_evidence(scan, i);
@@ -584,7 +585,9 @@ private:
             frame_view found;
             switch (look_next(scan, found)) {
                 case look::frame:
-                    dirty_again(scan, found);
+                    if (is_in_doubt) {
+                        dirty_again(scan, found);
+                    }
                     accept(scan, found);
                     if (scan.is_sealed) {
                         return {};
@@ -714,7 +717,8 @@ private:
     }
 
     /// The dead process may have been told that a write-back failed, and the pages are clean since: written again, they
-    /// reach the disk with the next sync, or that sync fails.
+    /// reach the disk with the next sync, or that sync fails. A write-back that failed with nobody told is told to the next sync of a file
+    /// that is opened behind it (errseq_sample in the kernel's lib/errseq.c), so without a doubt there is nothing to write again.
     static void dirty_again(const scan_state& scan, const frame_view& found) noexcept {
         for (position at = found.at; at < found.end(); at = align_up(at + 1, page_size)) {
             rewrite(scan.memory->frame(at));
