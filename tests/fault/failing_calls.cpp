@@ -109,7 +109,7 @@ private:
             complaint_ = "a second sync of " + path;
         }
         if (which == operation::create || which == operation::open) {
-            poisoned_.erase(path);  // another file, or recovery, which makes its pages dirty again
+            poisoned_.erase(path);  // another file, or recovery, which goes on in a new one
         }
         if (which == operation::create) {
             headless_.insert(path);

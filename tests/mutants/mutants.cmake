@@ -522,12 +522,6 @@ brook_mutant(cut_not_kept_aside
   REPLACE [=[        if (saved_end > scan.at && !BROOK_MUTANT(cut_not_kept_aside)) {]=]
   CAUGHT_BY test storage/recovery "what is cut after a loss of power is kept aside, and cannot come back")
 
-brook_mutant(pages_not_dirty_again
-  FILE storage/recovery.hpp
-  FIND [=[                    if (is_in_doubt) {]=]
-  REPLACE [=[                    if (is_in_doubt && !BROOK_MUTANT(pages_not_dirty_again)) {]=]
-  CAUGHT_BY fault power_loss)
-
 brook_mutant(filler_one_too_many
   FILE storage/recovery.hpp
   FIND [=[        header.count = static_cast<std::uint32_t>(after - scan.next);]=]

@@ -571,7 +571,6 @@ private:
     // ---- the same boot: the process died ----
 
     [[nodiscard]] failure mend(scan_state& scan, std::size_t i) {
-        const bool is_in_doubt = scan.memory->doubt() != doubt::none;
         bool knows_evidence = false;
         const auto find_evidence = [&]() -> failure {
             failure why = knows_evidence ? failure{} : gather_evidence(scan, i);
@@ -585,9 +584,6 @@ private:
             frame_view found;
             switch (look_next(scan, found)) {
                 case look::frame:
-                    if (is_in_doubt) {
-                        dirty_again(scan, found);
-                    }
                     accept(scan, found);
                     if (scan.is_sealed) {
                         return {};
@@ -716,19 +712,12 @@ private:
         return {};
     }
 
-    /// The dead process may have been told that a write-back failed, and the pages are clean since: written again, they
-    /// reach the disk with the next sync, or that sync fails. A write-back that failed with nobody told is told to the next sync of a file
-    /// that is opened behind it (errseq_sample in the kernel's lib/errseq.c), so without a doubt there is nothing to write again.
-    static void dirty_again(const scan_state& scan, const frame_view& found) noexcept {
-        for (position at = found.at; at < found.end(); at = align_up(at + 1, page_size)) {
-            rewrite(scan.memory->frame(at));
-        }
-    }
-
     /// A sync of the segment has failed, or was under way when the process died. Its pages may pass for clean and not be on the disk, and a file
     /// system that takes their blocks for written by now never brings them there, however often they are made dirty, and calls each sync a
     /// success. Where it is certain that one has failed the segment goes into a new file; else it does when the disk has something else than
-    /// memory after a sync, or nobody can tell. Killed at any instruction, the segment is in doubt as before, and this is done again.
+    /// memory after a sync, or nobody can tell. Killed at any instruction, the segment is in doubt as before, and this is done again. Where there
+    /// is no doubt nothing is written again: a write-back that failed with nobody told is told to the next sync of a file that is opened behind
+    /// it (errseq_sample in the kernel's lib/errseq.c).
     [[nodiscard]] failure settle_doubt(scan_state& scan, position from, segment_pin& pin) {
         const auto is_on_disk = [&] {
             rewrite(pin->data());  // the header, too
