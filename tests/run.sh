@@ -16,6 +16,7 @@ targets=${BROOK_TARGETS:-}
 case ${1:-} in
   --faults) shift; targets=${targets:-brook_faults}; set -- -L '^(fault|fuzz)$' "$@" ;;
   --all) shift; targets=${targets:-all} ;;
+  --[!r]*) sed -n 's/^# usage: //p' "$0" >&2; exit 64 ;;  # ctest passes over what it does not know
   *) [ -n "$targets" ] || { targets=brook_tests; set -- -LE '^(fault|fuzz|kafka|package)$' "$@"; } ;;
 esac
 
