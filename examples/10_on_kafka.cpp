@@ -84,6 +84,10 @@ int main(int arguments, char** argument) {
         std::fprintf(stderr, "usage: %s DATA_DIR EARTHQUAKES_CSV [BOOTSTRAP_SERVERS]\n", argument[0]);
         return 2;
     }
+    if (!std::ifstream{argument[2]}) {
+        std::fprintf(stderr, "cannot read %s; brook's sources have it as examples/data/earthquakes.csv\n", argument[2]);
+        return 1;
+    }
     std::optional<stand_in> mock;
     std::string servers = arguments > 3 ? argument[3] : "";
     if (servers.empty()) {

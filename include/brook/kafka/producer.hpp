@@ -42,7 +42,7 @@ struct claims_need_an_embedded_broker;
 ///
 /// Threads   shared, but for moving it.
 /// Cost      some threads of librdkafka's, and a connection to each broker. A send: copies, a lock, an allocation.
-/// Lifetime  its destructor flushes, delivery_timeout long at most; failures that nobody asked for then go to broker.health(). It does not
+/// Lifetime  its destructor flushes, delivery_timeout and 10 s long at most; failures that nobody asked for then go to broker.health(). It does not
 ///           die in its own on_delivery.
 template <class Key, class Value>
 class producer<Key, Value, kafka::broker> {
@@ -105,7 +105,8 @@ public:
     kafka::claims_need_an_embedded_broker claim(std::size_t size) = delete;
     kafka::claims_need_an_embedded_broker claim(key_argument key, std::size_t size) = delete;
 
-    /// Waits until everything sent is acknowledged, delivery_timeout long at most.
+    /// Waits until everything sent is acknowledged or has failed: delivery_timeout long at most, and up to 10 s more where a connection was
+    /// lost, since librdkafka looks for what has timed out when it tries again to connect (reconnect.backoff.max.ms).
     /// Errors    thrown: the first failure since the last flush that no delivery was asked about.
     void flush() { raise(sender().flush()); }
 

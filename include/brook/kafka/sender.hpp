@@ -223,7 +223,7 @@ public:
         return uncollected_.take_first();
     }
 
-    /// Flushes; what is sent afterwards fails. In delivery_timeout, and a little, it is through, whatever the cluster does.
+    /// Flushes; what is sent afterwards fails. In delivery_timeout and 10 s it is through, whatever the cluster does.
     [[nodiscard]] failure close() {
         if (failure why = refuse_own_thread("close")) {
             return why;
