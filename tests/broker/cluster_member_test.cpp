@@ -92,6 +92,14 @@ TEST_CASE("where the only replica has lost its disk the others follow it, and sa
     CHECK(all.has_told(other, "are cut"));
 }
 
+TEST_CASE("of a new topic the first of the replicas leads", "[broker][cluster]") {
+    three_brokers all;
+    const auto topic = all.make({.replication_factor = 3});
+    all.send(1, 1);
+    all.world.run_for(2s);
+    CHECK(topic.partition(0).leader() == topic.partition(0).replication().replicas.front());
+}
+
 TEST_CASE("an answer to what a former life of a broker has asked for is nobody's", "[broker][cluster]") {
     three_brokers all;
     auto topic = std::make_unique<test_topic>(all.make({.replication_factor = 3}));
