@@ -94,10 +94,11 @@ TEST_CASE("where the only replica has lost its disk the others follow it, and sa
 
 TEST_CASE("of a new topic the first of the replicas leads", "[broker][cluster]") {
     three_brokers all;
-    const auto topic = all.make({.replication_factor = 3});
-    all.send(1, 1);
-    all.world.run_for(2s);
-    CHECK(topic.partition(0).leader() == topic.partition(0).replication().replicas.front());
+    const auto topic = all.make({.partitions = 6, .replication_factor = 3});
+    all.world.run_for(3s);
+    for (std::int32_t i = 0; i < 6; ++i) {
+        CHECK(topic.partition(i).leader() == topic.partition(i).replication().replicas.front());
+    }
 }
 
 TEST_CASE("an answer to what a former life of a broker has asked for is nobody's", "[broker][cluster]") {
