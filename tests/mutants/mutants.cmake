@@ -47,7 +47,7 @@ brook_mutant(no_mark
   REPLACE [=[        if (!BROOK_MUTANT(no_mark)) {
             atomic_at<std::uint64_t>(taken.data).store(format::frame_word::claimed(length).raw(), std::memory_order_relaxed);
         }]=]
-  CAUGHT_BY fault kill_every_instruction)
+  CAUGHT_BY fault kill_every_instruction 10 1 append)
 
 brook_mutant(size_published_first
   FILE storage/appender.hpp
@@ -56,7 +56,7 @@ brook_mutant(size_published_first
             atomic_at<std::uint64_t>(taken.data).store(word.raw(), std::memory_order_release);
         }
         format::store_behind_word(taken.data, checksum, taken.first, base_timestamp, leader_epoch, count);]=]
-  CAUGHT_BY fault kill_every_instruction)
+  CAUGHT_BY fault kill_every_instruction 10 1 append)
 
 brook_mutant(published_without_release
   FILE storage/appender.hpp
@@ -86,7 +86,7 @@ brook_mutant(rolled_without_seal
   HANGS)
 
 brook_mutant(base_before_seal WITH rolled_without_seal
-  CAUGHT_BY fault kill_every_instruction)
+  CAUGHT_BY fault kill_every_instruction 10 1 roll)
 
 brook_mutant(grown_without_disk_space
   FILE storage/appender.hpp
@@ -603,14 +603,14 @@ brook_mutant(filler_without_mark
             word.store(format::frame_word::claimed(length).raw(), std::memory_order_seq_cst);
         }
         format::frame_header header{};]=]
-  CAUGHT_BY fault kill_every_instruction)
+  CAUGHT_BY fault kill_every_instruction 10 1 holes)
 
 brook_mutant(mark_erased_before_body
   FILE storage/recovery.hpp
   FIND [=[        word.store(format::frame_word::claimed(align_up(length, format::frame_alignment)).raw(), std::memory_order_seq_cst);]=]
   REPLACE [=[        word.store(BROOK_MUTANT(mark_erased_before_body) ? 0 : format::frame_word::claimed(align_up(length, format::frame_alignment)).raw(),
                    std::memory_order_seq_cst);]=]
-  CAUGHT_BY fault kill_every_instruction)
+  CAUGHT_BY fault kill_every_instruction 10 1 claim)
 
 brook_mutant(claims_not_stepped_over_whole
   FILE storage/recovery.hpp
