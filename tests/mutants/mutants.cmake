@@ -543,12 +543,6 @@ brook_mutant(signed_before_the_cut
         start_at_checkpoint(scan);]=]
   CAUGHT_BY test storage/power_loss "a tail that a killed recovery has erased does not come back behind new records")
 
-brook_mutant(checkpoint_place_trusted
-  FILE storage/recovery.hpp
-  FIND [=[        if (reached.at == at && reached.next == from.segment_offset) {]=]
-  REPLACE [=[        if (BROOK_MUTANT(checkpoint_place_trusted) || (reached.at == at && reached.next == from.segment_offset)) {]=]
-  CAUGHT_BY test storage/recovery "what is derived from the log may be missing, old or nonsense")
-
 brook_mutant(names_of_a_cut_not_synced
   FILE storage/recovery.hpp
   FIND [=[scan.is_cut ? files_.platform().sync_directory(files_.path()) : std::error_code{}) {]=]
