@@ -144,12 +144,14 @@ TEST_CASE("members share out partitions, hand them over under load, and lose not
     std::atomic<bool> is_over{false};
     std::atomic<int> assigned{0};
     std::atomic<int> revoked{0};
+    std::atomic<int> lost{0};  // instead, where a commit was refused in the midst of a rebalance
     const auto member = [&](const std::atomic<bool>& leaves) {
         brook::consumer consumer{topic,
                                  {.group_id = "shares",
                                   .session_timeout = 6s,
                                   .rebalance_listener = {.on_partitions_assigned = [&](const auto& came) { assigned += static_cast<int>(came.size()); },
-                                                         .on_partitions_revoked = [&](const auto& gone) { revoked += static_cast<int>(gone.size()); }},
+                                                         .on_partitions_revoked = [&](const auto& gone) { revoked += static_cast<int>(gone.size()); },
+                                                         .on_partitions_lost = [&](const auto& gone) { lost += static_cast<int>(gone.size()); }},
                                   .max_poll_records = 100}};
         while (!is_over && !leaves) {
             auto records = consumer.poll(50ms);
@@ -208,12 +210,13 @@ TEST_CASE("members share out partitions, hand them over under load, and lose not
     CHECK(described.assignor == "cooperative-sticky");
     CHECK(described.partitions.size() == 6);
     CHECK(assigned > 6);
-    CHECK(revoked > 0);
+    CHECK(revoked + lost > 0);
     int again = 0;
     for (const auto& [value, often] : times) {
         again += often - 1;
     }
-    std::printf("rebalances under load: %d records, each at least once, %d again; %d partitions assigned, %d revoked\n", count, again, assigned.load(), revoked.load());
+    std::printf("rebalances under load: %d records, each at least once, %d again; %d partitions assigned, %d revoked, %d lost\n", count, again, assigned.load(), revoked.load(),
+                lost.load());
 }
 
 TEST_CASE("a group is described, set and forgotten", "[kafka][real]") {
