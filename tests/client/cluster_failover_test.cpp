@@ -385,7 +385,7 @@ TEST_CASE("partition tells who leads and how far its replica is, and hands the l
         static_cast<void>(here.topic(id));
     }
     for (std::int32_t i = 0; i < 3; ++i) {
-        static_cast<void>(here.await_leader({1, 2, 3}, i));
+        CHECK(cluster_world::eventually([&] { return here.await_leader({1, 2, 3}, i) == here.topic(1).partition(i).replication().replicas.front(); }));
     }
     send_numbers(here.topic(1), 0, 30);
     const int leader = here.await_leader({1, 2, 3});
