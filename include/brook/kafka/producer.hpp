@@ -106,7 +106,7 @@ public:
     kafka::claims_need_an_embedded_broker claim(key_argument key, std::size_t size) = delete;
 
     /// Waits until everything sent is acknowledged or has failed: delivery_timeout long at most, and up to 10 s more where a connection was
-    /// lost, since librdkafka looks for what has timed out when it tries again to connect (reconnect.backoff.max.ms).
+    /// lost: librdkafka tells of what has timed out that late.
     /// Errors    thrown: the first failure since the last flush that no delivery was asked about.
     void flush() { raise(sender().flush()); }
 
