@@ -169,6 +169,17 @@ TEST_CASE("a tail that a killed recovery has erased does not come back behind ne
     CHECK(count > 20);
 }
 
+/// Whatever a loss of power leaves, there is at most the one record that was appended behind an erased tail.
+void no_old_tail_comes_back(running& after) {
+    const disk_state last = after.machine.look();
+    const loss_of_power loss{last};
+    loss.for_each_choice([&](const crash_choice& choice) {
+        running later{loss.decide(choice)};
+        later.require_open();
+        CHECK(later.values().size() <= 1);
+    });
+}
+
 TEST_CASE("a tail that recovery could not erase on the disk is erased by the next one", "[storage][power]") {
     disk_state torn = with_a_torn_first_record();
     bool had_failed = false;
@@ -187,13 +198,7 @@ TEST_CASE("a tail that recovery could not erase on the disk is erased by the nex
             running after{second.machine.look()};
             after.require_open();
             after.append(std::string(fills_a_page, 'b'));
-            const disk_state last = after.machine.look();
-            const loss_of_power loss{last};
-            loss.for_each_choice([&](const crash_choice& choice) {
-                running later{loss.decide(choice)};
-                later.require_open();
-                CHECK(later.values().size() <= 1);
-            });
+            no_old_tail_comes_back(after);
             REQUIRE_FALSE(after.log->sync());
             running later{loss_of_power{after.machine.look()}.decide_nothing()};
             later.require_open();
@@ -218,13 +223,7 @@ TEST_CASE("killed before it hears that a tail could not be erased on the disk, a
                 running after{states[call]};
                 after.require_open();
                 after.append(std::string(fills_a_page, 'b'));
-                const disk_state last = after.machine.look();
-                const loss_of_power loss{last};
-                loss.for_each_choice([&](const crash_choice& choice) {
-                    running later{loss.decide(choice)};
-                    later.require_open();
-                    CHECK(later.values().size() <= 1);
-                });
+                no_old_tail_comes_back(after);
             }
         }
     }

@@ -581,44 +581,8 @@ public:
         return code ? nullptr : std::make_unique<detail::powerless_file>(machine_, *where->node, mode == os::open_mode::read_only);
     }
 
-    [[nodiscard]] std::error_code rename_to_new(const std::string& from, const std::string& to) override {
-        const unfailing_memory own;
-        const std::scoped_lock guard{machine_->mutex};
-        const auto source = machine_->find(from);
-        const auto target = machine_->find(to);
-        if (!source || !source->node || !target) {
-            return std::make_error_code(std::errc::no_such_file_or_directory);
-        }
-        if (target->node) {
-            return std::make_error_code(std::errc::file_exists);
-        }
-        if (source->directory != target->directory) {
-            return std::make_error_code(std::errc::cross_device_link);  // nobody moves anything to another directory
-        }
-        const std::error_code code = machine_->begin("rename");
-        if (!code) {
-            machine_->change(source->directory, {directory_change::kind::move, source->name, target->name, *source->node, machine_->state().time});
-        }
-        return code;
-    }
-
-    [[nodiscard]] std::error_code rename_over(const std::string& from, const std::string& to) override {
-        const unfailing_memory own;
-        const std::scoped_lock guard{machine_->mutex};
-        const auto source = machine_->find(from);
-        const auto target = machine_->find(to);
-        if (!source || !source->node || !target) {
-            return std::make_error_code(std::errc::no_such_file_or_directory);
-        }
-        if (source->directory != target->directory) {
-            return std::make_error_code(std::errc::cross_device_link);
-        }
-        const std::error_code code = machine_->begin("rename over");
-        if (!code) {
-            machine_->change(source->directory, {directory_change::kind::move, source->name, target->name, *source->node, machine_->state().time});
-        }
-        return code;
-    }
+    [[nodiscard]] std::error_code rename_to_new(const std::string& from, const std::string& to) override { return rename("rename", from, to, false); }
+    [[nodiscard]] std::error_code rename_over(const std::string& from, const std::string& to) override { return rename("rename over", from, to, true); }
 
     [[nodiscard]] std::error_code remove(const std::string& path) override { return remove(path, false); }
     [[nodiscard]] std::error_code remove_directory(const std::string& path) override { return remove(path, true); }
@@ -725,6 +689,27 @@ public:
     void release_wiped_on_fork(void* memory, std::size_t) noexcept override { ::operator delete(memory, std::align_val_t{256}); }
 
 private:
+    [[nodiscard]] std::error_code rename(const char* operation, const std::string& from, const std::string& to, bool may_replace) {
+        const unfailing_memory own;
+        const std::scoped_lock guard{machine_->mutex};
+        const auto source = machine_->find(from);
+        const auto target = machine_->find(to);
+        if (!source || !source->node || !target) {
+            return std::make_error_code(std::errc::no_such_file_or_directory);
+        }
+        if (target->node && !may_replace) {
+            return std::make_error_code(std::errc::file_exists);
+        }
+        if (source->directory != target->directory) {
+            return std::make_error_code(std::errc::cross_device_link);  // nobody moves anything to another directory
+        }
+        const std::error_code code = machine_->begin(operation);
+        if (!code) {
+            machine_->change(source->directory, {directory_change::kind::move, source->name, target->name, *source->node, machine_->state().time});
+        }
+        return code;
+    }
+
     class powerless_lock final : public os::lock {
     public:
         powerless_lock(std::shared_ptr<machine> on, std::uint32_t node) : machine_{std::move(on)}, node_{node} {}
