@@ -12,11 +12,14 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
+#include <fstream>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <thread>
 #include <vector>
 
 #include <asio/buffer.hpp>
@@ -110,9 +113,38 @@ public:
         return read_hello();
     }
 
+    /// Waits until the other side, which is of this process, has read all that was sent. See proc(5), /proc/net/tcp.
+    /// Returns   false: there is no such connection any more.
+    [[nodiscard]] bool wait_until_read() {
+        const std::uint16_t own = socket_.local_endpoint().port();
+        const std::uint16_t other = socket_.remote_endpoint().port();
+        return wait_until_empty(own, other) && wait_until_empty(other, own);  // all has come, then all was read
+    }
+
     [[nodiscard]] asio::ip::tcp::socket& socket() noexcept { return socket_; }
 
 private:
+    /// The end at `from` has nothing left to send to `to`, nor of what came from there to read.
+    static bool wait_until_empty(std::uint16_t from, std::uint16_t to) {
+        char end[40];
+        std::snprintf(end, sizeof end, "0100007F:%04X 0100007F:%04X 01 ", from, to);
+        for (;;) {
+            std::ifstream connections{"/proc/self/net/tcp"};
+            std::string line;
+            std::size_t found = line.npos;
+            while (found == line.npos && std::getline(connections, line)) {
+                found = line.find(end);
+            }
+            if (found == line.npos) {
+                return false;
+            }
+            if (line.compare(found + std::string_view{end}.size(), 17, "00000000:00000000") == 0) {  // tx_queue:rx_queue
+                return true;
+            }
+            std::this_thread::yield();
+        }
+    }
+
     asio::io_context io_;
     asio::ip::tcp::socket socket_{io_};
 };

@@ -399,6 +399,7 @@ TEST_CASE("a peer that vanishes, or dribbles, is given up at the idle deadline, 
         for (int i = 0; i < 2; ++i) {
             world.pass(25s);
             peer.send("x");
+            REQUIRE(peer.wait_until_read());
         }
         rest = 10s;
     }
