@@ -24,6 +24,7 @@
 
 #include "client/reading.hpp"
 #include "support/catch.hpp"
+#include "support/patience.hpp"
 #include "support/temp_directory.hpp"
 
 namespace brook::test {
@@ -38,7 +39,7 @@ struct cluster_world {
 #else
     static constexpr std::chrono::milliseconds election_timeout{100};
 #endif
-    static constexpr std::chrono::seconds patience{40};
+    static inline const std::chrono::milliseconds patience = patience_of(std::chrono::seconds{40});
 
     temp_directory directory;
     memory_network network;

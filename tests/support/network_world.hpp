@@ -26,6 +26,7 @@
 #include "support/catch.hpp"
 #include "support/certificates.hpp"
 #include "support/mailbox.hpp"
+#include "support/patience.hpp"
 #include "support/raw_socket.hpp"
 #include "support/temp_directory.hpp"
 
@@ -33,7 +34,7 @@ namespace brook::test {
 
 /// Asks again and again; whatever takes longer than half a minute has failed.
 template <class Holds> [[nodiscard]] bool eventually(const Holds& holds) {
-    for (const auto end = std::chrono::steady_clock::now() + std::chrono::seconds{30}; std::chrono::steady_clock::now() < end;) {
+    for (const auto end = std::chrono::steady_clock::now() + patience_of(std::chrono::seconds{30}); std::chrono::steady_clock::now() < end;) {
         if (holds()) {
             return true;
         }
