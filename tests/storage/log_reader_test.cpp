@@ -527,6 +527,46 @@ TEST_CASE("many readers share the memory of a segment that is on the disk, and i
     CHECK(orders.platform.calls(operation::map) == 4);
 }
 
+TEST_CASE("a reader that goes about in a segment that is on the disk has it mapped once, and holds it no longer than it stays there", "[storage][log_reader]") {
+    partition orders{{.segment_bytes = 4 * kib}};
+    storage::log& log = orders.open();
+    append_range(log, 0, 150);
+    REQUIRE(log.sync().text == "");
+    orders.keep_up();
+    storage::log_reader reader = log.reader();
+    orders.platform.forget_calls();
+    const auto go_to = [&](offset wanted) {
+        std::vector<storage::record_range> found;
+        reader.seek(wanted);
+        REQUIRE(reader.fetch(1, true, found).text == "");
+        REQUIRE(found.size() == 1);
+        CHECK(found.front().first == wanted);
+        return std::weak_ptr<storage::mapped_segment>{found.front().pin};
+    };
+    const std::weak_ptr<storage::mapped_segment> first = go_to(9);
+    for (const offset wanted : {0, 5, 3, 8}) {
+        static_cast<void>(go_to(wanted));
+    }
+    reader.seek(2);
+    reader.seek(4);
+    CHECK(orders.platform.calls(operation::map) == 2);  // the log and its index
+    CHECK_FALSE(first.expired());
+
+    SECTION("until it goes elsewhere") { reader.seek(140); }
+    SECTION("until it has read elsewhere") {
+        std::vector<storage::record_range> found;
+        REQUIRE(reader.fetch(150, true, found).text == "");
+        CHECK(found.size() > 1);
+    }
+    SECTION("until it lets go, and then it goes on from the same position") {
+        reader.let_go();
+        CHECK(first.expired());
+        CHECK(reader.position_offset() == 4);
+        static_cast<void>(go_to(4));
+    }
+    CHECK(first.expired());
+}
+
 TEST_CASE("a segment that cannot be mapped is an error now, and readable later", "[storage][log_reader][fault]") {
     partition orders{{.segment_bytes = 4 * kib}};
     orders.open();

@@ -306,6 +306,32 @@ TEST_CASE("readers keep what they hold, and are told where it begins when they g
     CHECK(slow.fetch(5, true, more).text == "");
 }
 
+TEST_CASE("a reader that goes about in a segment which was deleted meanwhile lets go of it", "[storage][retention]") {
+    partition orders{small()};
+    storage::log& log = orders.open();
+    append_range(log, 0, count);
+    REQUIRE(orders.keep_up().why.text == "");
+    storage::log_reader reader = log.reader();
+    std::vector<storage::record_range> held;
+    REQUIRE(reader.fetch(5, true, held).text == "");
+    const std::weak_ptr<storage::mapped_segment> memory = held.front().pin;
+    held.clear();
+    const auto remove_it = [&] {
+        REQUIRE(log.delete_records(count).text == "");
+        REQUIRE(orders.keep_up().why.text == "");
+    };
+    SECTION("at once, where it was deleted before") {
+        remove_it();
+        reader.seek(2);
+    }
+    SECTION("when it looks, where it was deleted behind that") {
+        reader.seek(2);
+        remove_it();
+        CHECK(reader.fetch(5, true, held).code == errc::offset_out_of_range);
+    }
+    CHECK(memory.expired());
+}
+
 TEST_CASE("a file that cannot be removed is told, and goes at the next opening", "[storage][retention]") {
     partition orders{small()};
     storage::log& log = orders.open();

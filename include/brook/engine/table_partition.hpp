@@ -317,7 +317,7 @@ private:
             const offset before = reader_.position_offset();
             if (settings_.until >= 0 && before >= settings_.until) {
                 is_complete_ = true;
-                reader_.seek(before);  // holds nothing
+                reader_.let_go();
                 break;
             }
             ranges_.clear();
@@ -616,7 +616,7 @@ private:
             one->data = nullptr;
         }
         if (!gone.empty()) {
-            reader_.seek(reader_.position_offset());  // may stand in one of them
+            reader_.let_go();  // may stand in one of them
             next_word_ = nullptr;
         }
         std::vector<std::pair<offset, offset>> stretches;
@@ -657,7 +657,7 @@ private:
                 walk(range, false, [&](const found_record& one) { static_cast<void>(adopt(one)); });
             }
         }
-        looker_.seek(0);  // holds nothing
+        looker_.let_go();
     }
 
     /// Of a table that stays as of some time.
@@ -785,7 +785,7 @@ private:
             one.data = one.pin->data();
             one.is_stale = false;
         }
-        looker_.seek(0);
+        looker_.let_go();
     }
 
     [[nodiscard]] failure write_file(std::uint32_t last_epoch) {

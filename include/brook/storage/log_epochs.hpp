@@ -200,13 +200,7 @@ private:
                 heads.push_back({one->base, std::nullopt});
             }
         }
-        segment_pin held;  // so that looking into a segment again and again opens it once
-        const auto hold = [&](offset at) {
-            failure ignored;  // the look itself meets it
-            held = source_.pin(*source_.segments().find(at), ignored);
-        };
         for (frame_view found; from < end;) {
-            hold(from);
             if (!looking.find_from(from, found) || found.header.base_offset >= end) {
                 hide(from, end);
                 return from;
@@ -218,7 +212,6 @@ private:
             }
             note_later(epoch, from);
             const offset_range within = narrow(looking, heads, epoch, {first, end});
-            hold(within.first);
             const offset_range next = detail::find_later_epoch(looking, epoch, within.first, within.last);
             if (next.first < next.last && next.last == end) {
                 hide(next.first, end);

@@ -184,12 +184,25 @@ public:
     /// Requires  that the log is not cut while it reads.
     void read_uncommitted_tail(bool is_to) noexcept { passes_limit_ = is_to; }
 
-    /// Goes to an offset; nothing is read before the next fetch.
+    /// Goes to an offset; nothing is read before the next fetch. Holds the segment that it stood in on only where that has the offset, and is
+    /// not deleted: to go there again it need not be mapped again.
     void seek(offset wanted) noexcept {
+        kept_ = pin_ ? std::move(pin_) : std::move(kept_);
+        if (kept_ && !is_kept_for(wanted)) {
+            kept_.reset();
+        }
+        pin_.reset();
         wanted_ = wanted;
         epoch_.reset();
-        pin_.reset();
         decoded_ = {};
+    }
+
+    /// Holds no memory until the next fetch, which goes on from the same position.
+    void let_go() noexcept {
+        pin_.reset();
+        kept_.reset();
+        decoded_ = {};
+        epoch_.reset();
     }
 
     /// The leader epoch of what takes the offset in front of the position; nullopt until the reader has passed it.
@@ -422,8 +435,15 @@ private:
         }
     }
 
+    /// Whether the segment that it stood in last is where an offset is looked for.
+    [[nodiscard]] bool is_kept_for(offset wanted) const noexcept {
+        const segment* const next = home_->next.load(std::memory_order_acquire);
+        return !kept_->is_gone.load(std::memory_order_relaxed) && wanted >= home_->base && (next == nullptr || wanted < next->base);
+    }
+
     /// Finds the frame that holds the wanted offset. Without one where the limit is in front of it.
     [[nodiscard]] failure locate(bool verify, bool must_be_there = true) {
+        const segment_pin kept = std::exchange(kept_, nullptr);  // until its place has been found
         failure why;
         history_ = source_->history();
         if (wanted_ > limit_) [[unlikely]] {
@@ -793,6 +813,7 @@ private:
     std::uint32_t history_ = 0;  // the source's, when it was located
     segment* home_ = nullptr;
     segment_pin pin_;      // empty: to be located
+    segment_pin kept_;     // of `home_`, where a seek stays in it
     position at_ = 0;
     offset next_ = 0;      // offset of the frame at `at_`
     decoded_batch decoded_;  // the compressed frame of which a part has been taken last; else none
