@@ -8,7 +8,9 @@ set -eu
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 build=$root/.build/torture/coverage
 rooms='core format os storage replication broker'
-headers='storage/recovery.hpp storage/frame_walk.hpp storage/appender.hpp storage/published_prefix.hpp storage/segment_directory.hpp
+headers='storage/recovery.hpp storage/recovered_log.hpp storage/segment_listing.hpp storage/segment_scan.hpp storage/segment_doubt.hpp storage/segment_erase.hpp
+  storage/claim_gap.hpp storage/evidence.hpp storage/quarantine.hpp storage/segment_directory.hpp storage/segment_names.hpp storage/segment_summary.hpp
+  storage/checkpoint_file.hpp storage/frame_walk.hpp storage/appender.hpp storage/published_prefix.hpp
   format/checkpoint.hpp format/checksum.hpp format/codec.hpp format/frame.hpp format/properties.hpp format/record.hpp format/segment_header.hpp format/table_file.hpp
   format/wire_frame.hpp replication/byte_stream.hpp replication/message.hpp replication/vote_count.hpp replication/epoch_line.hpp replication/voter_history.hpp
   replication/replica.hpp broker/ballot_file.hpp broker/datagram.hpp broker/group_call.hpp broker/transaction_record.hpp transport/tcp_frame.hpp transport/tcp_hello.hpp'

@@ -162,7 +162,7 @@ brook_mutant(spare_name_not_synced
   CAUGHT_BY test storage/appender "a prepared spare becomes the next segment, and upkeep gives it its name")
 
 brook_mutant(checkpoint_not_synced
-  FILE storage/segment_directory.hpp
+  FILE storage/checkpoint_file.hpp
   FIND [=[            code = file->sync();
         }
         if (is_new && !code) {]=]
@@ -172,14 +172,14 @@ brook_mutant(checkpoint_not_synced
   CAUGHT_BY test storage/power_loss "a checkpoint is on the disk when it has been written, the first one with its name")
 
 brook_mutant(checkpoint_name_not_synced
-  FILE storage/segment_directory.hpp
-  FIND [=[            code = code ? code : platform_->sync_directory(path_);
+  FILE storage/checkpoint_file.hpp
+  FIND [=[            code = code ? code : files_.platform().sync_directory(files_.path());
         }
         if (is_new && code) {]=]
-  REPLACE [=[            code = code || BROOK_MUTANT(checkpoint_name_not_synced) ? code : platform_->sync_directory(path_);
+  REPLACE [=[            code = code || BROOK_MUTANT(checkpoint_name_not_synced) ? code : files_.platform().sync_directory(files_.path());
         }
         if (is_new && code && BROOK_MUTANT(unwritten_checkpoint_kept)) {
-            static_cast<void>(platform_->rename_to_new(temporary, checkpoint_path()));
+            static_cast<void>(files_.platform().rename_to_new(temporary, path_));
         } else if (is_new && code) {]=]
   CAUGHT_BY test storage/power_loss "a checkpoint is on the disk when it has been written, the first one with its name")
 
@@ -187,25 +187,25 @@ brook_mutant(unwritten_checkpoint_kept WITH checkpoint_name_not_synced
   CAUGHT_BY test storage/power_loss "a first checkpoint that could not be synced is made anew")
 
 brook_mutant(checkpoint_over_the_last_one
-  FILE storage/segment_directory.hpp
+  FILE storage/checkpoint_file.hpp
   FIND [=[            code = file->write_at(format::slot_position(slot.sequence), raw);]=]
   REPLACE [=[            code = file->write_at(BROOK_MUTANT(checkpoint_over_the_last_one) ? 0 : format::slot_position(slot.sequence), raw);]=]
-  CAUGHT_BY test storage/segment_directory "a checkpoint is read back, and a torn write leaves the one before")
+  CAUGHT_BY test storage/checkpoint_file "a checkpoint is read back, and a torn write leaves the one before")
 
 brook_mutant(checkpoint_of_a_stranger
-  FILE storage/segment_directory.hpp
-  FIND [=[        if (newest && (newest->topic != name_->topic_id || newest->partition != name_->number)) {]=]
-  REPLACE [=[        if (newest && !BROOK_MUTANT(checkpoint_of_a_stranger) && (newest->topic != name_->topic_id || newest->partition != name_->number)) {]=]
-  CAUGHT_BY test storage/segment_directory "a checkpoint is read back, and a torn write leaves the one before")
+  FILE storage/checkpoint_file.hpp
+  FIND [=[        if (newest && (newest->topic != files_.name().topic_id || newest->partition != files_.name().number)) {]=]
+  REPLACE [=[        if (newest && !BROOK_MUTANT(checkpoint_of_a_stranger) && (newest->topic != files_.name().topic_id || newest->partition != files_.name().number)) {]=]
+  CAUGHT_BY test storage/checkpoint_file "a checkpoint is read back, and a torn write leaves the one before")
 
 brook_mutant(newer_checkpoint_overwritten
-  FILE storage/segment_directory.hpp
+  FILE storage/checkpoint_file.hpp
   FIND [=[        if (newest && newest->version > format::checkpoint_version) {]=]
   REPLACE [=[        if (newest && newest->version > format::checkpoint_version && !BROOK_MUTANT(newer_checkpoint_overwritten)) {]=]
   CAUGHT_BY test storage/recovery "a checkpoint of a newer version is refused, and stays")
 
 brook_mutant(rotten_spare_put_aside
-  FILE storage/recovery.hpp
+  FILE storage/segment_listing.hpp
   FIND [=[        if (failure why = look_into_spare(path, is_used)) {
             return why;
         }]=]
@@ -216,22 +216,22 @@ brook_mutant(rotten_spare_put_aside
   CAUGHT_BY test storage/recovery "a taken spare whose header rotted is no loss in silence")
 
 brook_mutant(unreadable_checkpoint_is_none
-  FILE storage/segment_directory.hpp
-  FIND [=[            why = {code, name_->text() + ": cannot read " + checkpoint_path() +]=]
+  FILE storage/checkpoint_file.hpp
+  FIND [=[            why = {code, files_.name().text() + ": cannot read " + path_ +]=]
   REPLACE [=[            if (BROOK_MUTANT(unreadable_checkpoint_is_none)) {
                 return std::nullopt;
             }
-            why = {code, name_->text() + ": cannot read " + checkpoint_path() +]=]
+            why = {code, files_.name().text() + ": cannot read " + path_ +]=]
   CAUGHT_BY test storage/recovery "what tells how much was durable and cannot be read makes opening fail, and nothing is cut")
 
 brook_mutant(segment_of_a_stranger
-  FILE storage/segment_directory.hpp
+  FILE storage/segment_summary.hpp
   FIND [=[    if (birth.topic != name.topic_id || birth.partition != name.number ||]=]
   REPLACE [=[    if ((!BROOK_MUTANT(segment_of_a_stranger) && (birth.topic != name.topic_id || birth.partition != name.number)) ||]=]
   CAUGHT_BY test storage/segment_directory "what is not this partition's segment is refused, and why is told")
 
 brook_mutant(base_check_ignored
-  FILE storage/segment_directory.hpp
+  FILE storage/segment_summary.hpp
   FIND [=[    if (is_offset && check == format::base_check(birth.seed, base_plus_one)) {]=]
   REPLACE [=[    if (is_offset && (BROOK_MUTANT(base_check_ignored) || check == format::base_check(birth.seed, base_plus_one))) {]=]
   CAUGHT_BY test storage/segment_directory "each piece of a header counts only when it verifies")
@@ -247,12 +247,12 @@ brook_mutant(old_index_kept
   CAUGHT_BY test storage/recovery "a kill anywhere in a roll is finished by the next opening")
 
 brook_mutant(identity_without_boot
-  FILE storage/segment_directory.hpp
-  FIND [=[        return summary.has_writer && !code && now == os::file_identity{last.boot_id, last.device, last.inode, last.birth_time_ns};]=]
-  REPLACE [=[        return summary.has_writer && !code &&
-               now == os::file_identity{BROOK_MUTANT(identity_without_boot) ? now.boot_id : last.boot_id, last.device,
-                                        BROOK_MUTANT(identity_without_file) ? now.inode : last.inode,
-                                        BROOK_MUTANT(identity_without_file) ? now.birth_time_ns : last.birth_time_ns};]=]
+  FILE storage/segment_summary.hpp
+  FIND [=[    return summary.has_writer && !code && now == os::file_identity{last.boot_id, last.device, last.inode, last.birth_time_ns};]=]
+  REPLACE [=[    return summary.has_writer && !code &&
+           now == os::file_identity{BROOK_MUTANT(identity_without_boot) ? now.boot_id : last.boot_id, last.device,
+                                    BROOK_MUTANT(identity_without_file) ? now.inode : last.inode,
+                                    BROOK_MUTANT(identity_without_file) ? now.birth_time_ns : last.birth_time_ns};]=]
   CAUGHT_BY test storage/recovery "after a loss of power the log is a prefix with everything durable in it")
 
 brook_mutant(identity_without_file WITH identity_without_boot
@@ -402,14 +402,14 @@ brook_mutant(start_believed_from_memory
 
 brook_mutant(doubt_ignored
   FILE storage/recovery.hpp
-  FIND [=[        if (same_identity && pin->doubt() != doubt::none) {]=]
-  REPLACE [=[        if (same_identity && pin->doubt() != doubt::none && !BROOK_MUTANT(doubt_ignored)) {]=]
+  FIND [=[        if (is_same && pin->doubt() != doubt::none) {]=]
+  REPLACE [=[        if (is_same && pin->doubt() != doubt::none && !BROOK_MUTANT(doubt_ignored)) {]=]
   CAUGHT_BY test storage/power_loss "after a failed sync the log goes on in new files, and what is acknowledged from then on is on the disk")
 
 brook_mutant(doubt_settled_by_a_sync
-  FILE storage/recovery.hpp
-  FIND [=[        if (pin->doubt() == doubt::is_syncing && is_on_disk()) {]=]
-  REPLACE [=[        if (pin->doubt() == doubt::is_syncing && (BROOK_MUTANT(doubt_settled_by_a_sync) ? !pin->log_file().sync() : is_on_disk())) {]=]
+  FILE storage/segment_doubt.hpp
+  FIND [=[    if (pin->doubt() == doubt::is_syncing && is_on_disk()) {]=]
+  REPLACE [=[    if (pin->doubt() == doubt::is_syncing && (BROOK_MUTANT(doubt_settled_by_a_sync) ? !pin->log_file().sync() : is_on_disk())) {]=]
   CAUGHT_BY test storage/power_loss "killed before it hears that its sync has failed, a log is compared with the disk")
 
 brook_mutant(doubt_only_after_failure
@@ -427,17 +427,17 @@ brook_mutant(doubt_taken_back_by_a_sync
   CAUGHT_BY test storage/segment "a sync that succeeds takes back its own doubt, and no other")
 
 brook_mutant(copy_not_synced
-  FILE storage/segment_directory.hpp
-  FIND [=[            code = copy->sync();]=]
-  REPLACE [=[            code = BROOK_MUTANT(copy_not_synced) ? std::error_code{} : copy->sync();]=]
+  FILE storage/segment_doubt.hpp
+  FIND [=[        code = copy->sync();]=]
+  REPLACE [=[        code = BROOK_MUTANT(copy_not_synced) ? std::error_code{} : copy->sync();]=]
   CAUGHT_BY test storage/power_loss "killed while it moves to a new file, or without power, a log is what it was before or after")
 
 brook_mutant(copy_without_its_identity
-  FILE storage/segment_directory.hpp
-  FIND [=[            store(first.data() + format::writer_at, format::make_writer(id.boot_id, id.device, id.inode, id.birth_time_ns));]=]
-  REPLACE [=[            if (!BROOK_MUTANT(copy_without_its_identity)) {
-                store(first.data() + format::writer_at, format::make_writer(id.boot_id, id.device, id.inode, id.birth_time_ns));
-            }]=]
+  FILE storage/segment_doubt.hpp
+  FIND [=[        store(first.data() + format::writer_at, format::make_writer(id.boot_id, id.device, id.inode, id.birth_time_ns));]=]
+  REPLACE [=[        if (!BROOK_MUTANT(copy_without_its_identity)) {
+            store(first.data() + format::writer_at, format::make_writer(id.boot_id, id.device, id.inode, id.birth_time_ns));
+        }]=]
   CAUGHT_BY test storage/power_loss "killed while it moves to a new file, or without power, a log is what it was before or after")
 
 brook_mutant(lost_index_believed
@@ -453,19 +453,19 @@ brook_mutant(appends_without_a_new_file
   CAUGHT_BY test storage/durability "a log that cannot go on in a new file is read on, and takes no more appends until it can")
 
 brook_mutant(erase_not_synced
-  FILE storage/recovery.hpp
+  FILE storage/segment_erase.hpp
   FIND [=[    auto code = memory.sync();]=]
   REPLACE [=[    auto code = BROOK_MUTANT(erase_not_synced) ? std::error_code{} : memory.sync();]=]
   CAUGHT_BY test storage/power_loss "a tail that a killed recovery has erased does not come back behind new records")
 
 brook_mutant(failed_erase_not_repeated
-  FILE storage/recovery.hpp
+  FILE storage/segment_erase.hpp
   FIND [=[        for (position here = at; here < memory.readable();) {]=]
   REPLACE [=[        for (position here = at; here < memory.readable() && !BROOK_MUTANT(failed_erase_not_repeated);) {]=]
   CAUGHT_BY test storage/power_loss "a tail that recovery could not erase on the disk is erased by the next one")
 
 brook_mutant(erased_tail_believed_from_memory
-  FILE storage/recovery.hpp
+  FILE storage/segment_erase.hpp
   FIND [=[    if (!code && was_in_doubt && !disk_has(memory, at)) {]=]
   REPLACE [=[    if (!code && was_in_doubt && !BROOK_MUTANT(erased_tail_believed_from_memory) && !disk_has(memory, at)) {]=]
   CAUGHT_BY test storage/power_loss "killed before it hears that a tail could not be erased on the disk, a recovery is followed by one that does it")
@@ -495,13 +495,11 @@ brook_mutant(evidence_one_too_low WITH rot_is_cut
 
 brook_mutant(evidence_beyond_ignored
   FILE storage/recovery.hpp
-  FIND [=[        gather_evidence(*scan.memory, scan.at + format::frame_alignment, scan.next);
-        for (std::size_t later = i + 1; later < bases_.size(); ++later) {]=]
+  FIND [=[        offset durable = evidence_in(*scan.memory, scan.at + format::frame_alignment, scan.next);]=]
   REPLACE [=[        if (BROOK_MUTANT(evidence_beyond_ignored)) {
             return {};
         }
-        gather_evidence(*scan.memory, scan.at + format::frame_alignment, scan.next);
-        for (std::size_t later = i + 1; later < bases_.size(); ++later) {]=]
+        offset durable = evidence_in(*scan.memory, scan.at + format::frame_alignment, scan.next);]=]
   CAUGHT_BY test storage/recovery "below the evidence of durability a bad record is rot: told, kept, never cut")
 
 brook_mutant(epoch_not_raised
@@ -523,9 +521,9 @@ brook_mutant(cut_not_kept_aside
   CAUGHT_BY test storage/recovery "what is cut after a loss of power is kept aside, and cannot come back")
 
 brook_mutant(filler_one_too_many
-  FILE storage/recovery.hpp
-  FIND [=[        header.count = static_cast<std::uint32_t>(after - scan.next);]=]
-  REPLACE [=[        header.count = static_cast<std::uint32_t>(after - scan.next) + (BROOK_MUTANT(filler_one_too_many) ? 1 : 0);]=]
+  FILE storage/claim_gap.hpp
+  FIND [=[    header.count = static_cast<std::uint32_t>(after - scan.next);]=]
+  REPLACE [=[    header.count = static_cast<std::uint32_t>(after - scan.next) + (BROOK_MUTANT(filler_one_too_many) ? 1 : 0);]=]
   CAUGHT_BY test storage/recovery "a gap that a killed writer left becomes one filler, and its offsets are consumed")
 
 brook_mutant(durable_gap_filled
@@ -536,27 +534,27 @@ brook_mutant(durable_gap_filled
 
 brook_mutant(signed_before_the_cut
   FILE storage/recovery.hpp
-  FIND [=[        start_at_checkpoint(scan);]=]
+  FIND [=[        start_at_checkpoint(scan, log_->checkpoint, is_cutting() ? cut_at_ : largest_offset);]=]
   REPLACE [=[        if (BROOK_MUTANT(signed_before_the_cut)) {
             static_cast<void>(segment_directory::sign(*pin, files_.name()));
         }
-        start_at_checkpoint(scan);]=]
+        start_at_checkpoint(scan, log_->checkpoint, is_cutting() ? cut_at_ : largest_offset);]=]
   CAUGHT_BY test storage/power_loss "a tail that a killed recovery has erased does not come back behind new records")
 
 brook_mutant(names_of_a_cut_not_synced
   FILE storage/recovery.hpp
-  FIND [=[scan.is_cut ? files_.platform().sync_directory(files_.path()) : std::error_code{}) {]=]
-  REPLACE [=[scan.is_cut && !BROOK_MUTANT(names_of_a_cut_not_synced) ? files_.platform().sync_directory(files_.path()) : std::error_code{}) {]=]
+  FIND [=[scan.is_cut ? files_.sync_names() : failure{}) {]=]
+  REPLACE [=[scan.is_cut && !BROOK_MUTANT(names_of_a_cut_not_synced) ? files_.sync_names() : failure{}) {]=]
   CAUGHT_BY test storage/power_loss "a segment that a killed recovery has put aside does not come back under its name")
 
 brook_mutant(named_spare_refused
   FILE storage/recovery.hpp
-  FIND [=[            } else if (!summary.base && !same_identity) {]=]
-  REPLACE [=[            } else if (!summary.base && !same_identity && !BROOK_MUTANT(named_spare_refused)) {]=]
+  FIND [=[            } else if (!summary.base && !is_same) {]=]
+  REPLACE [=[            } else if (!summary.base && !is_same && !BROOK_MUTANT(named_spare_refused)) {]=]
   CAUGHT_BY test storage/power_loss "a spare that was taken and named opens, even if its base offset was not on the disk yet")
 
 brook_mutant(taken_spare_forgotten
-  FILE storage/recovery.hpp
+  FILE storage/segment_listing.hpp
   FIND [=[        if (file && summary.base && (bases_.empty() || bases_.back() < *summary.base)) {]=]
   REPLACE [=[        if (file && summary.base && !BROOK_MUTANT(taken_spare_forgotten) && (bases_.empty() || bases_.back() < *summary.base)) {]=]
   CAUGHT_BY test storage/recovery "a kill anywhere in a roll is finished by the next opening")
@@ -570,9 +568,9 @@ brook_mutant(unknown_identity_is_another
 brook_mutant(footer_is_no_evidence
   FILE storage/recovery.hpp
   FIND [=[        raise_evidence(summary.has_footer ? summary.footer.end_offset : 0);
-        scan_state scan]=]
+        segment_scan scan]=]
   REPLACE [=[        raise_evidence(summary.has_footer && !BROOK_MUTANT(footer_is_no_evidence) ? summary.footer.end_offset : 0);
-        scan_state scan]=]
+        segment_scan scan]=]
   CAUGHT_BY test storage/recovery "the footer of a segment is evidence of its own records, when no other is left")
 
 brook_mutant(damage_not_told
@@ -590,28 +588,28 @@ brook_mutant(seal_taken_back
   CAUGHT_BY test storage/recovery "a kill anywhere in a roll is finished by the next opening")
 
 brook_mutant(filler_without_mark
-  FILE storage/recovery.hpp
-  FIND [=[        word.store(format::frame_word::claimed(length).raw(), std::memory_order_seq_cst);
-        format::frame_header header{};]=]
-  REPLACE [=[        if (!BROOK_MUTANT(filler_without_mark)) {
-            word.store(format::frame_word::claimed(length).raw(), std::memory_order_seq_cst);
-        }
-        format::frame_header header{};]=]
+  FILE storage/claim_gap.hpp
+  FIND [=[    word.store(format::frame_word::claimed(length).raw(), std::memory_order_seq_cst);
+    format::frame_header header{};]=]
+  REPLACE [=[    if (!BROOK_MUTANT(filler_without_mark)) {
+        word.store(format::frame_word::claimed(length).raw(), std::memory_order_seq_cst);
+    }
+    format::frame_header header{};]=]
   CAUGHT_BY fault kill_every_instruction 10 1 holes)
 
 brook_mutant(mark_erased_before_body
-  FILE storage/recovery.hpp
-  FIND [=[        word.store(format::frame_word::claimed(align_up(length, format::frame_alignment)).raw(), std::memory_order_seq_cst);]=]
-  REPLACE [=[        word.store(BROOK_MUTANT(mark_erased_before_body) ? 0 : format::frame_word::claimed(align_up(length, format::frame_alignment)).raw(),
-                   std::memory_order_seq_cst);]=]
+  FILE storage/claim_gap.hpp
+  FIND [=[    word.store(format::frame_word::claimed(align_up(length, format::frame_alignment)).raw(), std::memory_order_seq_cst);]=]
+  REPLACE [=[    word.store(BROOK_MUTANT(mark_erased_before_body) ? 0 : format::frame_word::claimed(align_up(length, format::frame_alignment)).raw(),
+               std::memory_order_seq_cst);]=]
   CAUGHT_BY fault kill_every_instruction 10 1 claim)
 
 brook_mutant(claims_not_stepped_over_whole
-  FILE storage/recovery.hpp
-  FIND [=[            at += length;
-            hole.dirty_end]=]
-  REPLACE [=[            at += BROOK_MUTANT(claims_not_stepped_over_whole) ? format::frame_alignment : length;
-            hole.dirty_end]=]
+  FILE storage/claim_gap.hpp
+  FIND [=[        at += length;
+        hole.dirty_end]=]
+  REPLACE [=[        at += BROOK_MUTANT(claims_not_stepped_over_whole) ? format::frame_alignment : length;
+        hole.dirty_end]=]
   CAUGHT_BY test storage/recovery "a gap that a killed writer left becomes one filler, and its offsets are consumed")
 
 # ---- storage: reading ----
@@ -665,13 +663,13 @@ brook_mutant(room_of_the_seal_supersedes
   CAUGHT_BY test storage/compaction "what no writer has written supersedes no record, though its checksum is right")
 
 brook_mutant(offsets_beyond_counting
-  FILE storage/recovery.hpp
-  FIND [=[        return seen != look::frame || is_counted ? seen : look::corrupt;]=]
-  REPLACE [=[        return seen != look::frame || is_counted || BROOK_MUTANT(offsets_beyond_counting) ? seen : look::corrupt;]=]
+  FILE storage/segment_scan.hpp
+  FIND [=[    return seen != look::frame || is_counted ? seen : look::corrupt;]=]
+  REPLACE [=[    return seen != look::frame || is_counted || BROOK_MUTANT(offsets_beyond_counting) ? seen : look::corrupt;]=]
   CAUGHT_BY test storage/recovery "what no writer could have written there is not taken for a record, though its checksum is right")
 
 brook_mutant(end_of_a_cut_file_left
-  FILE storage/recovery.hpp
+  FILE storage/segment_erase.hpp
   FIND [=[        if (*memory.frame(here) != std::byte{0}) {]=]
   REPLACE [=[        if (!BROOK_MUTANT(end_of_a_cut_file_left) && *memory.frame(here) != std::byte{0}) {]=]
   CAUGHT_BY test storage/recovery "of a file that was cut anywhere nothing stands behind what is appended next")
@@ -1155,10 +1153,10 @@ brook_mutant(numbers_behind_the_table_forgotten
   CAUGHT_BY fault exactly_once)
 
 brook_mutant(checkpoint_before_its_segment
-  FILE storage/segment_directory.hpp
-  FIND [=[            code = platform_->sync_directory(path_);
+  FILE storage/checkpoint_file.hpp
+  FIND [=[            code = files_.platform().sync_directory(files_.path());
             file = code]=]
-  REPLACE [=[            code = BROOK_MUTANT(checkpoint_before_its_segment) ? std::error_code{} : platform_->sync_directory(path_);
+  REPLACE [=[            code = BROOK_MUTANT(checkpoint_before_its_segment) ? std::error_code{} : files_.platform().sync_directory(files_.path());
             file = code]=]
   CAUGHT_BY test storage/power_loss "a first checkpoint is never on the disk without the segment that a dead process has made")
 
@@ -1387,7 +1385,7 @@ brook_mutant(renamed_before_removals
   CAUGHT_BY test storage/compaction "whenever the power goes in a compaction, what was durable is there or superseded by what is")
 
 brook_mutant(given_up_swap_counts
-  FILE storage/recovery.hpp
+  FILE storage/segment_listing.hpp
   FIND [=[stands = stands && !(of_it.has_footer && of_it.footer.end_offset > (is_within ? range.end : range.base));]=]
   REPLACE [=[stands = stands && (BROOK_MUTANT(given_up_swap_counts) || !(of_it.has_footer && of_it.footer.end_offset > (is_within ? range.end : range.base)));]=]
   CAUGHT_BY test storage/compaction "a result that was given up does not take the place of a later one")
@@ -1663,7 +1661,7 @@ brook_mutant(cut_ended_before_its_sync
   CAUGHT_BY test storage/truncation "a loss of power in a truncation leaves the log as it was, or cut, and nothing of the rest comes back")
 
 brook_mutant(cut_leaves_the_footer
-  FILE storage/recovery.hpp
+  FILE storage/segment_erase.hpp
   FIND [=[    store(memory.data() + format::footer_at, std::array<std::byte, sizeof(format::segment_footer)>{});]=]
   REPLACE [=[    if (!BROOK_MUTANT(cut_leaves_the_footer)) store(memory.data() + format::footer_at, std::array<std::byte, sizeof(format::segment_footer)>{});]=]
   CAUGHT_BY test storage/truncation "killed before any call to the system, a truncation has been or has not been")

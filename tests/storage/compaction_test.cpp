@@ -119,7 +119,8 @@ public:
     /// How far it has been compacted, as its checkpoint says.
     [[nodiscard]] offset compacted_to() const {
         failure why;
-        const auto saved = storage::segment_directory{const_cast<compacted*>(this)->orders.platform, orders.path(), orders.name}.read_checkpoint(why);
+        storage::segment_directory files{const_cast<compacted*>(this)->orders.platform, orders.path(), orders.name};
+        const auto saved = storage::checkpoint_file{files}.read(why);
         return saved ? saved->compacted_offset : 0;
     }
 

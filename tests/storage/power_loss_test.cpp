@@ -576,10 +576,11 @@ TEST_CASE("a checkpoint is on the disk when it has been written, the first one w
     for (std::uint64_t sequence = 1; sequence <= 3; ++sequence) {
         slot.sequence = sequence;
         slot.durable_offset = static_cast<std::int64_t>(sequence * 100);
-        REQUIRE(files.write_checkpoint(slot).text == "");
+        REQUIRE(storage::checkpoint_file{files}.write(slot).text == "");
         powerless_platform later{loss_of_power{machine.look()}.decide_nothing()};
         failure why;
-        const auto read = storage::segment_directory{later, "/p", {"t", {}, 0}}.read_checkpoint(why);
+        storage::segment_directory found{later, "/p", {"t", {}, 0}};
+        const auto read = storage::checkpoint_file{found}.read(why);
         CHECK(why.text == "");
         REQUIRE(read);
         CHECK(read->durable_offset == slot.durable_offset);

@@ -188,7 +188,7 @@ TEST_CASE("each piece of a header counts only when it verifies", "[storage][segm
         const auto file = files->open_summary(path, summary, why);
         REQUIRE(file);
         std::error_code unknown;
-        const bool is_same = storage::segment_directory::same_identity(summary, *file, unknown);
+        const bool is_same = storage::same_identity(summary, *file, unknown);
         REQUIRE_FALSE(unknown);
         return std::pair{summary, is_same};
     };
@@ -228,80 +228,6 @@ TEST_CASE("each piece of a header counts only when it verifies", "[storage][segm
         files.machine.reboot();
         CHECK(read().first.has_writer);
         CHECK_FALSE(read().second);
-    }
-}
-
-TEST_CASE("a checkpoint is read back, and a torn write leaves the one before", "[storage][segment_directory]") {
-    fixture files;
-    failure why;
-    CHECK_FALSE(files->read_checkpoint(why));
-    CHECK_FALSE(why);
-    format::checkpoint slot;
-    for (std::uint64_t sequence = 1; sequence <= 5; ++sequence) {
-        slot.sequence = sequence;
-        slot.durable_offset = static_cast<std::int64_t>(sequence * 100);
-        REQUIRE_FALSE(files->write_checkpoint(slot));
-        REQUIRE(files->read_checkpoint(why));
-        CHECK(files->read_checkpoint(why)->durable_offset == slot.durable_offset);
-        CHECK(files->read_checkpoint(why)->partition == 3);
-    }
-    const std::string before = read_whole(files->checkpoint_path());
-    slot.sequence = 6;
-    slot.durable_offset = 600;
-    REQUIRE_FALSE(files->write_checkpoint(slot));
-    const std::string after = read_whole(files->checkpoint_path());
-    for (std::size_t torn = 0; torn <= after.size(); ++torn) {
-        write_whole(files->checkpoint_path(), after.substr(0, torn) + before.substr(torn));
-        const auto read = files->read_checkpoint(why);
-        if (!read || (read->durable_offset != 500 && read->durable_offset != 600)) {
-            CAPTURE(torn);
-            CHECK(read);
-        }
-    }
-    SECTION("that cannot be read is an error, and not none") {
-        const operation call = GENERATE(operation::open, operation::size, operation::read);
-        files.platform.fail(call, 1, EMFILE);
-        CHECK_FALSE(files->read_checkpoint(why));
-        CHECK(why.code == std::errc::too_many_files_open);
-        CHECK(names(why, files->checkpoint_path()));
-    }
-    SECTION("of another partition it is nobody's") {
-        storage::partition_name stranger = files.name;
-        stranger.number = 4;
-        CHECK_FALSE(storage::segment_directory(files.platform, files.path(), stranger).read_checkpoint(why));
-        stranger = files.name;
-        stranger.topic_id[0] = std::byte{0};
-        CHECK_FALSE(storage::segment_directory(files.platform, files.path(), stranger).read_checkpoint(why));
-    }
-    SECTION("of a newer version it is not believed") {
-        std::string content = after;
-        auto newer = peek<format::checkpoint>(content, format::slot_position(6));
-        newer.version = format::checkpoint_version + 1;
-        newer.sequence = 7;
-        poke(content, format::slot_position(7), format::sealed(newer));
-        poke(content, format::slot_position(6), format::sealed(newer));
-        write_whole(files->checkpoint_path(), content);
-        CHECK_FALSE(files->read_checkpoint(why));
-    }
-}
-
-TEST_CASE("a checkpoint whose first write failed half way is written by the next", "[storage][segment_directory][fault]") {
-    for (std::uint64_t k = 1; k <= 8; ++k) {
-        fixture files;
-        CAPTURE(k);
-        files.platform.fail_any(k, ENOSPC);
-        format::checkpoint slot;
-        slot.sequence = 1;
-        slot.durable_offset = 11;
-        failure why = files->write_checkpoint(slot);
-        CHECK((!why || (why.code == std::errc::no_space_on_device && names(why, "checkpoint"))));
-        files.platform.heal();
-        slot.sequence = 2;
-        slot.durable_offset = 22;
-        REQUIRE_FALSE(files->write_checkpoint(slot));
-        why = {};
-        REQUIRE(files->read_checkpoint(why));
-        CHECK(files->read_checkpoint(why)->durable_offset == 22);
     }
 }
 

@@ -23,7 +23,6 @@
 #include <brook/os/platform.hpp>
 #include <brook/storage/event_count.hpp>
 #include <brook/storage/frame_walk.hpp>
-#include <brook/storage/recovery.hpp>
 #include <brook/storage/segment.hpp>
 #include <brook/storage/segment_chain.hpp>
 #include <brook/storage/segment_directory.hpp>

@@ -11,6 +11,7 @@
 #include <brook/core/error.hpp>
 #include <brook/core/types.hpp>
 #include <brook/format/checkpoint.hpp>
+#include <brook/storage/checkpoint_file.hpp>
 #include <brook/storage/log_epochs.hpp>
 #include <brook/storage/published_prefix.hpp>
 #include <brook/storage/segment.hpp>
@@ -29,7 +30,7 @@ namespace brook::inline BROOK_ABI::storage {
 class checkpoint_keeper {
 public:
     /// `epochs`: of a replicated log, told in each; else null.
-    checkpoint_keeper(segment_directory& files, const log_epochs* epochs) noexcept : files_{files}, epochs_{epochs} {}
+    checkpoint_keeper(segment_directory& files, const log_epochs* epochs) : file_{files}, name_{files.name()}, epochs_{epochs} {}
 
     /// What an opening has found.
     void start(const format::checkpoint& found) noexcept { saved_ = found; }
@@ -55,7 +56,7 @@ public:
     /// Errors    also partition_failed: a cut was begun, and has not come to its end.
     template <class Change>
     [[nodiscard]] failure rewrite(const Change& change) {
-        return saved_.is_cutting() ? failure{errc::partition_failed, files_.name().text() + ": was not cut to its end; close the broker, see to the disk, open again"}
+        return saved_.is_cutting() ? failure{errc::partition_failed, name_.text() + ": was not cut to its end; close the broker, see to the disk, open again"}
                                    : rewrite_of_cut(change);
     }
 
@@ -68,7 +69,7 @@ public:
         if (epochs_ != nullptr) {
             epochs_->tell(changed);
         }
-        failure why = files_.write_checkpoint(changed);
+        failure why = file_.write(changed);
         if (!why) {
             saved_ = changed;
         }
@@ -94,7 +95,8 @@ public:
     }
 
 private:
-    segment_directory& files_;
+    checkpoint_file file_;
+    const partition_name& name_;
     const log_epochs* epochs_;
     format::checkpoint saved_;
     std::atomic<std::uint32_t> flags_{0};

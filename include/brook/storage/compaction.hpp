@@ -18,7 +18,6 @@
 #include <brook/core/types.hpp>
 #include <brook/storage/compaction_pass.hpp>
 #include <brook/storage/log_reader.hpp>
-#include <brook/storage/recovery.hpp>
 #include <brook/storage/retention.hpp>
 #include <brook/storage/segment.hpp>
 #include <brook/storage/segment_chain.hpp>

@@ -29,9 +29,9 @@
 #include <brook/storage/log_reader.hpp>
 #include <brook/storage/log_upkeep.hpp>
 #include <brook/storage/published_prefix.hpp>
-#include <brook/storage/recovery.hpp>
 #include <brook/storage/segment.hpp>
 #include <brook/storage/segment_directory.hpp>
+#include <brook/storage/segment_erase.hpp>
 #include <brook/storage/wire_append.hpp>
 
 namespace brook::inline BROOK_ABI::storage {

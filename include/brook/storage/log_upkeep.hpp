@@ -25,7 +25,6 @@
 #include <brook/storage/compaction.hpp>
 #include <brook/storage/log_parts.hpp>
 #include <brook/storage/published_prefix.hpp>
-#include <brook/storage/recovery.hpp>
 #include <brook/storage/retention.hpp>
 #include <brook/storage/segment.hpp>
 #include <brook/storage/segment_directory.hpp>

@@ -293,7 +293,7 @@ private:
             std::error_code unknown;
             if (summary.base) {
                 tell(severity::note, path, "its base offset does not verify; its first record tells it, and the next open writes it anew");
-            } else if (segment_directory::same_identity(summary, *file, unknown)) {
+            } else if (same_identity(summary, *file, unknown)) {
                 tell(severity::damage, path, "does not say where it begins, and perhaps holds the newest records. Restore it from a copy, or move it away "
                                              "to go on without them: until then the topic does not open");
                 return;
@@ -501,7 +501,7 @@ private:
             file = open_segment(link.path, link.summary, link.problem);
         }
         std::error_code unknown;  // then it is told as another boot's: no more is believed of it than can be shown
-        told.is_of_this_boot = file && segment_directory::same_identity(link.summary, *file, unknown);
+        told.is_of_this_boot = file && same_identity(link.summary, *file, unknown);
         // A spare that was taken and named when the power went, before its base offset was on the disk, is what its name
         // says; what lies before the checkpoint's place had been synced.
         const bool is_named_only = !link.summary.base && !told.is_of_this_boot && link.file_base == link.base && link.base >= static_cast<offset>(checkpoint_.segment_base);

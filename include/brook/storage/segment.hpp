@@ -71,6 +71,9 @@ static_assert(sizeof(index_slot) == 8);
 
 inline constexpr std::uint32_t index_interval = 4096;
 
+inline constexpr std::uint32_t page_size = 4096;            ///< files are written, compared and given back in these
+inline constexpr std::uint32_t first_window = 64 * kib;     ///< disk space that a new segment takes at first
+
 /// Whether what a segment shows in memory can be believed to get to the disk with the next sync that succeeds.
 ///
 /// It stands in the index's first slot, which covers the header and so no frame; for want of an index, and once a sync has failed, in the header.

@@ -1,0 +1,161 @@
+/// \file brook/storage/segment_doubt.hpp
+/// Whether the disk has what memory shows of a segment, and what becomes of one of which nobody knows.
+/// Floor 2, storage.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include <brook/core/bytes.hpp>
+#include <brook/core/config.hpp>
+#include <brook/core/error.hpp>
+#include <brook/core/types.hpp>
+#include <brook/format/frame.hpp>
+#include <brook/format/segment_header.hpp>
+#include <brook/os/platform.hpp>
+#include <brook/storage/segment.hpp>
+#include <brook/storage/segment_directory.hpp>
+
+namespace brook::inline BROOK_ABI::storage {
+
+/// Whether the disk has what the file shows in memory, from `from` on. Nobody stores there meanwhile.
+///
+/// Requires  that a sync has just succeeded: of what is dirty nothing can be said. `from` is a multiple of 4096.
+/// Errors    not_supported: nobody can tell. io_error: it has something else.
+[[nodiscard]] inline std::error_code compare_with_disk(const os::file& file, const mapped_segment& memory, position from, position end) {
+    std::vector<std::byte> raw(64 * kib);
+    while (from < end) {
+        const auto size = end - from < raw.size() ? end - from : static_cast<position>(raw.size());
+        if (const auto code = file.read_from_disk(from, mutable_bytes{raw}.first(size))) {
+            return code;
+        }
+        const position stored = memory.search_end() > from ? memory.search_end() - from : 0;  // zeros stand behind it
+        const position shown = stored < size ? stored : size;
+        const auto is_zero = [](std::byte one) { return one == std::byte{0}; };
+        if (std::memcmp(raw.data(), memory.frame(from), shown) != 0 || !std::all_of(raw.begin() + shown, raw.begin() + size, is_zero)) {
+            return std::make_error_code(std::errc::io_error);
+        }
+        from += size;
+    }
+    return {};
+}
+
+/// Whether the disk has what a segment shows in memory: its header, and all of it from `from` on. False where nobody can tell.
+///
+/// Requires  as compare_with_disk.
+[[nodiscard]] inline bool disk_has(const mapped_segment& memory, position from) {
+    const position page = from / page_size * page_size;
+    return !compare_with_disk(memory.log_file(), memory, 0, page < page_size ? page : page_size) &&
+           !compare_with_disk(memory.log_file(), memory, page, memory.readable());
+}
+
+namespace detail {
+
+/// That the disk has a copy. Where nobody can tell, what its sync said has to do: it was the first one of fresh pages.
+[[nodiscard]] inline std::error_code compare_copy(const os::file& copy, bytes first, const mapped_segment& memory, position end) {
+    std::vector<std::byte> read(first.size());
+    auto code = copy.read_from_disk(0, read);
+    if (!code && std::memcmp(read.data(), first.data(), first.size()) != 0) {
+        code = std::make_error_code(std::errc::io_error);
+    }
+    if (!code) {
+        code = compare_with_disk(copy, memory, static_cast<position>(first.size()), end);
+    }
+    return code == std::errc::not_supported ? std::error_code{} : code;
+}
+
+}  // namespace detail
+
+/// Puts what a segment shows in memory, up to `end`, into a new file, and that in the place of the old one: on fresh pages, which no sync has
+/// failed to write. It counts when it is on the disk, whole. Who has the old file mapped keeps it.
+///
+/// Errors    what the disk said. The old file stands, and stays in doubt, unless it was the last step that failed; then the new one may.
+[[nodiscard]] inline failure move_to_new_file(segment_directory& files, const mapped_segment& memory, offset base, position end) {
+    const std::string temporary = files.log_path(base) + ".tmp";
+    files.discard(temporary);
+    failure why;
+    static_cast<void>(files.admits(end, "a segment", why, false));
+    std::error_code code;
+    auto copy = files.platform().open(temporary, os::open_mode::create, code);
+    if (copy) {
+        code = copy->allocate(0, end);
+    }
+    os::file_identity id;
+    if (copy && !code) {
+        code = copy->identity(id);
+    }
+    std::vector<std::byte> first(end < page_size ? end : page_size);
+    if (copy && !code) {
+        copy_bytes(first.data(), memory.data(), first.size());
+        store(first.data() + format::doubt_at, std::uint64_t{0});
+        store(first.data() + format::writer_at, format::make_writer(id.boot_id, id.device, id.inode, id.birth_time_ns));
+        code = copy->write_at(0, first);
+    }
+    if (copy && !code && end > page_size) {
+        code = copy->write_at(page_size, bytes{memory.frame(page_size), end - page_size});
+    }
+    if (copy && !code) {
+        code = copy->sync();
+    }
+    if (copy && !code) {
+        code = detail::compare_copy(*copy, first, memory, end);
+    }
+    if (copy && !code) {
+        code = files.platform().rename_over(temporary, files.log_path(base));
+    }
+    if (code) {
+        files.discard(temporary);
+        return {code, files.name().text() + ": cannot copy " + files.log_path(base) + ", of which a sync has failed, to a new file; see to the disk, make room, and open again"};
+    }
+    return files.sync_names();
+}
+
+/// What has become of a segment that was in doubt.
+struct doubt_outcome {
+    bool is_moved = false;  ///< it goes on in a new file
+    failure not_moved;      ///< it has to, and cannot: it stays in doubt
+};
+
+/// Settles the doubt of a segment whose frames end at `end`, in the boot that it was written in. `from` on it may not be on the disk.
+///
+/// A sync of the segment has failed, or was under way when the process died. Its pages may pass for clean and not be on the disk, and a file
+/// system that takes their blocks for written by now never brings them there, however often they are made dirty, and calls each sync a
+/// success. Where it is certain that one has failed the segment goes into a new file; else it does when the disk has something else than
+/// memory after a sync, or nobody can tell. Killed at any instruction, the segment is in doubt as before, and this is done again. Where there
+/// is no doubt nothing is written again: a write-back that failed with nobody told is told to the next sync of a file that is opened behind
+/// it (errseq_sample in the kernel's lib/errseq.c).
+///
+/// Errors    the new file cannot be opened. `pin` is the segment's memory, and is another when it has been moved.
+[[nodiscard]] inline failure settle_doubt(segment_directory& files, offset base, position from, position end, segment_pin& pin, doubt_outcome& became) {
+    const auto is_on_disk = [&] {
+        rewrite(pin->data());  // the header, too
+        return !pin->log_file().sync() && disk_has(*pin, from);
+    };
+    if (pin->doubt() == doubt::is_syncing && is_on_disk()) {
+        pin->set_doubt(doubt::none);
+        return {};
+    }
+    pin->set_doubt(doubt::has_failed);
+    const position used = align_up(end + format::frame_header_size, page_size);
+    const position kept = used > pin->search_end() ? used : pin->search_end();
+    if (became.not_moved = move_to_new_file(files, *pin, base, kept < pin->readable() ? kept : pin->readable()); became.not_moved) {
+        return {};
+    }
+    failure why;
+    segment_pin moved = files.open(files.log_path(base), files.index_path(base), why);
+    if (!moved) {
+        return why;
+    }
+    moved->set_doubt(doubt::none);
+    pin = std::move(moved);
+    became.is_moved = true;
+    return {};
+}
+
+}  // namespace brook::inline BROOK_ABI::storage
