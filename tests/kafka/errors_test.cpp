@@ -249,6 +249,26 @@ TEST_CASE("a commit that the coordinator refuses is told, and the next one count
     CHECK(consumer.committed(topic.partition(0)) == 1);
 }
 
+TEST_CASE("who asks what was committed while a coordinator does not know it loses none of the records that have come", "[kafka][errors]") {
+    mock_world world;
+    auto topic = world.topic<no_key, std::int64_t>("asked");
+    brook::producer producer{topic, {.linger = 100ms}};  // all in one batch
+    for (std::int64_t i = 0; i < 100; ++i) {
+        producer.send(i);
+    }
+    producer.flush();
+    brook::consumer consumer{topic, {.group_id = "asked", .max_poll_records = 1}};
+    consumer.assign({topic.partition(0)});
+    std::size_t count = 0;
+    for (const brook::test::patience left; count == 0;) {
+        count += consumer.poll(20ms).size();  // the others wait in librdkafka
+        left.require_left([] { return std::string{"a record"}; });
+    }
+    world.cluster().fail(brook::test::offset_fetch_api, std::vector<rd_kafka_resp_err_t>(5, RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE));
+    CHECK_FALSE(consumer.committed(topic.partition(0)));
+    CHECK(count + brook::test::read_to_end(consumer).size() == 100);
+}
+
 TEST_CASE("an auto-commit that the coordinator refuses is told, and tried again though nothing more is read", "[kafka][errors]") {
     mock_world world;
     auto topic = world.topic<no_key, std::int64_t>("auto-refused");

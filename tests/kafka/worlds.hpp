@@ -77,6 +77,7 @@ inline constexpr std::chrono::seconds join_interval{20};
 inline constexpr std::int16_t produce_api = 0;
 inline constexpr std::int16_t fetch_api = 1;
 inline constexpr std::int16_t offset_commit_api = 8;
+inline constexpr std::int16_t offset_fetch_api = 9;
 inline constexpr std::int16_t find_coordinator_api = 10;
 inline constexpr std::int16_t join_group_api = 11;
 inline constexpr std::int16_t heartbeat_api = 12;

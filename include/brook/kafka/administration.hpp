@@ -265,7 +265,9 @@ public:
             if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
                 return;
             }
-            static_cast<void>(rd_kafka_poll(asked.get(), 0));  // what was reported meanwhile
+            if (asked.owner() == nullptr) {  // what was reported meanwhile; a reader's handle has its polls: here its records would be lost
+                static_cast<void>(rd_kafka_poll(asked.get(), 0));
+            }
             if (const failure refused = asked.take_refused()) {
                 throw_error(refused.code, what + ": " + refused.text);
             }
