@@ -249,6 +249,51 @@ TEST_CASE("a commit that the coordinator refuses is told, and the next one count
     CHECK(consumer.committed(topic.partition(0)) == 1);
 }
 
+TEST_CASE("a commit in the midst of a rebalance waits for its end, and no partition is lost", "[kafka][errors]") {
+    const bool is_automatic = GENERATE(false, true);
+    CAPTURE(is_automatic);
+    std::atomic<int> joins{0};
+    auto options = mock_world::quick();
+    options.consumer_properties.push_back({"debug", "cgrp"});
+    options.on_log = [&](int, std::string_view, std::string_view text) { joins += text.find("-> wait-join") != std::string_view::npos ? 1 : 0; };
+    mock_world world{options};
+    auto topic = world.topic<no_key, std::int64_t>("rebalanced");
+    brook::producer producer{topic};
+    producer.send(std::int64_t{0}).get();
+    int lost = 0;
+    brook::consumer consumer{topic,
+                             {.group_id = "rebalanced",
+                              .max_poll_interval = brook::test::join_interval,
+                              .session_timeout = 6s,
+                              .rebalance_listener = {.on_partitions_lost = [&](const auto&) { ++lost; }},
+                              .enable_auto_commit = is_automatic}};
+    CHECK(brook::test::read_to_end(consumer).size() == 1);
+    const int before = joins;
+    world.cluster().fail(brook::test::heartbeat_api, {RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS});
+    for (const brook::test::patience left; joins == before;) {
+        CHECK(consumer.poll(20ms).empty());
+        left.require_left([] { return std::string{"a join"}; });
+    }
+    producer.send(std::int64_t{1}).get();
+    std::size_t count = 0;
+    for (const brook::test::patience left; count == 0;) {  // it goes on reading meanwhile
+        count += consumer.poll(20ms).size();
+        left.require_left([] { return std::string{"a record"}; });
+    }
+    if (!is_automatic) {
+        consumer.commit();
+    }
+    for (const brook::test::patience left; consumer.committed(topic.partition(0)) != 2;) {
+        CHECK(consumer.poll(20ms).empty());
+        left.require_left([] { return std::string{"a commit that counts"}; });
+    }
+    CHECK(lost == 0);
+    CHECK(consumer.assignment().size() == 1);
+    for (const auto& one : world.broker().health().errors) {
+        FAIL_CHECK(one.text);
+    }
+}
+
 TEST_CASE("who asks what was committed while a coordinator does not know it loses none of the records that have come", "[kafka][errors]") {
     mock_world world;
     auto topic = world.topic<no_key, std::int64_t>("asked");
@@ -267,6 +312,18 @@ TEST_CASE("who asks what was committed while a coordinator does not know it lose
     world.cluster().fail(brook::test::offset_fetch_api, std::vector<rd_kafka_resp_err_t>(5, RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE));
     CHECK_FALSE(consumer.committed(topic.partition(0)));
     CHECK(count + brook::test::read_to_end(consumer).size() == 100);
+}
+
+TEST_CASE("a commit that is refused because of a rebalance is asked for again", "[kafka][errors]") {
+    mock_world world;
+    auto topic = world.topic<no_key, std::int64_t>("refused-once");
+    brook::producer producer{topic};
+    producer.send(std::int64_t{0}).get();
+    brook::consumer consumer{topic, {.group_id = "refused-once", .max_poll_interval = brook::test::join_interval, .session_timeout = 6s}};
+    CHECK(brook::test::read_to_end(consumer).size() == 1);
+    world.cluster().fail(brook::test::offset_commit_api, {RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS, RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS});
+    consumer.commit();
+    CHECK(consumer.committed(topic.partition(0)) == 1);
 }
 
 TEST_CASE("an auto-commit that the coordinator refuses is told, and tried again though nothing more is read", "[kafka][errors]") {

@@ -5,7 +5,9 @@
 
 #include <librdkafka/rdkafka.h>
 
+#include <array>
 #include <chrono>
+#include <cstdint>
 #include <exception>
 #include <memory>
 #include <string>
@@ -15,6 +17,7 @@
 #include <brook/core/error.hpp>
 #include <brook/core/types.hpp>
 #include <brook/kafka/connection.hpp>
+#include <brook/kafka/join_watch.hpp>
 #include <brook/kafka/partition_list.hpp>
 #include <brook/kafka/positions.hpp>
 #include <brook/kafka/refusal.hpp>
@@ -28,35 +31,42 @@ class commits {
 public:
     commits(std::shared_ptr<cluster> of, std::string group_id) : of_{std::move(of)}, group_id_{std::move(group_id)} {}
 
-    void all(rd_kafka_t* by, positions& of) {
+    void all(client& by, positions& of) {
         if (const owned_list list = uncommitted(of)) {
             now(by, list.get());
             note(*list, of);
         }
     }
 
-    /// Waits for the coordinator, default_api_timeout long at most.
-    void now(rd_kafka_t* by, const rd_kafka_topic_partition_list_t* list) {
+    /// Waits for the coordinator, and for the end of a join that is under way: default_api_timeout long at most.
+    void now(client& by, const rd_kafka_topic_partition_list_t* list) {
         const std::string text = "group '" + group_id_ + "': commit";
-        const owned_queue answers{rd_kafka_queue_new(by)};
-        raise(rd_kafka_commit_queue(by, list, answers.get(), nullptr, nullptr), text);
-        const owned_event answer{rd_kafka_queue_poll(answers.get(), milliseconds_of(of_->options.default_api_timeout))};
-        if (!answer) {
-            throw_error(errc::timed_out, text + ": the cluster did not answer in time; whether it counts shows later");
-        }
-        raise(rd_kafka_event_error(answer.get()), text);
-        const auto* const each = rd_kafka_event_topic_partition_list(answer.get());
-        for (int i = 0; each != nullptr && i < each->cnt; ++i) {
-            raise(each->elems[i].err, text);
+        const owned_queue answers{rd_kafka_queue_new(by.get())};
+        for (const deadline end{of_->options.default_api_timeout};;) {
+            hand_over(by, *list, answers.get(), end, text);
+            const owned_event answer{rd_kafka_queue_poll(answers.get(), milliseconds_of(end.left()))};
+            if (!answer) {
+                throw_error(errc::timed_out, text + ": the cluster did not answer in time; whether it counts shows later");
+            }
+            const rd_kafka_resp_err_t code = first_of(answer.get());
+            if (code != RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS || end.is_over()) {
+                raise(code, text);
+                return;
+            }
+            const std::uint32_t seen = by.joins().changes();  // not looked at yet: it is asked again when the group goes on, or a moment later
+            by.joins().wait(seen, end.left() < backoff ? end.left() : backoff);
         }
     }
 
-    /// Asked for, and not waited for.
-    void later(rd_kafka_t* by, positions& of) {
+    /// Asked for, and not waited for. Where a join is under way, or may be, by a later poll.
+    void later(client& by, positions& of) {
         if (const owned_list list = uncommitted(of)) {
-            note(*list, of);
-            if (const auto code = rd_kafka_commit(by, list.get(), 1); code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-                learn(code, list.get(), of);
+            rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
+            if (by.joins().before_any_join([&] { code = rd_kafka_commit(by.get(), list.get(), 1); }, backoff) == join_watch::verdict::handed_over) {
+                note(*list, of);
+                if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+                    learn(code, list.get(), of);
+                }
             }
         }
     }
@@ -90,7 +100,51 @@ public:
     [[nodiscard]] bool rests() const { return !rest_.is_over(); }
 
 private:
-    static constexpr std::chrono::milliseconds backoff{100};  // Kafka's retry.backoff.ms
+    static constexpr std::chrono::nanoseconds backoff = std::chrono::milliseconds{100};  // Kafka's retry.backoff.ms
+    static constexpr std::chrono::nanoseconds longest_look = std::chrono::milliseconds{500};
+
+    /// Before any join, or behind it.
+    void hand_over(client& by, const rd_kafka_topic_partition_list_t& list, rd_kafka_queue_t* answers, const deadline& end, const std::string& text) const {
+        for (;;) {
+            const std::uint32_t seen = by.joins().changes();
+            const auto verdict = by.joins().before_any_join([&] { raise(rd_kafka_commit_queue(by.get(), &list, answers, nullptr, nullptr), text); });
+            if (verdict == join_watch::verdict::handed_over) {
+                return;
+            }
+            std::array<char, 512> reason{};
+            if (const auto code = rd_kafka_fatal_error(by.get(), reason.data(), reason.size()); code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+                refusal(code, text, reason.data()).raise();  // no join of it comes to an end
+            }
+            if (end.is_over()) {
+                throw_error(errc::illegal_generation, text + ": its members share out anew, and were not done in time; nothing was committed: poll, and commit again");
+            }
+            const std::chrono::nanoseconds left = end.left();
+            const std::chrono::nanoseconds most = left < longest_look ? left : longest_look;
+            if (verdict == join_watch::verdict::joining) {
+                by.joins().wait(seen, most);
+            } else {
+                settle(by, list, most);
+            }
+        }
+    }
+
+    /// Asks the coordinator anything: once that is answered, a join that was in doubt was sent before, or there is none.
+    static void settle(client& by, const rd_kafka_topic_partition_list_t& list, std::chrono::nanoseconds longest) {
+        const std::uint64_t answers = by.joins().answers();
+        const owned_list asked{rd_kafka_topic_partition_list_copy(&list)};
+        if (rd_kafka_committed(by.get(), asked.get(), milliseconds_of(longest)) != RD_KAFKA_RESP_ERR__TIMED_OUT) {
+            by.joins().settle(answers);
+        }
+    }
+
+    [[nodiscard]] static rd_kafka_resp_err_t first_of(rd_kafka_event_t* answer) {
+        rd_kafka_resp_err_t code = rd_kafka_event_error(answer);
+        const auto* const each = rd_kafka_event_topic_partition_list(answer);
+        for (int i = 0; each != nullptr && i < each->cnt && code == RD_KAFKA_RESP_ERR_NO_ERROR; ++i) {
+            code = each->elems[i].err;
+        }
+        return code;
+    }
 
     /// What was read and is not committed; null: nothing.
     [[nodiscard]] static owned_list uncommitted(const positions& of) {

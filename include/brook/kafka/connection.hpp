@@ -25,6 +25,7 @@
 #include <brook/core/error.hpp>
 #include <brook/core/ordered.hpp>
 #include <brook/core/types.hpp>
+#include <brook/kafka/join_watch.hpp>
 #include <brook/kafka/options.hpp>
 #include <brook/kafka/refusal.hpp>
 #include <brook/os/posix.hpp>
@@ -204,6 +205,7 @@ public:
         rd_kafka_conf_set_opaque(from.get(), this);
         rd_kafka_conf_set_log_cb(from.get(), log);
         if (type == RD_KAFKA_CONSUMER) {
+            joins_.watch(from.get());
             rd_kafka_conf_set_error_cb(from.get(), [](rd_kafka_t* handle, int code, const char* reason, void* self) {
                 static_cast<client*>(self)->note(handle, static_cast<rd_kafka_resp_err_t>(code), reason);
             });
@@ -235,6 +237,9 @@ public:
     [[nodiscard]] cluster& of() const noexcept { return *cluster_; }
     [[nodiscard]] const std::shared_ptr<cluster>& shared() const noexcept { return cluster_; }
     [[nodiscard]] void* owner() const noexcept { return owner_; }
+
+    /// Of its group, where it is a member of one.
+    [[nodiscard]] join_watch& joins() noexcept { return joins_; }
 
     /// A new object, named, that librdkafka keeps as long as it is used.
     [[nodiscard]] owned_topic topic(const std::string& name) const {
@@ -280,6 +285,7 @@ private:
 
     std::shared_ptr<cluster> cluster_;
     void* owner_;
+    join_watch joins_;
     rd_kafka_t* handle_ = nullptr;
     std::mutex mutex_;  // guards what follows
     failure refused_;

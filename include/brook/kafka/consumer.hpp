@@ -149,9 +149,9 @@ public:
 
     // ---- committing ----
 
-    /// Commits, for its group, everything that polls have given so far.
-    /// Errors    illegal_state without a group; illegal_generation when the group has put it out; coordinator_not_available; timed_out, when the
-    ///           cluster does not answer in default_api_timeout; closed.
+    /// Commits, for its group, everything that polls have given so far. Where members are sharing out anew, it waits until the others have come.
+    /// Errors    illegal_state without a group; illegal_generation when the group has put it out, or takes longer than default_api_timeout to share out;
+    ///           coordinator_not_available; timed_out, when the cluster does not answer in default_api_timeout; closed.
     void commit() { reader_->commit(); }
 
     /// Commits one partition's position: the offset of the last record done plus one.

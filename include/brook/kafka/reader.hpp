@@ -111,7 +111,7 @@ public:
         require_open();
         raise_kept();
         if (options_.enable_auto_commit && has_settled_ && !commits_.rests()) {
-            commits_.later(handle(), positions_);
+            commits_.later(*client_, positions_);
         }
         const deadline end{longest.value_or(std::chrono::nanoseconds::max())};
         message_batch found;
@@ -246,7 +246,7 @@ public:
         }
         const owned_list list = make_list();
         add_to(list.get(), which, next, metadata);
-        commits_.now(handle(), list.get());
+        commits_.now(*client_, list.get());
         one.committed = next;
     }
 
@@ -337,7 +337,7 @@ private:
         }
         positions_.clear();
         came_.clear();
-        has_settled_ = is_settling_ = is_reading_ = false;
+        has_settled_ = is_settling_ = is_second_join_due_ = is_reading_ = false;
         kept_ = {};
         thrown_ = nullptr;
     }
@@ -656,8 +656,12 @@ private:
                 was_given_ = true;
                 is_settling_ = false;
                 take_over(list);
+                if (std::exchange(is_second_join_due_, false)) {
+                    client_->joins().expect_join();
+                }
             } else {
                 is_settling_ = true;
+                is_second_join_due_ = is_cooperative() && rd_kafka_assignment_lost(handle()) == 0;
                 give_up(list);
             }
         } catch (...) {  // it must not pass through C
@@ -757,7 +761,7 @@ private:
 
     void commit_all() {
         require_open();
-        commits_.all(handle(), positions_);
+        commits_.all(*client_, positions_);
     }
 
     const std::shared_ptr<administration> admin_;
@@ -774,6 +778,7 @@ private:
     bool is_reading_ = false;   // librdkafka has been told what
     bool has_settled_ = false;  // what it reads has been decided, once at least
     bool is_settling_ = false;  // its group has taken something back, and not said yet what it has instead
+    bool is_second_join_due_ = false;  // when it has said so: by it others get what this one has given back
     bool was_given_ = false;    // by its group, to this handle; it may have been nothing
     bool is_leaving_ = false;
     failure kept_;              // for the next poll
