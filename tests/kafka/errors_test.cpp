@@ -73,19 +73,54 @@ concept keeps_state = requires(Transaction& transaction) { transaction.set_state
 
 }  // namespace
 
-TEST_CASE("a cluster that cannot be reached is told in bounded time, by each call that needs it", "[kafka][errors]") {
+TEST_CASE("a cluster that cannot be reached is told in bounded time, by each call that needs it, and all say the same", "[kafka][errors]") {
     const stopwatch watch;
     brook::kafka::broker cluster{"127.0.0.1:1", {.default_api_timeout = 300ms}};
-    const auto refused = outcome_of([&] { static_cast<void>(cluster.topic<std::string, std::int64_t>("orders")); });
-    CHECK((refused.code == errc::network_exception || refused.code == errc::timed_out));
-    CHECK(refused.names("orders"));
-    CHECK(refused.names("127.0.0.1:1"));
-    CHECK(code_of([&] { static_cast<void>(cluster.create_topic<std::string, std::int64_t>("orders")); }) == refused.code);
-    CHECK(code_of([&] { static_cast<void>(cluster.topics()); }) == refused.code);
-    CHECK(code_of([&] { static_cast<void>(cluster.groups()); }) != std::error_code{});
-    CHECK(code_of([&] { static_cast<void>(cluster.begin_transaction({.transactional_id = "t"})); }) != std::error_code{});
+    const auto check = [](const auto& told, const char* what) {
+        CAPTURE(told.text);
+        CHECK(told.code == errc::timed_out);
+        CHECK(told.names(what));
+        CHECK(told.names("nobody answered at '127.0.0.1:1' for 300 ms"));
+        CHECK(told.names("Connection refused"));
+    };
+    check(outcome_of([&] { static_cast<void>(cluster.topic<std::string, std::int64_t>("orders")); }), "topic 'orders'");
+    check(outcome_of([&] { static_cast<void>(cluster.create_topic<std::string, std::int64_t>("orders")); }), "topic 'orders'");
+    check(outcome_of([&] { cluster.delete_topic("orders"); }), "topic 'orders'");
+    check(outcome_of([&] { static_cast<void>(cluster.topics()); }), "the list of topics");
+    check(outcome_of([&] { static_cast<void>(cluster.groups()); }), "the list of groups");
+    check(outcome_of([&] { static_cast<void>(cluster.group("billing")); }), "group 'billing'");
+    check(outcome_of([&] { static_cast<void>(cluster.begin_transaction({.transactional_id = "t"})); }), "transaction 't'");
     CHECK_FALSE(cluster.health().is_ok());
     CHECK(watch.passed() < plenty);
+}
+
+TEST_CASE("a cluster that goes silent is told so by those who have its topic, and what was wrong before it answered is no reason", "[kafka][errors]") {
+    auto options = mock_world::quick();
+    options.default_api_timeout = 1'500ms;
+    mock_world world{options};
+    auto topic = world.topic<no_key, std::int64_t>("silent");
+    brook::consumer consumer{topic, {.group_id = "silent"}};
+    consumer.assign({topic.partition(0)});
+    CHECK(consumer.poll(10ms).empty());
+    world.cluster().answer_after(20s);
+    const auto told = outcome_of([&] { consumer.commit(topic.partition(0), 0); });
+    CAPTURE(told.text);
+    CHECK(told.code == errc::timed_out);
+    CHECK(told.names("for 1500 ms"));
+    CHECK_FALSE(told.names("Connection refused"));
+}
+
+TEST_CASE("a cluster without an address is refused at once", "[kafka][errors]") {
+    for (const char* const servers : {"", " ", ",", " , ,", ":9092", ",:9092"}) {
+        CAPTURE(servers);
+        const auto told = outcome_of([&] { brook::kafka::broker nowhere{servers}; });
+        CHECK(told.code == errc::invalid_config);
+        CHECK(told.names("no address"));
+    }
+    for (const char* const servers : {"host", "host:9092", ",host:9092", "one:1, two:2,"}) {
+        CAPTURE(servers);
+        CHECK(code_of([&] { brook::kafka::broker somewhere{servers}; }) == std::error_code{});
+    }
 }
 
 TEST_CASE("a topic that is not there is no error of the network", "[kafka][errors]") {

@@ -38,7 +38,7 @@ struct topic_description {
     bool has_leaders = true;  ///< of all partitions
 };
 
-/// Answers come in default_api_timeout, or what is asked throws: timed_out, network_exception; authentication_failed at once.
+/// Answers come in default_api_timeout, or what is asked throws: timed_out; authentication_failed at once.
 ///
 /// Threads   shared.
 /// Cost      a handle of librdkafka's at the first use, another one for last stable offsets; then a round trip or two a call.
@@ -196,7 +196,7 @@ public:
         std::size_t count = 0;
         const auto* const result = rd_kafka_event_ListConsumerGroups_result(answer.get());
         if (const auto* const* errors = rd_kafka_ListConsumerGroups_result_errors(result, &count); count != 0) {  // some brokers did not answer: a part is no list
-            refusal(rd_kafka_error_code(errors[0]), "the list of groups", rd_kafka_error_string(errors[0])).raise();
+            raise(any(), rd_kafka_error_code(errors[0]), "the list of groups", rd_kafka_error_string(errors[0]));
         }
         const auto* const* all = rd_kafka_ListConsumerGroups_result_valid(result, &count);
         std::vector<std::string> names;
@@ -230,7 +230,7 @@ public:
         const auto* const* results = rd_kafka_DeleteGroups_result_groups(rd_kafka_event_DeleteGroups_result(answer.get()), &count);
         for (std::size_t i = 0; i < count; ++i) {
             if (const auto* const error = rd_kafka_group_result_error(results[i])) {
-                refusal(rd_kafka_error_code(error), "group '" + id + '\'', rd_kafka_error_string(error)).raise();
+                raise(any(), rd_kafka_error_code(error), "group '" + id + '\'', rd_kafka_error_string(error));
             }
         }
     }
@@ -263,6 +263,7 @@ public:
             const int slice = milliseconds_of(left < std::chrono::nanoseconds{std::chrono::milliseconds{500}} ? left : std::chrono::milliseconds{500});
             const rd_kafka_resp_err_t code = once(slice > 0 ? slice : 1);
             if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
+                asked.forget_reason();
                 return;
             }
             if (asked.owner() == nullptr) {  // what was reported meanwhile; a reader's handle has its polls: here its records would be lost
@@ -272,10 +273,25 @@ public:
                 throw_error(refused.code, what + ": " + refused.text);
             }
             if (!is_worth_a_retry(code) || end.is_over()) {
-                refusal(code, what + ": the cluster '" + asked.of().bootstrap_servers + "' was asked").raise();
+                raise(asked, code, what);
             }
             pause(std::chrono::milliseconds{10});
         }
+    }
+
+    /// What the cluster said, or that nobody did.
+    [[noreturn]] static void raise(const client& asked, rd_kafka_resp_err_t code, const std::string& what, const char* detail = nullptr) {
+        if (is_silence(code)) {
+            const failure silence = asked.unanswered(what, asked.of().options.default_api_timeout);
+            throw_error(silence.code, silence.text);
+        }
+        const failure why = refusal(code, what + ": the cluster '" + asked.of().bootstrap_servers + '\'', detail);
+        throw_error(why.code, why.text);
+    }
+
+    /// Nobody was reached, or nobody answered: it depends on the moment which of them librdkafka says.
+    [[nodiscard]] static bool is_silence(rd_kafka_resp_err_t code) noexcept {
+        return code_of(code) == errc::network_exception || (code_of(code) == errc::timed_out && code != RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT);
     }
 
     [[nodiscard]] static bool is_worth_a_retry(rd_kafka_resp_err_t code) noexcept {
@@ -334,7 +350,7 @@ private:
             static_cast<void>(rd_kafka_poll(asked.get(), 0));
             if (answer) {
                 if (const auto code = rd_kafka_event_error(answer.get()); code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-                    refusal(code, what, rd_kafka_event_error_string(answer.get())).raise();
+                    raise(asked, code, what, rd_kafka_event_error_string(answer.get()));
                 }
                 return answer;
             }
@@ -342,7 +358,7 @@ private:
                 throw_error(refused.code, what + ": " + refused.text);
             }
             if (end.is_over()) {
-                throw_error(errc::timed_out, what + ": the cluster '" + cluster_->bootstrap_servers + "' did not answer in time");
+                raise(asked, RD_KAFKA_RESP_ERR__TIMED_OUT, what);
             }
         }
     }
@@ -356,9 +372,9 @@ private:
         }
     }
 
-    static void raise_group(const rd_kafka_group_result_t* result, const std::string& what) {
+    void raise_group(const rd_kafka_group_result_t* result, const std::string& what) {
         if (const auto* const error = rd_kafka_group_result_error(result)) {
-            refusal(rd_kafka_error_code(error), what, rd_kafka_error_string(error)).raise();
+            raise(any(), rd_kafka_error_code(error), what, rd_kafka_error_string(error));
         }
         const auto* const each = rd_kafka_group_result_partitions(result);
         for (int i = 0; each != nullptr && i < each->cnt; ++i) {
@@ -502,7 +518,7 @@ private:
             return false;
         }
         if (const auto* const error = rd_kafka_ConsumerGroupDescription_error(groups[0])) {
-            refusal(rd_kafka_error_code(error), what, rd_kafka_error_string(error)).raise();
+            raise(any(), rd_kafka_error_code(error), what, rd_kafka_error_string(error));
         }
         switch (rd_kafka_ConsumerGroupDescription_state(groups[0])) {
             case RD_KAFKA_CONSUMER_GROUP_STATE_STABLE: into.state = group_state::stable; break;

@@ -43,6 +43,7 @@ public:
     /// Asks nobody as yet: what cannot be reached is told by the first call that needs it.
     ///
     /// `bootstrap_servers`: "host:9092", or several, with commas [bootstrap.servers].
+    /// Errors    invalid_config: there is no address in it.
     explicit broker(std::string bootstrap_servers, broker_options options = {})
         : admin_{std::make_shared<administration>(std::make_shared<cluster>(std::move(bootstrap_servers), std::move(options)))} {}
 
@@ -61,9 +62,9 @@ public:
 
     /// Makes a topic, or opens one that agrees. What `options` leave out the cluster says: retention above all, a week mostly.
     ///
-    /// Errors    invalid_topic, invalid_config; topic_already_exists when an option is given that it was not made with; closed; timed_out,
-    ///           network_exception, when the cluster does not answer in default_api_timeout; authentication_failed. schema_mismatch, where this
-    ///           broker object has opened it with other types: the cluster knows of none.
+    /// Errors    invalid_topic, invalid_config; topic_already_exists when an option is given that it was not made with; closed; timed_out, when
+    ///           nobody answers in default_api_timeout; authentication_failed. schema_mismatch, where this broker object has opened it with
+    ///           other types: the cluster knows of none.
     template <class Key, class Value>
     brook::topic<Key, Value, broker> create_topic(std::string_view name, topic_options options = {}) {
         if constexpr (std::is_same_v<Key, no_key>) {
@@ -123,7 +124,7 @@ public:
     /// Begins a transaction: records to any topics of this cluster, and offsets that were read, all of it or nothing. Whoever had begun one
     /// under its id is fenced.
     ///
-    /// Errors    invalid_config without a transactional_id; timed_out, network_exception, authentication_failed; closed.
+    /// Errors    invalid_config without a transactional_id; timed_out, authentication_failed; closed.
     /// Cost      the first of an id makes a handle of librdkafka's, which the others use.
     [[nodiscard]] transaction begin_transaction(const transaction_options& options) const {
         if (options.transactional_id.empty()) {

@@ -46,7 +46,7 @@ public:
             hand_over(by, *list, answers.get(), end, text);
             const owned_event answer{rd_kafka_queue_poll(answers.get(), milliseconds_of(end.left()))};
             if (!answer) {
-                throw_error(errc::timed_out, text + ": the cluster did not answer in time; whether it counts shows later");
+                throw_error(errc::timed_out, by.unanswered(text, of_->options.default_api_timeout).text + "; whether it counts shows later");
             }
             const rd_kafka_resp_err_t code = first_of(answer.get());
             if (code != RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS || end.is_over()) {

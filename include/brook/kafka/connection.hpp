@@ -68,7 +68,12 @@ private:
 /// Threads   shared.
 class cluster {
 public:
-    cluster(std::string bootstrap, broker_options given) : options{std::move(given)}, bootstrap_servers{std::move(bootstrap)} {}
+    /// Errors    invalid_config: no address in it.
+    cluster(std::string bootstrap, broker_options given) : options{std::move(given)}, bootstrap_servers{std::move(bootstrap)} {
+        if (!has_address(bootstrap_servers)) {
+            throw_error(errc::invalid_config, "kafka cluster '" + bootstrap_servers + "': it has no address; give one such as host:9092, or several with commas");
+        }
+    }
 
     const broker_options options;
     const std::string bootstrap_servers;
@@ -144,6 +149,19 @@ public:
     }
 
 private:
+    [[nodiscard]] static bool has_address(std::string_view servers) noexcept {
+        while (!servers.empty()) {
+            const std::size_t end = servers.find(',');
+            const std::string_view one = servers.substr(0, end);
+            const std::size_t first = one.find_first_not_of(" \t");
+            if (first != std::string_view::npos && one[first] != ':') {
+                return true;
+            }
+            servers.remove_prefix(end == std::string_view::npos ? servers.size() : end + 1);
+        }
+        return false;
+    }
+
     static constexpr std::size_t most_errors = 64;
     struct types_of {
         std::string topic;
@@ -262,6 +280,9 @@ public:
             const std::scoped_lock guard{mutex_};
             refused_ = why;
         }
+        if (code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {  // which comes after the reason
+            remember(reason);
+        }
         cluster_->report(why);
     }
 
@@ -271,24 +292,55 @@ public:
         return std::exchange(refused_, {});
     }
 
+    /// Nobody has answered a call in `time`: timed_out, whatever the reason, which is told as far as librdkafka has one.
+    [[nodiscard]] failure unanswered(const std::string& what, std::chrono::nanoseconds time) const {
+        const int ms = milliseconds_of(time);
+        std::string text = what + ": nobody answered at '" + cluster_->bootstrap_servers + "' for " + (ms % 1'000 == 0 ? std::to_string(ms / 1'000) + " s" : std::to_string(ms) + " ms");
+        const std::scoped_lock guard{mutex_};
+        if (!reason_.empty()) {
+            text += "; the last reason: " + reason_;
+        }
+        return {errc::timed_out, std::move(text)};
+    }
+
+    /// Somebody has: what was wrong before is no reason any more.
+    void forget_reason() noexcept {
+        const std::scoped_lock guard{mutex_};
+        reason_.clear();
+    }
+
 private:
     static void log(const rd_kafka_t* handle, int level, const char* facility, const char* text) {
-        const auto* const self = static_cast<const client*>(rd_kafka_opaque(handle));
-        if (self != nullptr && self->cluster_->options.on_log) {
-            try {
-                self->cluster_->options.on_log(level, facility, text);
-            } catch (...) {  // it must not pass through C
-                self->cluster_->report_caught();
-            }
+        auto* const self = static_cast<client*>(rd_kafka_opaque(handle));
+        if (self == nullptr) {
+            return;
         }
+        try {
+            if (std::string_view{facility} == "FAIL") {  // of a connection; told here before anybody polls the handle
+                const std::string_view all{text};
+                const std::size_t thread = all.starts_with("[thrd:") ? all.find("]: ") : std::string_view::npos;
+                self->remember(thread == std::string_view::npos ? all : all.substr(thread + 3));
+            }
+            if (self->cluster_->options.on_log) {
+                self->cluster_->options.on_log(level, facility, text);
+            }
+        } catch (...) {  // it must not pass through C
+            self->cluster_->report_caught();
+        }
+    }
+
+    void remember(std::string_view reason) {
+        const std::scoped_lock guard{mutex_};
+        reason_ = reason;
     }
 
     std::shared_ptr<cluster> cluster_;
     void* owner_;
     join_watch joins_;
     rd_kafka_t* handle_ = nullptr;
-    std::mutex mutex_;  // guards what follows
+    mutable std::mutex mutex_;  // guards what follows
     failure refused_;
+    std::string reason_;  // why nobody answers, as far as it was told
 };
 
 }  // namespace brook::inline BROOK_ABI::kafka

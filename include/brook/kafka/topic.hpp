@@ -36,8 +36,7 @@ struct topic_state {
 /// One partition of a cluster's topic. What only a log in this process has (sync, roll, durable_offset, disk_bytes) it has not.
 ///
 /// Threads   shared. A handle: copies mean the same partition.
-/// Errors    closed; unknown_topic_or_partition; timed_out, network_exception, when the cluster does not answer in default_api_timeout;
-///           authentication_failed.
+/// Errors    closed; unknown_topic_or_partition; timed_out, when nobody answers in default_api_timeout; authentication_failed.
 /// Cost      a round trip a call, but for `number` and `topic`.
 class partition {
 public:

@@ -43,7 +43,7 @@ namespace brook::inline BROOK_ABI::kafka {
 class transactional_producer {
 public:
     /// Fences whoever has the id, and ends what it had begun.
-    /// Errors    invalid_config; timed_out, network_exception, authentication_failed.
+    /// Errors    invalid_config; timed_out, authentication_failed.
     /// `gives_up`: from when it is true nothing is waited for any more; null: never.
     transactional_producer(std::shared_ptr<cluster> of, const transaction_options& options, const std::atomic<bool>* gives_up = nullptr)
         : cluster_{std::move(of)}, id_{options.transactional_id}, gives_up_{gives_up} {
@@ -151,15 +151,23 @@ private:
                 raise_aborted(error.release(), what);
             }
             if (rd_kafka_error_is_retriable(error.get()) == 0 || end.is_over() || (gives_up_ != nullptr && gives_up_->load())) {
+                const bool is_silence = administration::is_silence(rd_kafka_error_code(error.get()));
                 if (may_count && rd_kafka_error_is_retriable(error.get()) != 0) {
                     is_dead_ = true;  // nobody knows where it stands
-                    throw_error(errc::timed_out, refusal(error.release(), text() + ": " + what).text + "; whether it counts shows later");
+                    const failure why = is_silence ? unanswered(what) : refusal(error.release(), text() + ": " + what);
+                    throw_error(errc::timed_out, why.text + "; whether it counts shows later");
+                }
+                if (is_silence && end.is_over()) {
+                    is_dead_ = true;
+                    unanswered(what).raise();
                 }
                 raise(error.release(), what);
             }
             administration::pause(std::chrono::milliseconds{10});
         }
     }
+
+    [[nodiscard]] failure unanswered(const char* what) const { return client_->unanswered(text() + ": " + what, cluster_->options.default_api_timeout); }
 
     /// What librdkafka says of itself; success: nothing.
     [[nodiscard]] failure why_dead() const {
