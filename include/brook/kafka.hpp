@@ -32,7 +32,8 @@
 ///   on_delivery      On a thread of librdkafka's, one a producer; of what is refused at once, such as a record that is too large, on the sending one.
 ///                    What it throws is in health().
 ///   transactions     Records go to the cluster as they are sent. A commit may end as timed_out, and then it is not known yet whether it counts.
-///   groups           A group takes seconds to settle; session_timeout and max_poll_interval are Kafka's own. Auto-commit is not waited for.
+///   groups           A group takes seconds to settle; session_timeout and max_poll_interval are Kafka's own. A commit waits while members share
+///                    out anew; auto-commit is not waited for.
 ///   topic_pattern    Topics that are made later are seen within topic.metadata.refresh.interval.ms, five minutes by default. Those of other types are
 ///                    read as well: a schema_read says so.
 ///   caught_up        Of a group's member: of what it was assigned. It asks the cluster, where it seems to be so.

@@ -131,6 +131,82 @@ TEST_CASE("a mirror carries a local topic up", "[kafka][mirror]") {
     CHECK((read_to_end(of_above) == read_to_end(of_below)));
 }
 
+TEST_CASE("an outbox begins before its cluster is there, tells that it waits and how much, and goes on when the cluster is", "[kafka][mirror]") {
+    brook::test::mock_cluster mock;
+    mock.make_topic("inbox", 2);
+    mock.set_up(false);
+    const brook::test::temp_directory directory;
+    brook::broker local{directory / "data"};
+    auto below = local.create_topic<std::string, std::int64_t>("outbox", {.partitions = 2});
+    auto options = mock_world::quick();
+    options.default_api_timeout = 1s;
+    brook::kafka::broker cluster{mock.bootstrap_servers(), options};
+    brook::producer producer{below};
+    std::int64_t sent = 0;
+    const auto send = [&](std::int64_t count) {
+        for (const std::int64_t end = sent + count; sent < end; ++sent) {
+            producer.send("k" + std::to_string(sent), sent).get();
+        }
+    };
+    const auto wait_for_trouble = [](const brook::kafka::mirror& mirror) {
+        for (const brook::test::patience left; !mirror.progress().trouble;) {
+            std::this_thread::sleep_for(5ms);
+            left.require_left([] { return std::string{"a trouble"}; });
+        }
+        return mirror.progress();
+    };
+    send(10);
+    for (const std::int64_t wait : {10, 3}) {  // after a restart it is known of the first 15 that they were carried
+        brook::kafka::mirror up{below, cluster, "inbox", {.name = "edge", .retry_backoff = 10ms}};
+        const auto troubled = wait_for_trouble(up);
+        CHECK(troubled.trouble.code == errc::timed_out);
+        CHECK(troubled.trouble.text.find("nobody answered") != std::string::npos);
+        CHECK(troubled.is_running);
+        CHECK(troubled.is_waiting);
+        CHECK(troubled.lag() == wait);
+        CHECK_FALSE(troubled.is_caught_up());
+        send(5);
+        CHECK(up.progress().lag() == wait + 5);
+        mock.set_up(true);
+        const auto now = wait_for(up, static_cast<std::uint64_t>(wait) + 5);
+        CHECK(now.records == static_cast<std::uint64_t>(wait) + 5);
+        CHECK_FALSE(now.is_waiting);
+        CHECK(now.lag() == 0);
+        up.stop();
+        mock.set_up(wait != 10);
+        send(wait == 10 ? 3 : 0);
+    }
+    brook::consumer consumer{cluster.topic<std::string, std::int64_t>("inbox")};
+    CHECK(read_to_end(consumer).size() == 23);
+}
+
+TEST_CASE("an outbox whose cluster never comes stops when it is told, and not when a call would have been over", "[kafka][mirror]") {
+    const brook::test::temp_directory directory;
+    brook::broker local{directory / "data"};
+    auto below = local.create_topic<no_key, std::int64_t>("outbox");
+    brook::kafka::broker cluster{"127.0.0.1:1", {.default_api_timeout = 1h}};
+    brook::kafka::mirror up{below, cluster, "inbox", {.name = "edge"}};
+    CHECK(up.progress().is_waiting);
+    up.stop();
+    CHECK_FALSE(up.progress().is_running);
+    CHECK(code_of([&] { brook::kafka::mirror nameless{below, cluster, "inbox", {}}; }) == errc::invalid_config);
+    CHECK(code_of([&] { brook::kafka::mirror illegal{below, cluster, "in/box", {.name = "edge"}}; }) == errc::invalid_topic);
+}
+
+TEST_CASE("an outbox whose cluster has a topic of other partitions stops, and says so", "[kafka][mirror]") {
+    brook::test::mock_cluster mock;
+    mock.make_topic("inbox", 3);
+    const brook::test::temp_directory directory;
+    brook::broker local{directory / "data"};
+    auto below = local.create_topic<no_key, std::int64_t>("outbox", {.partitions = 2});
+    brook::kafka::broker cluster{mock.bootstrap_servers(), mock_world::quick()};
+    brook::kafka::mirror up{below, cluster, "inbox", {.name = "edge"}};
+    const auto now = wait_for(up, 1);
+    CHECK_FALSE(now.is_running);
+    CHECK(now.trouble.code == errc::invalid_config);
+    CHECK(now.trouble.text.find("2 partitions, and topic 'inbox' has 3") != std::string::npos);
+}
+
 TEST_CASE("a mirror goes on by what the local broker has noted, where the cluster has forgotten", "[kafka][mirror]") {
     mock_world world;  // it never keeps the offsets of transactions
     const brook::test::temp_directory directory;

@@ -50,8 +50,8 @@ public:
 
     // ---- topics ----
 
-    /// nullopt: there is none of that name. Asking makes none.
-    [[nodiscard]] std::optional<topic_description> describe(const std::string& name) {
+    /// nullopt: there is none of that name. Asking makes none. `gives_up`: from when it is true nothing is waited for any more; null: never.
+    [[nodiscard]] std::optional<topic_description> describe(const std::string& name, const std::atomic<bool>* gives_up = nullptr) {
         const deadline end = patience();
         client& asked = any();
         const owned_topic topic = asked.topic(name);
@@ -60,7 +60,7 @@ public:
             const struct rd_kafka_metadata* raw = nullptr;
             const rd_kafka_resp_err_t code = rd_kafka_metadata(asked.get(), 0, topic.get(), &raw, timeout);
             if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-                return code;
+                return gives_up != nullptr && gives_up->load() ? RD_KAFKA_RESP_ERR__DESTROY : code;
             }
             const std::unique_ptr<const struct rd_kafka_metadata, destroyer<rd_kafka_metadata_destroy>> metadata{raw};
             const auto& one = metadata->topics[0];
@@ -106,9 +106,9 @@ public:
     }
 
     /// Errors    unknown_topic_or_partition; topic_already_exists when it is there with other options.
-    [[nodiscard]] topic_description find(const std::string& name, const topic_options& options) {
+    [[nodiscard]] topic_description find(const std::string& name, const topic_options& options, const std::atomic<bool>* gives_up = nullptr) {
         broker_room::require_valid_topic_name(name);
-        const auto found = describe(name);
+        const auto found = describe(name, gives_up);
         if (!found) {
             throw_error(errc::unknown_topic_or_partition, "topic '" + name + "': there is none in the cluster '" + cluster_->bootstrap_servers + "'; create_topic makes one");
         }

@@ -5,11 +5,15 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 
+#include <brook/broker/topic_meta.hpp>
+#include <brook/client/serde.hpp>
 #include <brook/client/topic.hpp>
 #include <brook/core/config.hpp>
 #include <brook/core/error.hpp>
+#include <brook/kafka/administration.hpp>
 #include <brook/kafka/broker.hpp>
 #include <brook/kafka/mirror_down.hpp>
 #include <brook/kafka/mirror_options.hpp>
@@ -23,6 +27,7 @@ namespace brook::inline BROOK_ABI::kafka {
 /// outages, or a cluster's topic down into a local one, where it can be read in place, and made a table of.
 ///
 ///     brook::kafka::mirror up{local_orders, cluster_orders, {.name = "edge-7"}};
+///     brook::kafka::mirror early{local_orders, cluster, "orders", {.name = "edge-7"}};  // the cluster may come later
 ///     brook::kafka::mirror down{cluster_prices, local_prices, {.name = "edge-7"}};
 ///
 /// Keys, values, headers, partitions and the order in each are the same on both sides, and timestamps, to the millisecond, where the topic
@@ -57,6 +62,18 @@ public:
         begin(std::make_unique<mirror_up<Key, Value>>(from, detail::access::engine(to), std::move(options)));
     }
 
+    /// Up, to a topic of this name that need not be there as yet, nor its cluster: it waits until both are, and looks then whether the topic has as many
+    /// partitions. Meanwhile `progress` says that it is waiting, why, and how much waits with it.
+    /// Errors    invalid_config: no name; invalid_topic; schema_mismatch, where this broker object has opened the topic with other types; closed.
+    template <class Key, class Value>
+    mirror(const topic<Key, Value, brook::broker>& from, const broker& cluster, std::string_view to, mirror_options options) {
+        require_legal(options, from.name());
+        broker_room::require_valid_topic_name(to);
+        const std::shared_ptr<administration> admin = detail::access::core(cluster);
+        admin->of()->require_types(std::string{to}, detail::schema_of<Key>(), detail::schema_of<Value>());
+        begin(std::make_unique<mirror_up<Key, Value>>(from, admin, std::string{to}, std::move(options)));
+    }
+
     /// Down.
     template <class Key, class Value>
     mirror(const topic<Key, Value, broker>& from, const topic<Key, Value, brook::broker>& to, mirror_options options) {
@@ -78,20 +95,20 @@ private:
         work_->start();
     }
 
-    template <class From, class To>
-    static void require_legal(const mirror_options& options, const From& from, const To& to) {
-        const auto refuse = [&](const std::string& rule) {
-            throw_error(errc::invalid_config, "mirror '" + options.name + "' of topic '" + from.name() + "': " + rule);
-        };
+    static void require_legal(const mirror_options& options, const std::string& from) {
+        const auto refuse = [&](const char* rule) { throw_error(errc::invalid_config, "mirror '" + options.name + "' of topic '" + from + "': " + rule); };
         if (options.name.empty()) {
             refuse("it needs a name, under which its progress is kept");
         }
         if (options.batch_records < 1 || options.linger.count() < 0 || options.retry_backoff.count() < 0) {
             refuse("batch_records is 1 or more, linger and retry_backoff are not negative");
         }
-        if (from.partition_count() != to.partition_count()) {
-            refuse("it has " + std::to_string(from.partition_count()) + " partitions, and topic '" + to.name() + "' has " + std::to_string(to.partition_count()) + "; they must be as many");
-        }
+    }
+
+    template <class From, class To>
+    static void require_legal(const mirror_options& options, const From& from, const To& to) {
+        require_legal(options, from.name());
+        require_as_many(options.name, from.name(), from.partition_count(), to.name(), to.partition_count());
     }
 
     std::unique_ptr<mirror_work> work_;

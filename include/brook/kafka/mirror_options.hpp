@@ -31,6 +31,7 @@ struct mirror_progress {
     std::uint64_t bytes = 0;       ///< of their keys and values
     std::uint64_t beginnings = 0;  ///< how often it had to find out anew where it was: 1, and one for each trouble
     bool is_running = true;        ///< false: it was stopped, or `trouble` is for good
+    bool is_waiting = true;        ///< it has not found out where it is, or not anew: the cluster does not answer, or has no such topic as yet
     failure trouble;               ///< why it is not getting on just now; success: nothing is wrong
 
     [[nodiscard]] std::int64_t lag() const noexcept {

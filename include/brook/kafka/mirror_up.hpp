@@ -37,6 +37,9 @@ class mirror_up final : public mirror_work {
 public:
     mirror_up(topic<Key, Value, brook::broker> from, std::shared_ptr<const topic_state> to, mirror_options with)
         : mirror_work{std::move(with), from.partition_count()}, from_{std::move(from)}, to_{std::move(to)}, group_{"brook-mirror-" + options().name} {}
+    /// To a topic that is looked for when it begins, and each time it begins anew.
+    mirror_up(topic<Key, Value, brook::broker> from, std::shared_ptr<administration> cluster, std::string to, mirror_options with)
+        : mirror_up{std::move(from), std::make_shared<const topic_state>(topic_state{std::move(cluster), std::move(to), 0}), std::move(with)} {}
     ~mirror_up() override { stop(); }
 
 private:
@@ -45,6 +48,10 @@ private:
     void begin() override {
         const auto cluster = to_->cluster->of();
         cluster->require_open("mirror '" + options().name + '\'');
+        if (is_looked_for_) {
+            note_own_progress();
+            look_for_topic();
+        }
         producer_ = std::make_unique<transactional_producer>(
             cluster, transaction_options{.transactional_id = group_ + '-' + to_->name, .compression_type = options().compression_type}, &stopping());
         std::vector<offset> stored = read_progress(*cluster);
@@ -142,6 +149,13 @@ private:
         producer_->send(*to_, out);
     }
 
+    /// Errors    unknown_topic_or_partition, timed_out: it is asked for again. invalid_config: other partitions.
+    void look_for_topic() {
+        const topic_description found = to_->cluster->find(to_->name, {}, &stopping());
+        require_as_many(options().name, from_.name(), from_.partition_count(), to_->name, found.partitions);
+        to_ = std::make_shared<const topic_state>(topic_state{to_->cluster, to_->name, found.partitions});
+    }
+
     void note_ends(const std::vector<offset>& next) {
         for (const brook::partition& one : from_.partitions()) {
             const offset end = one.last_stable_offset();
@@ -183,6 +197,21 @@ private:
 
     // ---- its progress, once more in the local broker: a cluster forgets what a group without members has committed, after a week by default ----
 
+    /// What can be told without the cluster, which may be further, and never less far.
+    void note_own_progress() {
+        std::vector<offset> noted(static_cast<std::size_t>(from_.partition_count()), -1);
+        read_own_progress(noted);
+        for (const brook::partition& one : from_.partitions()) {
+            const offset first = one.log_start_offset();
+            const offset next = noted[static_cast<std::size_t>(one.number())];
+            note([&](mirror_progress& now) {
+                auto& of = now.partitions[static_cast<std::size_t>(one.number())];
+                const offset carried = next < first ? first : next;
+                of.next = of.next < carried ? carried : of.next;
+            });
+        }
+    }
+
     [[nodiscard]] std::string own_id() const { return group_ + '-' + from_.name() + '-' + to_->name; }
 
     void keep_own_progress(const std::vector<offset>& next) {
@@ -217,7 +246,8 @@ private:
     }
 
     const topic<Key, Value, brook::broker> from_;
-    const std::shared_ptr<const topic_state> to_;
+    std::shared_ptr<const topic_state> to_;  // its thread's own
+    const bool is_looked_for_ = to_->partition_count == 0;
     const std::string group_;
     std::unique_ptr<transactional_producer> producer_;
     std::optional<local_consumer> local_;

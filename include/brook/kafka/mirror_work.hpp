@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <exception>
 #include <mutex>
+#include <string>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -21,6 +22,14 @@
 #include <brook/os/thread.hpp>
 
 namespace brook::inline BROOK_ABI::kafka {
+
+/// Errors    invalid_config.
+inline void require_as_many(const std::string& mirror, const std::string& from, std::int32_t has, const std::string& to, std::int32_t others) {
+    if (has != others) {
+        throw_error(errc::invalid_config, "mirror '" + mirror + "' of topic '" + from + "': it has " + std::to_string(has) + " partitions, and topic '" + to + "' has " +
+                                              std::to_string(others) + "; they must be as many");
+    }
+}
 
 /// What both directions have in common: a thread that carries, waits, and begins anew where something went wrong.
 ///
@@ -153,9 +162,13 @@ private:
             bool is_moving = false;
             try {
                 if (!is_begun) {
-                    note([](mirror_progress& now) { ++now.beginnings; });
+                    note([](mirror_progress& now) {
+                        ++now.beginnings;
+                        now.is_waiting = true;
+                    });
                     begin();
                     is_begun = true;
+                    note([](mirror_progress& now) { now.is_waiting = false; });
                 }
                 is_moving = carry();
             } catch (const std::exception& thrown) {
