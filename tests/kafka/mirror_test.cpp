@@ -186,6 +186,10 @@ TEST_CASE("an outbox whose cluster never comes stops when it is told, and not wh
     auto below = local.create_topic<no_key, std::int64_t>("outbox");
     brook::kafka::broker cluster{"127.0.0.1:1", {.default_api_timeout = 1h}};
     brook::kafka::mirror up{below, cluster, "inbox", {.name = "edge"}};
+    for (const brook::test::patience left; cluster.health().is_ok();) {  // it is in the midst of asking
+        std::this_thread::sleep_for(5ms);
+        left.require_left([] { return std::string{"a refused connection"}; });
+    }
     CHECK(up.progress().is_waiting);
     up.stop();
     CHECK_FALSE(up.progress().is_running);
@@ -199,10 +203,13 @@ TEST_CASE("an outbox whose cluster has a topic of other partitions stops, and sa
     const brook::test::temp_directory directory;
     brook::broker local{directory / "data"};
     auto below = local.create_topic<no_key, std::int64_t>("outbox", {.partitions = 2});
+    brook::producer producer{below};
+    producer.send(std::int64_t{1}).get();
     brook::kafka::broker cluster{mock.bootstrap_servers(), mock_world::quick()};
     brook::kafka::mirror up{below, cluster, "inbox", {.name = "edge"}};
     const auto now = wait_for(up, 1);
     CHECK_FALSE(now.is_running);
+    CHECK(now.records == 0);
     CHECK(now.trouble.code == errc::invalid_config);
     CHECK(now.trouble.text.find("2 partitions, and topic 'inbox' has 3") != std::string::npos);
 }
