@@ -4,7 +4,7 @@
 #     FILE      the header, below include/brook
 #     FIND      its text at one place, exactly: when that changes, configuring fails, and the list is mended with the code
 #     REPLACE   the same with the bug in it, while BROOK_MUTANT(NAME)
-#     CAUGHT_BY test|race HEADER "NAME OF THE TEST", or fault PROGRAM [ARGUMENT...]; see CMakeLists.txt
+#     CAUGHT_BY test|race|kafka HEADER "NAME OF THE TEST", or fault PROGRAM [ARGUMENT...]; see CMakeLists.txt
 #     [HANGS])  the test shows it by not coming to an end
 #
 #   brook_mutant(NAME WITH OTHER CAUGHT_BY ...): its switch is in what the mutant OTHER, above it, replaces.
@@ -2578,3 +2578,96 @@ brook_mutant(new_leader_not_asked
   REPLACE [=[            if (!BROOK_MUTANT(new_leader_not_asked) && one.wanted.target == which && !one.acknowledged) {
                 try_again_at(one, now);]=]
   CAUGHT_BY test broker/request_board "request_board asks whoever leads anew at once")
+
+# ---- kafka: what a cluster is told, and what is told of it. Only where librdkafka is. ----
+
+if(TARGET brook::kafka)
+
+brook_mutant(committed_behind_a_join
+  FILE kafka/join_watch.hpp
+  FIND [=[        if (is_joining_ || is_expected_) {]=]
+  REPLACE [=[        if (!BROOK_MUTANT(committed_behind_a_join) && (is_joining_ || is_expected_)) {]=]
+  CAUGHT_BY kafka kafka/join_watch "a member commits nothing from a join on until it has the new generation")
+
+brook_mutant(answers_mean_nothing
+  FILE kafka/join_watch.hpp
+  FIND [=[        if (answers_ != settled_ &&]=]
+  REPLACE [=[        if (!BROOK_MUTANT(answers_mean_nothing) && answers_ != settled_ &&]=]
+  CAUGHT_BY kafka kafka/join_watch "what a heartbeat was answered is in doubt until it is seen what it leads to")
+
+brook_mutant(joins_are_expected_for_ever
+  FILE kafka/join_watch.hpp
+  FIND [=[            is_expected_ = false;]=]
+  REPLACE [=[            is_expected_ = BROOK_MUTANT(joins_are_expected_for_ever) && is_expected_;]=]
+  CAUGHT_BY kafka kafka/join_watch "a join that is due holds commits back before it goes, and not for ever")
+
+brook_mutant(refused_in_a_rebalance_for_good
+  FILE kafka/commits.hpp
+  FIND [=[            if (code != RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS ||]=]
+  REPLACE [=[            if (BROOK_MUTANT(refused_in_a_rebalance_for_good) || code != RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS ||]=]
+  CAUGHT_BY kafka kafka/errors "a commit that is refused because of a rebalance is asked for again")
+
+brook_mutant(questions_take_records
+  FILE kafka/administration.hpp
+  FIND [=[            if (asked.owner() == nullptr) {]=]
+  REPLACE [=[            if (BROOK_MUTANT(questions_take_records) || asked.owner() == nullptr) {]=]
+  CAUGHT_BY kafka kafka/errors "who asks what was committed while a coordinator does not know it loses none of the records that have come")
+
+brook_mutant(silence_as_it_comes
+  FILE kafka/administration.hpp
+  FIND [=[        return code_of(code) == errc::network_exception ||]=]
+  REPLACE [=[        return (!BROOK_MUTANT(silence_as_it_comes) && code_of(code) == errc::network_exception) ||]=]
+  CAUGHT_BY kafka kafka/errors "a cluster that cannot be reached is told in bounded time, by each call that needs it, and all say the same")
+
+brook_mutant(no_address_is_one
+  FILE kafka/connection.hpp
+  FIND [=[        if (!has_address(bootstrap_servers)) {]=]
+  REPLACE [=[        if (!BROOK_MUTANT(no_address_is_one) && !has_address(bootstrap_servers)) {]=]
+  CAUGHT_BY kafka kafka/errors "a cluster without an address is refused at once")
+
+brook_mutant(unknown_has_failed
+  FILE kafka/sender.hpp
+  FIND [=[            if (rd_kafka_message_status(&message) != RD_KAFKA_MSG_STATUS_NOT_PERSISTED) {]=]
+  REPLACE [=[            if (!BROOK_MUTANT(unknown_has_failed) && rd_kafka_message_status(&message) != RD_KAFKA_MSG_STATUS_NOT_PERSISTED) {]=]
+  CAUGHT_BY kafka kafka/errors "what was sent and not answered is unknown, which is not failed")
+
+brook_mutant(unsent_is_unknown
+  FILE kafka/sender.hpp
+  FIND [=[            } else if (why.code == errc::timed_out) {]=]
+  REPLACE [=[            } else if (!BROOK_MUTANT(unsent_is_unknown) && why.code == errc::timed_out) {]=]
+  CAUGHT_BY kafka kafka/errors "what was never sent has failed, and nothing was written")
+
+brook_mutant(one_throw_ends_an_event
+  FILE kafka/sender.hpp
+  FIND [=[            } catch (...) {  // what on_delivery throws of one record; the others of this event are told of theirs
+                cluster_->report_caught();]=]
+  REPLACE [=[            } catch (...) {  // what on_delivery throws of one record; the others of this event are told of theirs
+                cluster_->report_caught();
+                if (BROOK_MUTANT(one_throw_ends_an_event)) {
+                    break;
+                }]=]
+  CAUGHT_BY kafka kafka/errors "an on_delivery that throws keeps nobody else's outcome back")
+
+brook_mutant(own_progress_not_read
+  FILE kafka/mirror_up.hpp
+  FIND [=[            if (one >= 0) {
+                return;
+            }]=]
+  REPLACE [=[            if (BROOK_MUTANT(own_progress_not_read) || one >= 0) {
+                return;
+            }]=]
+  CAUGHT_BY kafka kafka/mirror "a mirror goes on by what the local broker has noted, where the cluster has forgotten")
+
+brook_mutant(uneven_topics_taken
+  FILE kafka/mirror_work.hpp
+  FIND [=[    if (has != others) {]=]
+  REPLACE [=[    if (!BROOK_MUTANT(uneven_topics_taken) && has != others) {]=]
+  CAUGHT_BY kafka kafka/mirror "an outbox whose cluster has a topic of other partitions stops, and says so")
+
+brook_mutant(outbox_deaf_in_an_outage
+  FILE kafka/mirror_up.hpp
+  FIND [=[to_->cluster->find(to_->name, {}, &stopping());]=]
+  REPLACE [=[to_->cluster->find(to_->name, {}, BROOK_MUTANT(outbox_deaf_in_an_outage) ? nullptr : &stopping());]=]
+  CAUGHT_BY kafka kafka/mirror "an outbox whose cluster never comes stops when it is told, and not when a call would have been over" HANGS)
+
+endif()
