@@ -115,6 +115,9 @@ private:
             if (const auto code = rd_kafka_fatal_error(by.get(), reason.data(), reason.size()); code != RD_KAFKA_RESP_ERR_NO_ERROR) {
                 refusal(code, text, reason.data()).raise();  // no join of it comes to an end
             }
+            if (end.is_over() && verdict == join_watch::verdict::doubtful) {
+                throw_error(errc::timed_out, by.unanswered(text, of_->options.default_api_timeout).text + "; nothing was committed");
+            }
             if (end.is_over()) {
                 throw_error(errc::illegal_generation, text + ": its members share out anew, and were not done in time; nothing was committed: poll, and commit again");
             }
