@@ -144,6 +144,20 @@ TEST_CASE("settings that librdkafka does not know, or that are brook's, are refu
     CHECK(refused({{"client.id", "mine"}, {"socket.timeout.ms", "1000"}}).code != errc::invalid_config);
 }
 
+TEST_CASE("what has timed out while nobody is connected is seen within a second, unless one asks for less haste", "[kafka][errors]") {
+    const auto backoff_of = [](const brook::kafka::properties& properties) {
+        const brook::kafka::cluster somewhere{"host:9092", {}};
+        brook::kafka::settings with{somewhere};
+        with.set(properties);
+        std::array<char, 32> text{};
+        std::size_t size = text.size();
+        REQUIRE(rd_kafka_conf_get(with.get(), "reconnect.backoff.max.ms", text.data(), &size) == RD_KAFKA_CONF_OK);
+        return std::string{text.data()};
+    };
+    CHECK(backoff_of({}) == "1000");
+    CHECK(backoff_of({{"reconnect.backoff.max.ms", "20000"}}) == "20000");
+}
+
 TEST_CASE("a record that is too large is told with both sizes, and others go on", "[kafka][errors]") {
     mock_world world;
     auto topic = world.topic<no_key, std::string>("large");

@@ -180,6 +180,7 @@ public:
     explicit settings(const cluster& of) : conf_{rd_kafka_conf_new()} {
         set("bootstrap.servers", of.bootstrap_servers);
         set("client.id", of.options.client_id);
+        set("reconnect.backoff.max.ms", 1'000);  // Kafka's; librdkafka's 10 s is how late it sees what has timed out while nobody is connected
     }
 
     /// Errors    invalid_config, in librdkafka's own words.

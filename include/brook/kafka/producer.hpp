@@ -105,8 +105,8 @@ public:
     kafka::claims_need_an_embedded_broker claim(std::size_t size) = delete;
     kafka::claims_need_an_embedded_broker claim(key_argument key, std::size_t size) = delete;
 
-    /// Waits until everything sent is acknowledged or has failed: delivery_timeout long at most, and up to 10 s more where a connection was
-    /// lost: librdkafka tells of what has timed out that late.
+    /// Waits until everything sent is acknowledged or has failed: delivery_timeout long at most, and up to reconnect.backoff.max.ms more, 1 s,
+    /// where a connection was lost: librdkafka tells of what has timed out that late.
     /// Errors    thrown: the first failure since the last flush that no delivery was asked about.
     void flush() { raise(sender().flush()); }
 
