@@ -3,8 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <cstdio>
-#include <memory>
 #include <sstream>
 #include <string>
 #include <utility>
@@ -12,7 +10,7 @@
 
 #include "peers/peer.hpp"
 #include "peers/prepared_file.hpp"
-#include "peers/server.hpp"
+#include "peers/process_peer.hpp"
 #include "support/bench.hpp"
 
 namespace brook::bench {
@@ -25,19 +23,14 @@ struct chronicle_library {
 };
 
 /// One mode of one version. Each has its own Java process, so that what was compiled for one mode is not shaped by another, and warms it up
-/// when it is first opened. What is timed is timed there.
-class chronicle_peer : public peer {
+/// when it is first opened. To the commands of process_peer it adds `pace` and `sustain`.
+class chronicle_peer final : public process_peer {
 public:
     enum class file { as_documented, prepared };
 
     chronicle_peer(const chronicle_library& library, std::string mode, std::string title, file how = file::as_documented)
-        : library_{library}, mode_{std::move(mode)}, title_{std::move(title)}, file_{how}, java_{command(library)} {
-        if (const std::string line = java_.line(); line != "ready") {
-            fail(title_, "java says " + line);
-        }
-    }
+        : process_peer{std::move(title), std::move(mode), command(library)}, library_{library}, file_{how} {}
 
-    [[nodiscard]] std::string name() const override { return title_; }
     [[nodiscard]] std::string version() const override { return library_.version; }
     [[nodiscard]] std::string how() const override {
         const std::string common = "one excerpt a record, in a Java process that has warmed up, threads on cores of their own where nothing is synced; it has no batches. "
@@ -47,7 +40,7 @@ public:
     [[nodiscard]] bool has_batches() const override { return false; }
 
     [[nodiscard]] std::string why_not(const workload& what) const override {
-        if (mode_ == "indexed" && what.writers > 1) {
+        if (mode() == "indexed" && what.writers > 1) {
             return "it is for one writer";
         }
         return file_ == file::prepared && what.level == durability::synced ? "a force would write the prepared pages, too" : "";
@@ -62,38 +55,6 @@ public:
             prepare_file(directory + "/queue.index", 0, what.records * 8 + (std::uint64_t{1} << 20));
         }
         start(directory, what);
-    }
-
-    bool reopen(const std::string& directory, const workload& what) override {
-        start(directory, what);
-        return true;
-    }
-
-    void write(unsigned, const workload&, share&) override { fail(title_, "it writes from its own threads"); }
-
-    appended append(const workload& what) override {
-        std::istringstream answer{ask("append " + std::to_string(what.records) + ' ' + std::to_string(what.seconds) + ' ' + std::to_string(what.writers) +
-                                      (what.is_timed ? " 1" : " 0"))};
-        appended done;
-        std::uint64_t taken = 0;
-        answer >> taken;
-        done.seconds = static_cast<double>(taken) / 1e9;
-        for (std::uint64_t one = 0; done.records.size() < what.writers && answer >> one;) {
-            done.records.push_back(one);
-        }
-        for (std::uint64_t one = 0; answer >> one;) {
-            done.times.push_back(one);
-        }
-        return done;
-    }
-
-    found read() override {
-        std::istringstream answer{ask("read")};
-        found all;
-        std::uint64_t taken = 0;
-        answer >> all.records >> all.sum >> taken;
-        all.seconds = static_cast<double>(taken) / 1e9;
-        return all;
     }
 
     [[nodiscard]] double handover_rate() const override { return 100'000; }
@@ -120,8 +81,6 @@ public:
         return all;
     }
 
-    void close() override { static_cast<void>(ask("close")); }
-
 private:
     [[nodiscard]] static std::vector<std::string> command(const chronicle_library& library) {
         std::vector<std::string> words{"java", "-Xmx1g", "-XX:+UseParallelGC", "-Dchronicle.analytics.disable=true", "-Dchronicle.announcer.disable=true"};
@@ -135,19 +94,6 @@ private:
         }
         words.insert(words.end(), {"-cp", library.class_path, library.main_class});
         return words;
-    }
-
-    [[nodiscard]] std::string ask(const std::string& line) {
-        std::string answer = java_.call(line);
-        if (answer.starts_with("failed")) {
-            fail(title_, answer + " (" + line + ")");
-        }
-        return answer;
-    }
-
-    void start(const std::string& directory, const workload& what) {
-        static_cast<void>(ask("open " + directory + ' ' + mode_ + (what.level == durability::synced ? " 1 " : " 0 ") + std::to_string(what.value_bytes) + ' ' +
-                              std::to_string(what.batch)));
     }
 
     /// The compiler needs a few runs of some length before it is done.
@@ -170,10 +116,7 @@ private:
     }
 
     chronicle_library library_;
-    std::string mode_;
-    std::string title_;
     file file_;
-    line_process java_;
     bool is_warm_ = false;
 };
 
