@@ -4,7 +4,8 @@
 // a call, acknowledged before the next where a socket lies between; "batches" are 100 records at once, by whatever the peer
 // has for that. Nobody syncs. brook's segment is prepared before the clock starts, as its upkeep does it for a busy topic. Peers that
 // write through a mapping take part as they are documented, and once more with files that are prepared alike ("prepared file"); the aims
-// stand beside the former. benchmarks/peers/README.md says how each is used, and why.
+// stand beside the former. "bare pwrite" is no peer but a bound: the same frames, one call to the system a record or a batch.
+// benchmarks/peers/README.md says how each is used, and why.
 #include <brook/brook.hpp>
 
 #include <cstdint>
@@ -12,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "peers/bare_peer.hpp"
 #include "peers/brook_peer.hpp"
 #include "peers/measure.hpp"
 #include "peers/peer.hpp"
@@ -40,6 +42,7 @@ struct numbers {
         std::size_t batched;
     };
     std::vector<theirs> others;
+    theirs bound{};
 
     /// Those whose name begins like that, as documented or with files prepared behind their backs.
     [[nodiscard]] std::vector<std::size_t> of(std::string_view name, bool in_batches, bool is_prepared = false) const {
@@ -53,7 +56,7 @@ struct numbers {
     }
 };
 
-numbers enter(peer_contest& all, peer& ours, const peers& others, workload what) {
+numbers enter(peer_contest& all, peer& ours, peer& bound, const peers& others, workload what) {
     const auto lone = [&](peer& who) {
         what.batch = 1;
         return all.add(who, who.name() + ", lone", what);
@@ -65,6 +68,7 @@ numbers enter(peer_contest& all, peer& ours, const peers& others, workload what)
     numbers found;
     found.lone = lone(ours);
     found.batched = batched(ours);
+    found.bound = {bound.name(), lone(bound), batched(bound)};
     for (const auto& one : others) {
         const std::size_t by_one = lone(*one);
         found.others.push_back({one->name(), by_one, one->has_batches() ? batched(*one) : peer_contest::none});
@@ -75,6 +79,7 @@ numbers enter(peer_contest& all, peer& ours, const peers& others, workload what)
 template <std::size_t Bytes>
 void appends(run& bench, const sizes& size, const peers& others, unsigned writers) {
     brook_peer<Bytes> ours{size.segment_bytes};
+    bare_peer bound;
     const value_store values{Bytes};
     workload what;
     what.value_bytes = Bytes;
@@ -83,9 +88,11 @@ void appends(run& bench, const sizes& size, const peers& others, unsigned writer
     what.seconds = size.seconds;
     what.values = values.data();
     peer_contest all{bench, std::to_string(Bytes) + " B, " + (writers == 1 ? "one producer" : std::to_string(writers) + " producers")};
-    const numbers who = enter(all, ours, others, what);
+    const numbers who = enter(all, ours, bound, others, what);
     all.go(size.rounds);
     all.show_reads();
+    all.show(who.lone, {who.bound.lone});
+    all.show(who.batched, {who.bound.batched});
     if (writers == 1) {
         all.chart("append by record size, visible", "bytes a record", Bytes);
         all.chart("read everything by record size", "bytes a record", Bytes, true);
@@ -123,6 +130,8 @@ int main(int argc, char** argv) {
         bench.print_baselines();
         const brook_peer<100> us{size.segment_bytes};
         bench.peer(us.name(), us.version(), us.how());
+        const bare_peer bound;
+        bench.peer(bound.name(), bound.version(), bound.how());
         const peers others = peers_present(bench);
         appends<100>(bench, size, others, 1);
         if (!bench.is_smoke()) {  // nothing new in them but figures

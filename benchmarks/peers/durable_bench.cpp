@@ -1,8 +1,8 @@
 // How many records a second survive the loss of power, beside peers who promise the same?
 //
 // Everyone syncs before an append returns: one record at a time, 100 at a time, and 8 or 32 producers with one record each,
-// where whoever has a group commit of its own uses it. A peer that cannot sync each append is left out, and named. After each
-// round the store is closed, opened again, read and counted.
+// where whoever has a group commit of its own uses it. The bound is one pwrite and one fdatasync for each record, or batch. A peer
+// that cannot sync each append is left out, and named. After each round the store is closed, opened again, read and counted.
 #include <brook/brook.hpp>
 
 #include <cstdint>
@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "peers/bare_peer.hpp"
 #include "peers/brook_peer.hpp"
 #include "peers/measure.hpp"
 #include "peers/peer.hpp"
@@ -46,6 +47,8 @@ int main(int argc, char** argv) {
         bench.print_baselines();
         brook_peer<value_bytes> ours{0};
         bench.peer(ours.name(), ours.version(), ours.how());
+        bare_peer bound;
+        bench.peer(bound.name(), bound.version(), bound.how());
         const auto others = peers_present(bench);
         const value_store values{value_bytes};
         for (const shape& one : shapes) {
@@ -60,6 +63,7 @@ int main(int argc, char** argv) {
             what.values = values.data();
             peer_contest all{bench, one.title};
             const std::size_t us = all.add(ours, ours.name(), what);
+            const std::size_t bare = all.add(bound, "bare pwrite + fdatasync", what);
             std::vector<std::size_t> everyone;
             std::vector<std::size_t> rocksdb;
             for (const auto& other : others) {
@@ -70,6 +74,7 @@ int main(int argc, char** argv) {
                 }
             }
             all.go(rounds);
+            all.show(us, {bare});
             if (one.batch == 1) {
                 all.chart("durable, one record each", "producers", one.writers);
             }

@@ -5,8 +5,10 @@
 // upkeep gives a busy topic; it is brought about before the measurement, and no upkeep runs beside it (support/topics.hpp).
 // What brook does and the loop does not: it claims by compare-exchange, marks the claim, binds the checksum to position
 // and segment, keeps the index, looks whether a reader sleeps, and gives a delivery.
+// Beside both: the same frames by `pwrite`, one call a record or a batch, for those who would write a log that way.
 #include <brook/brook.hpp>
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -87,6 +89,41 @@ outcome bare(const run& bench, const sizes& size, shape how, unsigned threads) {
     return done;
 }
 
+/// The same frames by one `pwrite` each, into a file that is prepared in the same way.
+template <std::size_t Bytes>
+outcome bare_pwrite(const run& bench, const sizes& size, shape how) {
+    const auto values = payloads<Bytes>(how == shape::lone ? 64 : batch_count);
+    const std::uint64_t count = records_for<Bytes>(size, how);
+    const scratch_directory directory{bench.directory()};
+    warm_memory(size.segment_bytes);
+    const bare_file file{directory / "bare.log", size.segment_bytes, std::size_t{1} << 20};
+    std::atomic<std::uint64_t> end{0};
+    bare_writer writer{file, end, how == shape::lone ? bare_writer::frame_bytes(Bytes) : bare_writer::frame_bytes(Bytes, batch_count)};
+    const std::uint32_t value_bytes = hidden(Bytes);
+    outcome done;
+    done.seconds = time_threads(1, [&](unsigned) {
+        const auto* const first = reinterpret_cast<const std::byte*>(values.data());
+        if (how == shape::lone) {
+            for (std::uint64_t i = 0; i < count; ++i) {
+                writer.append(first + (i & 63) * Bytes, value_bytes, stamp());
+            }
+        } else {
+            for (std::uint64_t i = 0; i < count; i += batch_count) {
+                writer.append_batch(first, value_bytes, batch_count, stamp());
+            }
+        }
+    });
+    done.count = count;
+    done.has_hash = how == shape::lone;
+    if (how == shape::lone) {
+        const bare_mapping memory{file, bare_mapping::pages::as_they_are};
+        static_cast<void>(bare_scan<true>(memory.data(), count, [&](std::int64_t, const std::byte*, const std::byte* value, std::uint32_t) {
+            done.hash += looked_at(brook::load<payload<Bytes>>(value));
+        }));
+    }
+    return done;
+}
+
 enum class way { send, send_batch, linger };
 
 /// What a batch of values adds to the result is the same for everyone who sends the same values.
@@ -145,9 +182,11 @@ void lone_records(run& bench, const sizes& size, double aim) {
     contest lone{bench, "lone records of " + std::to_string(Bytes) + " B, one thread"};
     const auto loop = lone.add("the bare loop", [&] { return bare<Bytes>(bench, size, shape::lone, 1); });
     const auto sent = lone.add("brook send", [&] { return through_brook<Bytes>(bench, size, shape::lone, way::send, 1); });
+    const auto written = lone.add("the same frames, one pwrite each", [&] { return bare_pwrite<Bytes>(bench, size, shape::lone); });
     lone.go(size.rounds);
+    lone.show(sent, written);
     aim > 0 ? lone.at_least(sent, loop, aim) : lone.show(sent, loop);
-    for (const auto& [contender, series] : {std::pair{loop, "the bare loop"}, std::pair{sent, "brook send"}}) {
+    for (const auto& [contender, series] : {std::pair{loop, "the bare loop"}, std::pair{sent, "brook send"}, std::pair{written, "bare pwrite"}}) {
         bench.point("Lone appends by record size", "bytes a record", "records/s", series, static_cast<double>(Bytes), lone.rate(contender));
     }
 }
@@ -167,11 +206,13 @@ void batches(run& bench, const sizes& size) {
     const auto loop_2 = batch.add("a mutex around the bare batch loop, 2 threads", [&] { return bare<100>(bench, size, shape::batches, 2); });
     const auto two = batch.add("brook send_batch, 2 threads", [&] { return through_brook<100>(bench, size, shape::batches, way::send_batch, 2); });
     const auto linger = batch.add("brook send with linger", [&] { return through_brook<100>(bench, size, shape::batches, way::linger, 1); });
+    const auto written = batch.add("the same frames, one pwrite a batch", [&] { return bare_pwrite<100>(bench, size, shape::batches); });
     batch.go(size.rounds);
     batch.at_least(one, loop, 0.9);
     batch.at_least(two, one, 1.2);
     batch.show(two, loop_2);
     batch.show(linger, one);
+    batch.show(one, written);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
@@ -109,6 +110,7 @@ public:
     explicit bare_log(std::byte* data) noexcept : data_{data} {}
 
     [[nodiscard]] std::int64_t records() const noexcept { return next_; }
+    [[nodiscard]] std::size_t size() const noexcept { return at_; }
     [[nodiscard]] std::byte* data() const noexcept { return data_; }
 
     /// Header, copy, XXH3, stamp.
@@ -169,6 +171,43 @@ public:
 private:
     std::mutex mutex_;  // guards the log
     bare_log log_;
+};
+
+/// The same frames, made in a buffer and handed to the file by one `pwrite` for each record or batch, and nothing synced: what a log costs
+/// that writes by calls to the system. Its file may be prepared, or end where they end.
+///
+/// Threads   one object for each thread; `end`, where the next frame goes, is theirs together.
+class bare_writer {
+public:
+    bare_writer(const bare_file& file, std::atomic<std::uint64_t>& end, std::size_t most_frame_bytes) : file_{file}, end_{end}, frame_(most_frame_bytes) {}
+
+    void append(const std::byte* value, std::uint32_t value_size, std::int64_t time) {
+        bare_log log{frame_.data()};
+        log.append(nullptr, 0, value, value_size, time);
+        write(log.size());
+    }
+
+    void append_batch(const std::byte* values, std::uint32_t value_size, std::uint32_t count, std::int64_t time) {
+        bare_log log{frame_.data()};
+        log.append_batch(values, value_size, count, time);
+        write(log.size());
+    }
+
+    /// Bytes of a frame of one record, and of one of `count` records.
+    [[nodiscard]] static constexpr std::size_t frame_bytes(std::uint32_t value_size) noexcept { return sizeof(bare_header) + padded(value_size); }
+    [[nodiscard]] static constexpr std::size_t frame_bytes(std::uint32_t value_size, std::uint32_t count) noexcept {
+        return sizeof(bare_header) + std::size_t{count} * (8 + padded(value_size));
+    }
+
+private:
+    void write(std::size_t size) {
+        const std::uint64_t at = end_.fetch_add(size, std::memory_order_relaxed);
+        file_.check(::pwrite(file_.number(), frame_.data(), size, static_cast<off_t>(at)) == static_cast<ssize_t>(size), "pwrite");
+    }
+
+    const bare_file& file_;
+    std::atomic<std::uint64_t>& end_;
+    std::vector<std::byte> frame_;
 };
 
 /// Goes from frame to frame, verifies or not, and hands each record's offset, key and value to `look`.
