@@ -5,7 +5,7 @@
 # usage: sh benchmarks/run.sh [--smoke | --quick] [--no-install] [--only NAME]... [--directory PATH] [--report PATH]
 #   --smoke            small sizes, a few minutes in all, most of it building: everything works; the figures mean nothing
 #   --quick            the full sizes, fewer rounds: a first impression
-#   --no-install       installs no peer (Java, Redis and others are some 600 MiB): beside those that are there
+#   --no-install       installs no peer (Java, Go, Rust, Redis and others are some 1.6 GiB): beside those that are there
 #   --only NAME        those whose path contains NAME, such as   --only append   --only peers/
 #   --directory PATH   where data goes, .build/benchmarks/data if not given: on the disk that one wants to know about
 #   --report PATH      where the report goes, .build/benchmarks/report if not given

@@ -1,10 +1,11 @@
 #!/bin/sh
 # Installs what benchmarks/peers compares brook with, one after the other. What cannot be had is named, and left out of the benchmarks:
-# this never fails because of it. Packages are Debian 12's; jars that no package has come from Maven Central into .build/peers.
+# this never fails because of it. Packages are Debian 12's; what no package has comes into .build/peers: jars from Maven Central, Go's modules from
+# their proxy, Rust's crates from crates.io, as the toolchains are set up.
 # usage: sh benchmarks/peers/need.sh
 set -u
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
-jars=$here/../../.build/peers
+jars=$(dirname -- "$(dirname -- "$here")")/.build/peers
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
@@ -57,6 +58,20 @@ fetch() {
   fi
 }
 
+# fetch_by NAME PEER COMMAND...: what COMMAND, the toolchain's own, brings for the harness in the folder NAME; nothing where it is all there.
+fetch_by() {
+  folder=$here/$1
+  peer=$2
+  shift 2
+  if ! command -v "$1" >/dev/null 2>&1; then
+    echo "$peer: cannot be fetched without $1"
+    return 0
+  fi
+  mkdir -p "$jars"
+  (cd "$folder" && CARGO_HOME=$jars/cargo GOMODCACHE=$jars/go GOFLAGS=-modcacherw GOTOOLCHAIN=local GOWORK=off timeout 300 "$@") >"$log" 2>&1 ||
+    echo "$peer: cannot be had: $(tail -n 1 "$log")"
+}
+
 package LMDB liblmdb-dev
 package LevelDB libleveldb-dev
 package RocksDB librocksdb-dev
@@ -69,4 +84,8 @@ package "Chronicle Queue 3" libopenhft-chronicle-queue-java
 package "jars from Maven Central" maven
 fetch chronicle "Chronicle Queue 5"
 fetch kafka "Kafka's broker"
+command -v go >/dev/null 2>&1 || package "tidwall/wal" golang-go
+command -v cargo >/dev/null 2>&1 || package "raft-engine and commitlog" cargo-web
+fetch_by go "tidwall/wal" go mod download
+fetch_by rust "raft-engine and commitlog" cargo fetch --locked --target "$(rustc -vV 2>/dev/null | sed -n 's/^host: //p')"
 exit 0

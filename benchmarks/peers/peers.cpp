@@ -16,6 +16,9 @@
 #if defined(BROOK_BENCH_HAS_CHRONICLE_3) || defined(BROOK_BENCH_HAS_CHRONICLE_5)
 #include "peers/chronicle.hpp"
 #endif
+#if defined(BROOK_BENCH_HAS_GO) || defined(BROOK_BENCH_HAS_RUST)
+#include "peers/process_peer.hpp"
+#endif
 #ifdef BROOK_BENCH_HAS_REDIS
 #include "peers/redis.hpp"
 #endif
@@ -52,6 +55,31 @@ known_peer chronicle(const char* mode, const char* title, const chronicle_librar
 }
 #endif
 
+#if defined(BROOK_BENCH_HAS_GO) || defined(BROOK_BENCH_HAS_RUST)
+known_peer foreign(const foreign_log& log) {
+    return {log.title, {}, [&log] { return std::make_unique<foreign_log_peer>(log); }, false};
+}
+#endif
+#ifdef BROOK_BENCH_HAS_GO
+const foreign_log tidwall_wal{
+    "Go tidwall/wal", "wal", BROOK_BENCH_GO_PROGRAM,
+    "Write, or WriteBatch, one call to the system each, NoSync as the level says, NoCopy; writers take turns by a mutex, since an entry says its index. "
+    "It has no checksum, no time stamp, no group commit; each segment of 20 MiB is synced when it is full, whatever the level, and the newest is kept in memory, too",
+    ""};
+#endif
+#ifdef BROOK_BENCH_HAS_RUST
+const foreign_log raft_engine{
+    "Rust raft-engine", "raft-engine", BROOK_BENCH_RUST_PROGRAM,
+    "one LogBatch a batch, no compression, sync as the level says; each producer has a Raft group of its own. It checksums (crc32) each batch, and "
+    "keeps where each entry is in memory; writers who wait share a write and a sync; no time stamp",
+    ""};
+const foreign_log commit_log{
+    "Rust commitlog", "commitlog", BROOK_BENCH_RUST_PROGRAM,
+    "append_msg, or append of a MessageBuf, one call to the system each, and an entry for each record in a mapped index; writers take turns by a mutex. It checksums "
+    "(crc32c) each record when it is written; no time stamp",
+    "what it calls flush leaves its segments in the page cache (its issue 52)"};
+#endif
+
 }  // namespace
 
 std::vector<known_peer> known_peers() {
@@ -69,6 +97,18 @@ std::vector<known_peer> known_peers() {
     all.push_back(chronicle<chronicle_peer::file::as_documented>("pretouched", "Chronicle 5, pretoucher", chronicle_5));
 #else
     all.push_back(missing("Chronicle 5", "javac, or chronicle-queue-5 (benchmarks/peers/need.sh fetches it),"));
+#endif
+#ifdef BROOK_BENCH_HAS_GO
+    all.push_back(foreign(tidwall_wal));
+#else
+    all.push_back(missing("Go tidwall/wal", "go, 1.19 or later, or its modules (benchmarks/peers/need.sh fetches them),"));
+#endif
+#ifdef BROOK_BENCH_HAS_RUST
+    all.push_back(foreign(raft_engine));
+    all.push_back(foreign(commit_log));
+#else
+    all.push_back(missing("Rust raft-engine", "cargo, 1.80 or later, or its crates (benchmarks/peers/need.sh fetches them),"));
+    all.push_back(missing("Rust commitlog", "cargo, 1.80 or later, or its crates (benchmarks/peers/need.sh fetches them),"));
 #endif
 #ifdef BROOK_BENCH_HAS_LMDB
     all.push_back(there<lmdb_peer>("LMDB"));

@@ -7,6 +7,7 @@
 ///     append RECORDS SECONDS WRITERS TIMED              nanoseconds, then per writer the records; where timed, then ns of each batch
 ///     read                                              records, sum of first bytes, nanoseconds
 ///     close                                             0
+///     version MODE                                      the library's, where it can say it
 #pragma once
 
 #include <cstdint>
@@ -88,6 +89,29 @@ private:
     std::string title_;
     std::string mode_;
     line_process process_;
+};
+
+/// A log for Go or Rust, behind the harness in `go` or `rust`.
+struct foreign_log {
+    const char* title;
+    const char* mode;
+    const char* program;
+    const char* how;
+    const char* why_never_synced;  ///< empty: it can
+};
+
+class foreign_log_peer final : public process_peer {
+public:
+    explicit foreign_log_peer(const foreign_log& log)
+        : process_peer{log.title, log.mode, {log.program}}, log_{log}, version_{ask(std::string{"version "} + log.mode)} {}
+
+    [[nodiscard]] std::string version() const override { return version_; }
+    [[nodiscard]] std::string how() const override { return log_.how; }
+    [[nodiscard]] std::string why_not(const workload& what) const override { return what.level == durability::synced ? log_.why_never_synced : ""; }
+
+private:
+    const foreign_log& log_;  // a constant of the program
+    std::string version_;
 };
 
 }  // namespace brook::bench
