@@ -112,6 +112,13 @@ void appends(run& bench, const sizes& size, const peers& others, unsigned writer
         }
         all.show(who.lone, who.of("", true, true));
         all.show(who.batched, who.of("", true, true));
+        for (const char* const language : {"Go ", "Rust "}) {
+            for (const bool in_batches : {false, true}) {
+                const std::size_t ours_so = in_batches ? who.batched : who.lone;
+                all.show(ours_so, who.of(language, in_batches));
+                all.show_reading(ours_so, who.of(language, in_batches));
+            }
+        }
         all.reading_at_least(who.lone, who.of("Chronicle", false), "Chronicle's fastest mode", 1.2);
         all.reading_at_least(who.lone, who.of("LMDB", true), "LMDB", 2);
         all.reading_at_least(who.batched, who.of("Chronicle", false), "Chronicle's fastest mode", 1.2);

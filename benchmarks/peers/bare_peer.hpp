@@ -18,7 +18,7 @@ namespace brook::bench {
 class bare_peer final : public peer {
 public:
     [[nodiscard]] std::string name() const override { return "bare pwrite"; }
-    [[nodiscard]] std::string version() const override { return "-"; }
+    [[nodiscard]] std::string version() const override { return "(a bound)"; }
     [[nodiscard]] std::string how() const override {
         return "no library: header, copy, XXH3, stamp and one pwrite a record, or a batch, into a file whose zeros are there; synced: each "
                "followed by an fdatasync of its own, the zeros on the disk";

@@ -130,6 +130,12 @@ public:
         }
     }
 
+    void show_reading(std::size_t ours, const std::vector<std::size_t>& theirs) const {
+        for (const std::size_t one : present(theirs)) {
+            bench_.show(title_ + ", read everything: " + entries_[ours]->name + " / " + entries_[one]->name, reading_over_best(ours, {one}));
+        }
+    }
+
     /// One point for each contender; those that append in batches in a chart of their own.
     void chart(const std::string& name, const std::string& x_label, double x, bool is_read = false) {
         for (const auto& one : entries_) {
