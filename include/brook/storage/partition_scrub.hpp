@@ -289,8 +289,13 @@ private:
         std::array<std::byte, sizeof(format::frame_word)> word{};
         const bool has_frames = file->read_at(format::segment_header_size, word) || load<std::uint64_t>(word.data()) != 0;
         if (!summary.base && has_frames) {
-            summary.base = base_by_first_frame(*file, summary);
+            std::error_code unread;
+            summary.base = base_by_first_frame(*file, summary, unread);
             std::error_code unknown;
+            if (unread) {
+                tell(severity::damage, path, "cannot be read: " + unread.message() + ". If it held records, they are the newest");
+                return;
+            }
             if (summary.base) {
                 tell(severity::note, path, "its base offset does not verify; its first record tells it, and the next open writes it anew");
             } else if (same_identity(summary, *file, unknown)) {
@@ -492,8 +497,9 @@ private:
         }
         has_broken_footer_ = false;
         auto file = open_segment(link.path, link.summary, link.problem);
+        std::error_code unread;  // then no frame tells it
         // Renamed since it was listed; there may be another spare by now.
-        const bool is_another = file && link.summary.base != link.base && link.path == path_of("spare.log") && base_by_first_frame(*file, link.summary) != link.base;
+        const bool is_another = file && link.summary.base != link.base && link.path == path_of("spare.log") && base_by_first_frame(*file, link.summary, unread) != link.base;
         if (is_another || (!file && link.problem.code == std::errc::no_such_file_or_directory)) {
             link.problem = {};
             link.path = log_path(link.base);
@@ -505,7 +511,7 @@ private:
         // A spare that was taken and named when the power went, before its base offset was on the disk, is what its name
         // says; what lies before the checkpoint's place had been synced.
         const bool is_named_only = !link.summary.base && !told.is_of_this_boot && link.file_base == link.base && link.base >= static_cast<offset>(checkpoint_.segment_base);
-        const bool is_told_by_frame = file && !link.summary.base && link.path == path_of("spare.log") && base_by_first_frame(*file, link.summary) == link.base;
+        const bool is_told_by_frame = file && !link.summary.base && link.path == path_of("spare.log") && base_by_first_frame(*file, link.summary, unread) == link.base;
         if (file && link.summary.base != link.file_base && !is_named_only && !is_told_by_frame) {
             link.problem = {errc::corrupt_record, link.summary.base       ? "says that it begins at offset " + std::to_string(*link.summary.base) + "; give it that name"
                                                   : link.summary.is_spare ? "is a spare under the name of a segment; put the right file back"

@@ -142,7 +142,11 @@ private:
             return {errc::corrupt_record, files_.name().text() + ": " + path + " has no valid header at position 0, and perhaps the newest records behind it" + advice};
         }
         if (file && !summary.base && is_used) {
-            summary.base = base_by_first_frame(*file, summary);
+            std::error_code unread;
+            summary.base = base_by_first_frame(*file, summary, unread);
+            if (unread) {
+                return {unread, files_.name().text() + ": cannot read " + path};
+            }
             if (failure why = summary.base ? write_base(path, *summary.base) : refuse_rotten_base(path, *file, summary)) {
                 return why;
             }

@@ -74,10 +74,15 @@ struct segment_summary {
 }
 
 /// Where a segment begins by its first frame, whose checksum binds it; nullopt where none verifies there.
-[[nodiscard]] inline std::optional<offset> base_by_first_frame(os::file& file, const segment_summary& summary) {
+/// Errors    `code`: the system does not let it be read. That must not pass for there being none.
+[[nodiscard]] inline std::optional<offset> base_by_first_frame(const os::file& file, const segment_summary& summary, std::error_code& code) {
     std::array<std::byte, format::frame_header_size> raw{};
     std::uint64_t size = 0;
-    if (file.size(size) || file.read_at(format::segment_header_size, raw)) {
+    code = file.size(size);
+    if (!code) {
+        code = file.read_at(format::segment_header_size, mutable_bytes{raw}.first(size < format::segment_header_size + raw.size() ? 0 : raw.size()));
+    }
+    if (code) {
         return std::nullopt;
     }
     const format::frame_word word = format::word_of(format::load_header(raw.data()));
@@ -85,8 +90,8 @@ struct segment_summary {
         return std::nullopt;
     }
     std::vector<std::byte> frame(word.length());
-    if (file.read_at(format::segment_header_size, frame) ||
-        !format::verifies(summary.birth.seed, format::segment_header_size, format::segment_header_size + word.length(), frame.data())) {
+    code = file.read_at(format::segment_header_size, frame);
+    if (code || !format::verifies(summary.birth.seed, format::segment_header_size, format::segment_header_size + word.length(), frame.data())) {
         return std::nullopt;
     }
     const offset base = format::load_header(frame.data()).base_offset;
