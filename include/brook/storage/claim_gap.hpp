@@ -28,8 +28,7 @@ struct claim_gap {
 /// Zeros are stepped over one by one, marked claims whole. Anything else was a published frame, and is damaged.
 [[nodiscard]] inline claim_gap measure_gap(const segment_scan& scan) noexcept {
     claim_gap hole{scan.at, scan.at};
-    const position end = scan.memory->search_end();
-    const position last = end < format::frame_header_size ? 0 : end - format::frame_header_size;
+    const position last = scan.memory->search_end() - format::frame_header_size;  // the segment's header is in front of it
     for (position at = scan.at; at <= last;) {
         const format::frame_word word = scan.memory->word(at);
         if (word.is_published()) {

@@ -66,7 +66,7 @@ public:
             path = stem + '.' + std::to_string(attempt) + ".quarantine";
             file = files_.platform().open(path, os::open_mode::create, code);
         }
-        if (file && !code) {
+        if (file) {
             code = file->write_at(0, tail);
         }
         if (file && !code) {

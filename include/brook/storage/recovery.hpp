@@ -156,9 +156,7 @@ private:
             }
             if (bases_[i] > next) {
                 lose(files_.log_path(next), 0, 0, next, bases_[i]);
-                if (!log_->segments.empty()) {
-                    log_->segments.back()->ends_in_damage = true;
-                }
+                log_->segments.back()->ends_in_damage = true;  // the first begins where it does
             }
             bool goes_on = true;
             if (failure why = scan_one(i, next, goes_on)) {
@@ -493,12 +491,9 @@ private:
         offset end = !log_->segments.empty() ? end_ : is_cutting() ? cut_at_ : 0;
         const auto durable = static_cast<offset>(log_->checkpoint.durable_offset);
         if (durable > end) {  // evidence of records that no file has
-            if (log_->report.damages.empty() || log_->report.damages.back().last != durable) {
-                lose(log_->segments.empty() ? files_.path() : files_.log_path(log_->segments.back()->base), 0, 0, end, durable);
-            }
-            if (!log_->segments.empty()) {
-                log_->segments.back()->ends_in_damage = true;
-            }
+            segment& last = *log_->segments.back();     // without any it is no more than where the log starts
+            lose(files_.log_path(last.base), 0, 0, end, durable);
+            last.ends_in_damage = true;
             end = durable;
             is_open_ = false;
         }
