@@ -196,9 +196,7 @@ public:
         if (awaits_answer_ && now >= fetch_again_at_) {
             awaits_answer_ = false;  // it, or its answer, was lost, or is slow
             patience_ = std::min(patience_ * 2, options_.election_timeout * 8);
-            if (leader_ != no_node) {
-                ask_for_more(now);
-            }
+            ask_for_more(now);  // who has no leader waits for no answer
         }
         if (is_lost() && now >= look_for_leader_at_) {
             look_for_leader(now);
@@ -248,7 +246,7 @@ public:
 
     /// Everything below `end` is on this replica's disk.
     void flushed(offset end, std::chrono::nanoseconds now) {
-        if (!options_.is_durable || end <= flushed_ || role_ == role::failed) {
+        if (!options_.is_durable || end <= flushed_) {
             return;
         }
         flushed_ = std::min(end, end_);
@@ -886,7 +884,7 @@ private:
 
     /// It was elected by all: nobody had more, and now this has been committed.
     void end_own_suspicion(std::chrono::nanoseconds now) {
-        if (is_suspect_ && role_ == role::leader && knows_high_watermark() && flushed_ >= high_watermark_) {
+        if (is_suspect_ && knows_high_watermark() && flushed_ >= high_watermark_) {
             remember_enough(now);
         }
     }
@@ -1003,7 +1001,7 @@ private:
                 break;
             case fetch_outcome::not_leader: break;
         }
-        if (role_ == role::follower && leader_ != no_node) {
+        if (role_ == role::follower) {  // else it has stopped
             fetch(now);
         }
     }
