@@ -58,8 +58,10 @@ inline position erase_behind(mapped_segment& memory, position at) noexcept {
     return dirty_end;
 }
 
-/// Brings to the disk that a segment ends at `at`. Also where there is nothing to erase: it may have been erased by a recovery that was
+/// Brings to the disk that a segment ends at `at`. Also where there was nothing to erase: it may have been erased by a recovery that was
 /// killed before it had synced.
+///
+/// Requires  that it was erased there, in memory.
 [[nodiscard]] inline failure sync_erased(const segment_directory& files, mapped_segment& memory, position at) {
     // Zeros that could not be written pass for clean then, and the disk may have the old tail, also where a recovery
     // before this one erased it: who comes next, in this boot, would take them for what is there. Written again, they
@@ -75,9 +77,7 @@ inline position erase_behind(mapped_segment& memory, position at) noexcept {
             }
             here = end;
         }
-        return load<std::uint64_t>(memory.data() + format::footer_at) == 0
-                   ? memory.log_file().write_at(format::footer_at, bytes{zeros}.first(sizeof(format::segment_footer)))
-                   : std::error_code{};
+        return memory.log_file().write_at(format::footer_at, bytes{zeros}.first(sizeof(format::segment_footer)));
     };
     const bool was_in_doubt = memory.doubt() != doubt::none;  // by a recovery, perhaps, that was killed before it had written them again
     auto code = memory.sync();
