@@ -3,10 +3,14 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdint>
+#include <filesystem>
 #include <map>
+#include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "support/catch.hpp"
@@ -453,6 +457,194 @@ TEST_CASE("a claim that is given up becomes a filler that nobody is shown", "[st
     orders.open();
     CHECK(difference(read_from(*orders.log, 0).records, expected) == "");
     append_nth(*orders.log, 9);
+}
+
+// ---- an appender by itself: what its owner may do to it at any time ----
+
+namespace {
+
+struct by_hand : partition {
+    explicit by_hand(std::uint32_t first_window = 64 * kib, std::uint32_t segment_bytes = 256 * kib)
+        : segment_files{platform, path(), name}, appends{segment_files, chain, events, upkeep_events, segment_bytes, false} {
+        failure why;
+        storage::segment_pin pin = segment_files.create(0, segment_bytes, first_window, why);
+        REQUIRE(pin);
+        auto first = std::make_unique<storage::segment>(0, pin, storage::tail_word{0, segment_header_size});
+        first->allocated = pin->readable();
+        first->ready.store(first->allocated - frame_header_size);
+        std::vector<std::unique_ptr<storage::segment>> all;
+        all.push_back(std::move(first));
+        chain.adopt(std::move(all), 0);
+        appends.start();
+    }
+
+    /// Takes a claim of so many bytes and gives it up; false, and `why`.
+    bool take(std::uint32_t length, failure& why) {
+        storage::claim taken;
+        if (!appends.take(length, 1, taken, why)) {
+            return false;
+        }
+        appends.abandon(taken, 1, 0);
+        return true;
+    }
+    bool take(std::uint32_t length) {
+        failure why;
+        return take(length, why);
+    }
+
+    storage::segment_directory segment_files;
+    storage::segment_chain chain;
+    storage::appender appends;
+};
+
+}  // namespace
+
+TEST_CASE("what has been stopped does not go on behind a cut, and takes no claim", "[storage][appender]") {
+    by_hand orders;
+    REQUIRE(orders.take(48));
+    const storage::tail_word end = orders.appends.claimed();
+    SECTION("it had stopped before") {
+        orders.appends.stop(storage::append_state::failed, {errc::partition_failed, "it has failed"});
+        CHECK(orders.appends.pause().text == "it has failed");
+    }
+    SECTION("it stops meanwhile") {
+        REQUIRE_FALSE(orders.appends.pause());
+        failure why;
+        CHECK_FALSE(orders.take(48, why));
+        CHECK(why.code == errc::illegal_state);
+        orders.appends.stop(storage::append_state::closed, {errc::closed, "it was closed"});
+        CHECK_FALSE(orders.appends.resume(end));
+    }
+    failure why;
+    CHECK_FALSE(orders.take(48, why));
+    CHECK(orders.appends.claimed().is_sealed());
+    CHECK(orders.appends.claimed().end() == end.end());
+    CHECK_FALSE(orders.appends.prepare(128 * kib, 4'096));
+    CHECK(std::filesystem::file_size(orders.segment_files.log_path(0)) == 64 * kib);
+}
+
+TEST_CASE("a cut that comes to its end lets appends go on where it ends", "[storage][appender]") {
+    by_hand orders;
+    const storage::tail_word end = orders.appends.claimed();
+    REQUIRE(orders.take(48));
+    REQUIRE_FALSE(orders.appends.pause());
+    CHECK(orders.appends.resume(end));
+    CHECK(orders.take(48));
+    CHECK(orders.appends.claimed().records() == 1);
+}
+
+TEST_CASE("there is one spare at most, and none of a log that takes no more appends", "[storage][appender]") {
+    by_hand orders;
+    failure why;
+    const auto make = [&] {
+        storage::segment_pin pin = orders.segment_files.create(std::nullopt, 256 * kib, 64 * kib, why);
+        REQUIRE(pin);
+        return pin;
+    };
+    const auto has_spare = [&] { return orders.files().contains("spare.log"); };
+    REQUIRE(orders.take(48));
+    CHECK(orders.appends.wants_spare());
+    SECTION("one that was made elsewhere is taken, as far as it is made") {
+        orders.appends.adopt_spare(make());
+        CHECK_FALSE(orders.appends.wants_spare());
+        REQUIRE_FALSE(orders.appends.roll());
+        CHECK_FALSE(orders.appends.wants_spare());  // it has no name yet
+        REQUIRE_FALSE(orders.appends.name_taken_spare());
+        CHECK(orders.appends.wants_spare());
+        CHECK(orders.take(100 * kib));  // more than it is made for
+    }
+    SECTION("two at once: one has to go") {
+        storage::segment_pin pin = make();
+        orders.appends.adopt_spare(pin);
+        orders.appends.adopt_spare(std::move(pin));
+        CHECK_FALSE(has_spare());
+    }
+    SECTION("beside one that was taken and has no name yet") {
+        orders.appends.adopt_spare(make());
+        REQUIRE_FALSE(orders.appends.roll());
+        REQUIRE(has_spare());
+        SECTION("none is made before that has its name") {
+            orders.platform.fail(operation::rename);
+            CHECK(orders.appends.prepare_spare().code == std::errc::io_error);
+            CHECK(has_spare());
+            CHECK_FALSE(orders.appends.prepare_spare());
+            CHECK(orders.files().contains(storage::segment_name(1) + ".log"));
+        }
+        SECTION("none is taken") {
+            storage::segment_pin another = orders.segment_files.create(7, 256 * kib, 64 * kib, why);
+            orders.appends.adopt_spare(another);
+            CHECK_FALSE(orders.appends.wants_spare());
+            CHECK(orders.chain.count() == 2);
+        }
+    }
+    SECTION("of a log that was closed") {
+        storage::segment_pin pin = make();
+        orders.appends.stop(storage::append_state::closed, {errc::closed, "it was closed"});
+        CHECK_FALSE(orders.appends.wants_spare());
+        SECTION("one that comes from elsewhere") { orders.appends.adopt_spare(pin); }
+        SECTION("one that was just being made") {
+            orders.segment_files.discard_spare();
+            CHECK_FALSE(orders.appends.prepare_spare());
+        }
+        CHECK_FALSE(has_spare());
+    }
+}
+
+TEST_CASE("a frame that is larger than what a log grows by has its room all the same", "[storage][appender]") {
+    by_hand orders{GENERATE(1'000u, 4'096u, 64u * kib), 1 * mib};
+    CHECK(orders.take(700 * kib));
+    CHECK(orders.take(48));
+    CHECK(std::filesystem::file_size(orders.segment_files.log_path(0)) > 700 * kib);
+}
+
+TEST_CASE("a log does not grow beyond what its disk is to hold", "[storage][appender]") {
+    by_hand orders{64 * kib, 1 * mib};
+    storage::disk_budget budget{orders.platform, orders.path(), std::nullopt, std::int64_t{300 * kib}};
+    orders.segment_files.count_in(&budget);
+    orders.segment_files.heed_budget();
+    failure why;
+    CHECK_FALSE(orders.take(700 * kib, why));
+    CHECK(why.code == std::errc::no_space_on_device);
+    CHECK(names(why, "max_bytes"));
+    CHECK(std::filesystem::file_size(orders.segment_files.log_path(0)) == 64 * kib);
+    CHECK(orders.take(100 * kib));
+}
+
+TEST_CASE("a segment whose memory was let go of is not prepared", "[storage][appender]") {
+    by_hand orders{4'096, 1 * mib};
+    REQUIRE(orders.take(48));
+    orders.chain.last()->release();
+    CHECK_FALSE(orders.appends.prepare(128 * kib, 4'096));
+    CHECK(std::filesystem::file_size(orders.segment_files.log_path(0)) == 4'096);
+}
+
+TEST_CASE("a roll whose seal has no room on the disk changes nothing, and goes on when it has", "[storage][appender][fault]") {
+    partition orders;
+    orders.open();
+    append_range(*orders.log, 0, 30);
+    std::int64_t next = 30;
+    // The record ends within a header of the end of a page: its seal would stand in the next one.
+    const std::size_t end = frames_end(orders.files().at("00000000000000000000.log"));
+    const auto page = align_up(end + 400, std::size_t{4096});
+    failure why;
+    REQUIRE(append(*orders.log, std::nullopt, value_for_frame(static_cast<std::uint32_t>(page - 16 - end)), 0, why) == next++);
+    orders.close();
+    image left = orders.files();
+    left.at("00000000000000000000.log").resize(page);
+    orders.become(left);
+    orders.open();
+    const std::string before = orders.files().at("00000000000000000000.log").substr(segment_header_size);
+    orders.platform.inject({.on = operation::allocate, .number = ENOSPC});
+    why = orders.log->roll();
+    CHECK(why.code == std::errc::no_space_on_device);
+    CHECK(names(why, "00000000000000000000.log"));
+    CHECK(orders.files().at("00000000000000000000.log").substr(segment_header_size) == before);
+    CHECK(read_from(*orders.log, 0).records.size() == static_cast<std::size_t>(next));
+    REQUIRE(orders.log->roll().text == "");
+    append_nth(*orders.log, next);
+    orders.open();
+    CHECK(orders.log->report().damages.empty());
+    CHECK(orders.log->log_end_offset() == next + 1);
 }
 
 }  // namespace storage_appender_test

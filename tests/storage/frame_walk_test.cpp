@@ -1,6 +1,7 @@
 #include <brook/storage/frame_walk.hpp>  // first, so that it must stand alone
 
 #include <cstdint>
+#include <fstream>
 #include <random>
 #include <string>
 
@@ -84,6 +85,7 @@ TEST_CASE("behind damage the next intact frame is found, and no payload passes f
     CHECK_FALSE(find_frame(memory, static_cast<position>(orders.frames.back().end()), 0, found));
     CHECK_FALSE(find_frame(memory, memory.capacity() - 8, 0, found));
     CHECK_FALSE(find_frame(memory, 0xffff'fff8, 0, found));
+    CHECK_FALSE(find_frame(memory, 0xffff'fffc, 0, found));  // and not from the beginning
 
     // A record that holds a copy of frames: they were right elsewhere.
     std::string copy(orders.files().at("00000000000000000000.log").substr(256, 1'600));
@@ -119,6 +121,18 @@ TEST_CASE("a walk starts at or before what it looks for, whatever the index says
         check_starts(false);
     }
     CHECK(find_start(memory, 0, 100, 0).at == 256);
+    for (const std::uint32_t at : {8u, 252u, 301u, 4'000u}) {  // no frame begins there, or can
+        std::fstream index{orders.path() + "/00000000000000000000.index", std::ios::binary | std::ios::in | std::ios::out};
+        for (std::uint32_t k = 1; k < 4; ++k) {
+            const storage::index_slot slot{1, at};
+            index.seekp(static_cast<std::streamoff>(k * sizeof slot));
+            index.write(reinterpret_cast<const char*>(&slot), sizeof slot);
+        }
+        index.close();
+        REQUIRE(memory.slot(2).at == at);
+        check_starts(false);
+    }
+    CHECK(memory.slot(storage::index_slots(memory.capacity())).at == 0);  // no slot of it
 }
 
 TEST_CASE("messages name topic, partition, file, position and offset", "[storage][frame_walk]") {

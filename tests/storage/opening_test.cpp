@@ -360,6 +360,7 @@ TEST_CASE("what is not all that its name says takes no place of a compaction's r
     CHECK(orders.log->report().damages.empty());
     REQUIRE(orders.log->report().quarantined.size() == 1);
     CHECK(orders.log->report().quarantined.front().find(put) != std::string::npos);
+    fail_each_call(orders, {left});
 }
 
 // ---- the spare ----
@@ -607,6 +608,26 @@ TEST_CASE("a log that is being cut and is damaged in front of that ends where it
     lead_range(*orders.log, 50, 60, 4);
 }
 
+TEST_CASE("damage in front of where a log is being cut is told, and what is behind it stays", "[storage][opening]") {
+    partition orders{tiny_replicated()};
+    image left = being_cut(orders, 50).front();
+    std::string home;
+    for (const auto& name : names_in(left, ".log")) {
+        home = frames_of(left.at(name)).front().header.base_offset < 50 ? name : home;
+    }
+    const offset bad = frames_of(left.at(home)).front().header.base_offset + 1;
+    REQUIRE(bad < 49);
+    flip_bit(left.at(home), (frame_with(left.at(home), bad).at + 44) * 8);
+    orders.become(left);
+    orders.open();
+    REQUIRE(orders.log->report().damages.size() == 1);
+    CHECK(orders.log->report().damages.front().first == bad);
+    CHECK(orders.log->report().damages.front().last == bad + 1);
+    CHECK(orders.log->log_end_offset() == 50);
+    orders.log->set_high_watermark(50);
+    CHECK(difference(read_from(*orders.log, bad + 1).records, numbered(bad + 1, 50)) == "");
+}
+
 TEST_CASE("a checkpoint that tells of a place that is not there is not believed", "[storage][opening]") {
     partition orders;
     orders.open();
@@ -625,26 +646,23 @@ TEST_CASE("a checkpoint that tells of a place that is not there is not believed"
     check_holds(*orders.log, 0, 30);
 }
 
-TEST_CASE("a checkpoint of a cut that tells of a place behind it is not gone by", "[storage][opening]") {
+TEST_CASE("a checkpoint of a cut that tells of a place behind it is not gone by, and one in front is", "[storage][opening]") {
     partition orders{tiny_replicated()};
     image left = being_cut(orders, 50).front();
     format::checkpoint told = checkpoint_in(left);
     std::string home;
     for (const auto& name : names_in(left, ".log")) {
-        home = frames_of(left.at(name)).front().header.base_offset <= 50 ? name : home;
+        home = frames_of(left.at(name)).front().header.base_offset < 49 ? name : home;
     }
-    const auto last = frames_of(left.at(home)).back();
-    if (last.kind() == format::frame_kind::data && last.header.base_offset > 50) {
-        told.segment_position = last.at;
-        told.segment_offset = last.header.base_offset;
-    } else {
-        told.segment_position = frame_with(left.at(home), 51).at;
-        told.segment_offset = 51;
-    }
+    const offset place = GENERATE(49, 51);
+    CAPTURE(place);
+    told.segment_position = frame_with(left.at(home), place).at;
+    told.segment_offset = place;
     told.segment_base = *storage::parse_segment_name(home, ".log");
     put_checkpoint(left, told);
     orders.become(left);
     orders.open();
+    CHECK((orders.log->report().scanned_bytes > told.segment_position - segment_header_size) == (place == 49));
     CHECK(orders.log->log_end_offset() == 50);
     CHECK(orders.log->report().damages.empty());
     orders.log->set_high_watermark(50);

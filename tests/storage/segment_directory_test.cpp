@@ -1,7 +1,10 @@
 #include <brook/storage/segment_directory.hpp>  // first, so that it must stand alone
 
 #include <cstdint>
+#include <cstring>
+#include <filesystem>
 #include <limits>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,12 +38,26 @@ TEST_CASE("segments are named by their base offset, in twenty digits", "[storage
         CHECK(parse_segment_name(segment_name(base) + ".index", ".index") == base);
         CHECK_FALSE(parse_segment_name(segment_name(base) + ".index", ".log"));
     }
+    CHECK_FALSE(parse_segment_name("00000000000000000000.txt", ".log"));
     for (const char* const name : {"", ".log", "spare.log", "0.log", "000000000000000000000.log", "0000000000000000000.log",
                                    "0000000000000000000x.log", "-0000000000000000001.log", " 0000000000000000001.log",
                                    "00000000000000000000.log.tmp", "00000000000000000000log", "99999999999999999999.log",
                                    "04611686018427387905.log"}) {
         CAPTURE(name);
         CHECK_FALSE(parse_segment_name(name, ".log"));
+    }
+}
+
+TEST_CASE("what a compaction has made is named by where it begins and ends", "[storage][segment_directory]") {
+    const auto range = storage::parse_swap_name(storage::swap_name({42, 77}));
+    REQUIRE(range);
+    CHECK(range->base == 42);
+    CHECK(range->end == 77);
+    for (const char* const name : {"", "00000000000000000042", "00000000000000000042-", "00000000000000000042+00000000000000000077.swap",
+                                   "00000000000000000077-00000000000000000042.swap", "00000000000000000042-00000000000000000042.swap",
+                                   "0000000000000000004x-00000000000000000077.swap", "00000000000000000042-00000000000000000077.log"}) {
+        CAPTURE(name);
+        CHECK_FALSE(storage::parse_swap_name(name));
     }
 }
 
@@ -113,6 +130,138 @@ TEST_CASE("a creation never takes the place of a segment that is there", "[stora
     CHECK_FALSE(files->create(42, 64 * kib, 64 * kib, why));
     CHECK(why.code == std::errc::file_exists);
     CHECK(read_whole(files->log_path(42)) == before);
+}
+
+TEST_CASE("what a creation has left is made again, and nothing else that has the name", "[storage][segment_directory][fault]") {
+    fixture files;
+    failure why;
+    const std::string path = files->log_path(42);
+    SECTION("the same segment, without a frame: it is its own") {
+        REQUIRE(files->create(42, 64 * kib, 64 * kib, why));
+        CHECK(files->create(42, 64 * kib, 64 * kib, why));
+        return;
+    }
+    SECTION("no segment") { write_whole(path, "a stranger's"); }
+    SECTION("one that begins elsewhere") {
+        REQUIRE(files->create(43, 64 * kib, 64 * kib, why));
+        std::filesystem::rename(files->log_path(43), path);
+    }
+    SECTION("one that does not say where it begins") {
+        REQUIRE(files->create(42, 64 * kib, 64 * kib, why));
+        std::string content = read_whole(path);
+        flip_bit(content, format::base_check_at * 8);
+        write_whole(path, content);
+        const std::string spare = files.path() + "/spare.log";
+        std::filesystem::rename(path, spare);
+        CHECK_FALSE(files->create(std::nullopt, 64 * kib, 64 * kib, why));  // it may have been taken
+        CHECK(why.code == std::errc::file_exists);
+        CHECK(read_whole(spare) == content);
+        return;
+    }
+    SECTION("one of which nobody can tell") {
+        REQUIRE(files->create(42, 64 * kib, 64 * kib, why));
+        files.platform.inject({.on = operation::read, .call = 2, .path = path.substr(path.rfind('/'))});  // behind its header
+    }
+    const std::string before = read_whole(path);
+    CHECK_FALSE(files->create(42, 64 * kib, 64 * kib, why));
+    CHECK(why.code == std::errc::file_exists);
+    CHECK(read_whole(path) == before);
+}
+
+TEST_CASE("a segment that is not there has been removed", "[storage][segment_directory]") {
+    fixture files;
+    failure why;
+    REQUIRE(files->create(42, 64 * kib, 64 * kib, why));
+    CHECK_FALSE(files->remove(42));
+    CHECK_FALSE(files->remove(42));
+    files.platform.fail(operation::remove, 2);
+    CHECK(files->remove(42).code == std::errc::io_error);
+}
+
+TEST_CASE("what segments take of the disk is counted, and asked for where that is heeded", "[storage][segment_directory]") {
+    fixture files;
+    failure why;
+    storage::disk_budget budget{files.platform, files.path(), std::nullopt, std::int64_t{100 * kib}};
+    bool must_count = false;
+    const auto taken = [&] { return budget.excess(0, {}, must_count) + 100 * kib; };
+    files->count_in(&budget);
+    const bool is_heeded = GENERATE(false, true);
+    if (is_heeded) {
+        files->heed_budget();
+    }
+    REQUIRE(files->create(0, 64 * kib, 64 * kib, why));
+    const std::int64_t one = taken();
+    CHECK(one > 64 * kib);
+    CHECK(static_cast<bool>(files->create(1, 64 * kib, 64 * kib, why)) == !is_heeded);
+    if (is_heeded) {
+        CHECK(why.code == std::errc::no_space_on_device);
+        CHECK(names(why, "no disk space for a segment"));
+        CHECK(names_in(files.files(), ".log").size() == 1);
+        CHECK(files->create(1, 64 * kib, 64 * kib, why, true));  // what has to be, so that something can go
+    }
+    CHECK(taken() == 2 * one);
+}
+
+TEST_CASE("since when a compacted segment's tombstones stand counts when it verifies", "[storage][segment_directory]") {
+    fixture files;
+    storage::segment_summary summary;
+    std::string header(format::segment_header_size, '\0');
+    const auto birth = format::make_birth(77, 64 * kib, files.name.topic_id, files.name.number, format::segment_flag::compacted);
+    poke(header, 0, birth);
+    std::int64_t since = 5'000;
+    std::uint64_t check = format::tombstones_check(77, since);
+    SECTION("it does") {}
+    SECTION("its check is another one's") {
+        ++check;
+        since = 0;
+    }
+    SECTION("it is no time") {
+        since = -5'000;
+        check = format::tombstones_check(77, since);
+    }
+    poke(header, format::tombstones_at, since == 0 ? std::int64_t{5'000} : since);
+    poke(header, format::tombstones_check_at, check);
+    CHECK_FALSE(storage::summarize({reinterpret_cast<const std::byte*>(header.data()), header.size()}, "x.log", files.name, summary));
+    CHECK(summary.is_compacted());
+    CHECK(summary.tombstones_since == (since > 0 ? since : 0));
+}
+
+TEST_CASE("whatever call fails while a deleted segment is made a spare, nothing is left of it, and another can be made", "[storage][segment_directory][fault]") {
+    constexpr std::uint32_t capacity = 300 * kib;  // more than is cleared at once, and no multiple of that
+    bool has_met = true;
+    std::uint64_t failed = 0;
+    for (std::uint64_t k = 1; has_met; ++k) {
+        CAPTURE(k);
+        fixture files;
+        failure why;
+        {
+            const auto old = files->create(42, capacity, capacity, why);
+            REQUIRE(old);
+            std::memset(old->frame(256), 0x5a, capacity - 256);
+        }
+        files.platform.forget_calls();
+        files.platform.fail_any(k);
+        const bool is_taken = files->take_for_recycling(42);
+        CHECK(files.files().contains("00000000000000000042.log") == !is_taken);
+        storage::segment_pin spare = is_taken ? files->recycle(capacity, why) : nullptr;
+        has_met = files.platform.calls() >= k;
+        files.platform.heal();
+        if (spare) {
+            const std::string content = files.files().at("spare.log");
+            CHECK(content.size() == capacity);
+            CHECK(content.find_first_not_of('\0', 256) == std::string::npos);
+            continue;
+        }
+        ++failed;
+        if (is_taken) {
+            CHECK(why.code == std::errc::io_error);
+            CHECK(names(why, files.path()));
+            files->discard(files.path() + "/recycled.log.tmp");  // an opening does that
+            CHECK(names_in(files.files(), "spare.log").empty());
+        }
+        CHECK(files->create(std::nullopt, capacity, capacity, why));
+    }
+    CHECK(failed > 5);
 }
 
 TEST_CASE("an index that is made anew says that the segment is in doubt", "[storage][segment_directory]") {

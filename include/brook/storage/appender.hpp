@@ -265,7 +265,7 @@ public:
     [[nodiscard]] failure prepare(position target, std::uint32_t step) {
         segment* const home = hot_->current.load(std::memory_order_acquire);
         failure why;
-        while (home != nullptr && !why) {
+        while (home != nullptr) {
             const std::scoped_lock guard{growth_mutex_};
             const position end = target < home->limit ? target : home->limit;
             if (home->ready.load(std::memory_order_relaxed) >= end) {
