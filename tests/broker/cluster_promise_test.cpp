@@ -513,4 +513,88 @@ TEST_CASE("a peer can have a broker begin another session once, and never the la
     all.send(enemy, 2);
 }
 
+// ---- what members say that lie ----
+
+TEST_CASE("no peer produces to the topics that are the cluster's own", "[broker][cluster]") {
+    three_brokers all;
+    static_cast<void>(all.make_and_lead({.replication_factor = 3}));
+    static_cast<void>(all.coordinator());
+    std::vector<partition_id> own{{broker_room::metadata_topic_id, 0}};
+    for (const auto& one : all.world.core(1).replicated_topics()) {
+        if (one->name == broker_room::offsets_topic) {
+            own.push_back({one->meta.id, 0});
+        }
+    }
+    REQUIRE(own.size() == 2);
+    own.push_back(id_of(all.orders(1)));
+    std::uint64_t number = std::uint64_t{1} << 62;
+    for (const partition_id& to : own) {
+        const auto end = [&](int on) { return all.world.core(on).cluster()->state_of(to)->log_end_offset; };
+        const int leader = all.world.core(1).cluster()->state_of(to)->leader;
+        const offset before = end(leader);
+        datagram::part part;
+        part.kind = datagram::part_kind::request;
+        part.number = ++number;
+        part.code = static_cast<std::uint32_t>(request_kind::produce);
+        bring(all.world, leader % 3 + 1, leader, part, [&](std::vector<std::byte>& into) {
+            replication::byte_writer body{into};
+            body.put(to.topic);
+            body.put(to.number);
+            body.put(broker_room::replicated_acks::all);
+            body.put(std::uint8_t{0});
+            body.put_bytes(wire_lone("torders", std::nullopt, 17, format::producer_stamp{4711, 0, 0}));
+        });
+        all.world.run_for(1s);
+        CHECK(end(leader) == before + (to == own.back() ? 1 : 0));
+    }
+    CHECK(all.world.broker(1).topics() == std::vector<std::string>{"orders"});
+}
+
+TEST_CASE("of what was decided of a topic and cannot be nothing is made, and the name is free for one that can", "[broker][cluster]") {
+    three_brokers all;
+    static_cast<void>(all.make_and_lead({.replication_factor = 3}));
+    const partition_id home{broker_room::metadata_topic_id, 0};
+    const int leader = all.world.core(1).cluster()->state_of(home)->leader;
+    broker_room::topic_meta meta = brook::detail::access::engine(all.orders(1)).state()->meta;
+    meta.id[0] ^= std::byte{1};
+    SECTION("no replicas") { meta.replicas.clear(); }
+    SECTION("more replicas than a ballot names") {
+        meta.replicas[0].clear();
+        for (std::int32_t node = 1; node <= 65; ++node) {
+            meta.replicas[0].push_back(node);
+        }
+    }
+    SECTION("a replica twice") { meta.replicas[0] = {1, 1, 2}; }
+    SECTION("the id of the metadata, whose replica would go with it") { meta.id = broker_room::metadata_topic_id; }
+    SECTION("no id") { meta.id = {}; }
+    std::uint64_t sequence = 0;
+    const auto decide = [&](const std::optional<std::string>& what) {
+        struct decision final : broker_room::produce_request {
+            void settle(const failure& why, offset, std::int64_t) noexcept override { is_done = !why; }
+            bool is_done = false;
+        };
+        const auto made = std::make_shared<decision>();
+        made->frame = wire_lone("tlate", what, 17, format::producer_stamp{4711, 0, static_cast<std::int64_t>(sequence++)});
+        made->deadline = std::chrono::hours{1};
+        all.world.core(leader).cluster()->produce(home, made);
+        all.world.run_for(1s);
+        CHECK(made->is_done);
+    };
+    decide(meta.encode());
+    CHECK(all.tellings(leader, "what was decided of topic 'late' cannot be") >= 1);
+    CHECK(all.world.broker(1).topics() == std::vector<std::string>{"orders"});
+    decide(std::nullopt);
+    CHECK(all.send(1, 2) > 0);
+    decide(meta.encode());
+    static_cast<void>(all.world.broker(2).create_topic<std::uint64_t, std::string>("late", {.replication_factor = 3}));
+    for (int id = 1; id <= 3; ++id) {
+        CHECK(all.world.run_until([&] { return all.world.broker(id).topics() == std::vector<std::string>{"late", "orders"}; }, 5s));
+        all.world.stop(id, parting::kill);
+        all.world.start(id);
+        all.world.run_for(2s);
+    }
+    all.world.broker(3).delete_topic("late");
+    CHECK(all.send(1, 3) > 0);
+}
+
 }  // namespace broker_cluster_promise_test

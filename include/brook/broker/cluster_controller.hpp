@@ -169,8 +169,7 @@ public:
         if (!from.is_done() || is_internal_topic(name)) {
             return;  // nobody sent that
         }
-        const cluster_metadata::topic* const found = metadata_.sum().find(name);
-        if (found == nullptr || (id != format::topic_id{} && metadata_loader::decode(*found).id != id)) {
+        if (metadata_.sum().find(name) == nullptr || (id != format::topic_id{} && metadata_.id_of(name) != id)) {
             answers_.refuse(to, answer_status::done, {errc::unknown_topic_or_partition, "there is no topic '" + name + "' in the cluster"}, now);
             return;
         }
@@ -271,7 +270,7 @@ private:
 
     [[nodiscard]] bool is_taken(const format::topic_id& id) const {
         const std::vector<cluster_metadata::topic>& all = metadata_.sum().topics();
-        return std::any_of(all.begin(), all.end(), [&](const cluster_metadata::topic& one) { return metadata_loader::decode(one).id == id; });
+        return std::any_of(all.begin(), all.end(), [&](const cluster_metadata::topic& one) { return metadata_.id_of(one.name) == id; });
     }
 
     /// Where groups commit: on as many brokers as Kafka has it, or all.

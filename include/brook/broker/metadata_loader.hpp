@@ -3,6 +3,8 @@
 /// Floor 4, broker. Source: Kafka's MetadataLoader (KIP-631).
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -21,6 +23,7 @@
 #include <brook/format/frame.hpp>
 #include <brook/format/record.hpp>
 #include <brook/format/segment_header.hpp>
+#include <brook/replication/ballot.hpp>
 #include <brook/storage/log_reader.hpp>
 
 namespace brook::inline BROOK_ABI::broker_room {
@@ -44,10 +47,14 @@ public:
     /// What is decided from there on is decided while this broker is there.
     [[nodiscard]] offset live_from() const noexcept { return live_from_; }
 
-    /// Zeros: there is none of this name.
+    /// Zeros: there is none of this name, or what was decided of it cannot be read.
     [[nodiscard]] format::topic_id id_of(std::string_view topic) const {
         const cluster_metadata::topic* const found = sum_.find(topic);
-        return found == nullptr ? format::topic_id{} : decode(*found).id;
+        try {
+            return found == nullptr ? format::topic_id{} : decode(*found).id;
+        } catch (const error&) {
+            return {};
+        }
     }
 
     /// Null: it was not deleted, as far as this broker has seen.
@@ -122,7 +129,17 @@ public:
     /// They have to be looked at once more.
     void tell_again() noexcept { is_news_ = true; }
 
-    [[nodiscard]] static topic_meta decode(const cluster_metadata::topic& one) { return topic_meta::decode(one.meta, std::string{metadata_topic}); }
+    /// What was decided of a topic. Who leads the metadata may have said anything: of what this gives the replicas can be begun, and let go of again.
+    /// Errors    corrupt_record, unsupported_version.
+    [[nodiscard]] static topic_meta decode(const cluster_metadata::topic& one) {
+        topic_meta meta = topic_meta::decode(one.meta, std::string{metadata_topic});
+        const bool has_voters = !meta.replicas.empty() && std::all_of(meta.replicas.begin(), meta.replicas.end(), [](const std::vector<std::int32_t>& nodes) { return replication::voter_set::is_possible(nodes); });
+        if (!has_voters || meta.id == metadata_topic_id || meta.id == format::topic_id{}) {
+            throw_error(errc::corrupt_record, std::string{metadata_topic} + ": what was decided of topic '" + one.name + "' cannot be: " +
+                                                  (has_voters ? "its id is none that a topic has" : "a partition has no replicas, or none that can be"));
+        }
+        return meta;
+    }
 
 private:
     void apply(const storage::record_range& range) {

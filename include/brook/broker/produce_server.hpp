@@ -49,6 +49,9 @@ public:
             answers_.give_elsewhere(to, now);
             return;
         }
+        if (is_internal_topic(home->topic->name)) {
+            return;  // nobody sent that: what is decided and committed in the cluster is written by who leads there
+        }
         if (const char* const fault = format::wire_fault(given); fault != nullptr || !is_users(given)) {
             answers_.refuse(to, answer_status::done, {errc::corrupt_record, home->log.name().text() + ": a batch is refused: " +
                                                                                 (fault != nullptr ? fault : "it has no producer, or is of a kind that is the log's own")}, now);
