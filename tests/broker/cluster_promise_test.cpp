@@ -550,6 +550,44 @@ TEST_CASE("no peer produces to the topics that are the cluster's own", "[broker]
     CHECK(all.world.broker(1).topics() == std::vector<std::string>{"orders"});
 }
 
+TEST_CASE("no record is copied that is of a later epoch than its leader", "[broker][cluster]") {
+    three_brokers all;
+    const int leader = all.make_and_lead({.replication_factor = 3});
+    const partition_id made = id_of(all.orders(leader));
+    const int follower = leader % 3 + 1;
+    std::size_t brought = 0;
+    all.world.on_sending([&](int from, int to, bytes whole) {
+        for (const auto& [id, said] : messages_in(whole)) {
+            CHECK(said.last_epoch <= said.epoch);
+            if (id != made || said.kind != message_kind::fetch || from != follower || to != leader || brought == 1) {
+                continue;
+            }
+            message answer{message_kind::fetch_answer};
+            answer.epoch = answer.last_epoch = said.epoch;
+            answer.leader = leader;
+            answer.session = said.session;
+            answer.number = said.number;
+            answer.fetch_answer.end = said.fetch.end;
+            frame_bytes frames = wire_at(wire_lone("key", "now", 17), said.fetch.end, said.epoch);
+            const frame_bytes later = wire_at(wire_lone("key", "later", 17), said.fetch.end + 1, said.epoch + 1);
+            frames.insert(frames.end(), later.begin(), later.end());
+            answer.frames = frames;
+            bring(all.world, leader, from, {.kind = datagram::part_kind::replica, .partition = id}, [&](std::vector<std::byte>& into) { answer.encode(into); });
+            ++brought;
+        }
+        return true;
+    });
+    const offset end = all.world.core(follower).cluster()->state_of(made)->log_end_offset;
+    CHECK(all.world.run_until([&] { return all.world.core(follower).cluster()->state_of(made)->log_end_offset > end; }, 2s));
+    CHECK(all.world.core(follower).cluster()->state_of(made)->log_end_offset == end + 1);
+    all.world.run_for(2s);
+    CHECK(brought == 1);
+    CHECK(all.world.core(follower).cluster()->state_of(made)->log_end_offset == end);  // the leader has had it cut
+    CHECK(all.tellings(follower, "is of epoch") == 1);
+    all.send(follower, 7);
+    all.world.on_sending(nullptr);
+}
+
 TEST_CASE("of what was decided of a topic and cannot be nothing is made, and the name is free for one that can", "[broker][cluster]") {
     three_brokers all;
     static_cast<void>(all.make_and_lead({.replication_factor = 3}));

@@ -144,7 +144,8 @@ public:
         return why;
     }
 
-    /// Appends what another replica sent. `announce` is called in front of a frame that names voters, and has saved that when it returns success.
+    /// Appends what another replica sent, if it is of no later epoch than that one leads in: such a log is nobody's, and whom this one told of it
+    /// would not understand it. `announce` is called in front of a frame that names voters, and has saved that when it returns success.
     /// Returns   true: all of it.
     template <class Announce>
     [[nodiscard]] bool copy(bytes frames, std::chrono::nanoseconds now, const Announce& announce, failure& why) {
@@ -162,6 +163,12 @@ public:
             return !why;
         };
         for (bytes frame; all.next(frame);) {
+            if (const std::uint32_t epoch = format::load_header(frame.data()).leader_epoch; epoch > machine.epoch()) {
+                if (append()) {
+                    why = {errc::corrupt_record, log.name().text() + ": what another replica sent in epoch " + std::to_string(machine.epoch()) + " is of epoch " + std::to_string(epoch)};
+                }
+                return false;
+            }
             if (auto nodes = control_record::voters_in(frame); nodes && !format::wire_fault(frame)) {
                 const format::frame_header header = format::load_header(frame.data());
                 if (!append()) {
