@@ -2335,15 +2335,28 @@ brook_mutant(repair_left_unsynced
   REPLACE [=[                if (const auto code = BROOK_MUTANT(repair_left_unsynced) ? std::error_code{} : mended->sync()) {]=]
   CAUGHT_BY test storage/frame_repair "whoever dies in a repair, and however, leaves what was rotten rotten or mended, and nothing wrong")
 
+brook_mutant(repair_in_front_of_recovery
+  FILE storage/log.hpp
+  FIND [=[            failure untold = parts_.kept.begin_at(one.base);
+            return untold ? std::move(untold) : segment_directory::sign(memory, name());]=]
+  REPLACE [=[            failure untold = BROOK_MUTANT(repair_in_front_of_recovery) ? failure{} : parts_.kept.begin_at(one.base);
+            return untold || BROOK_MUTANT(repair_left_unsigned) ? std::move(untold) : segment_directory::sign(memory, name());]=]
+  CAUGHT_BY test storage/frame_repair "what was mended, and could not be synced, is on the disk once the log has been opened again")
+
+brook_mutant(repair_left_unsigned WITH repair_in_front_of_recovery
+  CAUGHT_BY test storage/frame_repair "what was mended, and could not be synced, is on the disk once the log has been opened again")
+
 brook_mutant(failed_repair_synced_again
   FILE storage/log.hpp
   FIND [=[                    parts_.durable.give_up(told);
+                    parts_.durable.distrust(*home);
                     parts_.appends.stop(append_state::failed, std::move(told));
                 }
             });]=]
   REPLACE [=[                    if (!BROOK_MUTANT(failed_repair_synced_again)) {
                         parts_.durable.give_up(told);
                     }
+                    parts_.durable.distrust(*home);
                     parts_.appends.stop(append_state::failed, std::move(told));
                 }
             });]=]

@@ -102,16 +102,19 @@ void check_none_is_wrong(storage::log& log, const std::vector<storage::offset_ra
     }
 }
 
-}  // namespace
+std::unique_ptr<storage::log> open_on(os::platform& where, storage::event_count& events) {
+    failure why;
+    auto log = storage::log::open({where, "/p", partition{}.name}, replicated(), events, events, why);
+    INFO(why.text);
+    REQUIRE(log);
+    return log;
+}
 
-TEST_CASE("whoever dies in a repair, and however, leaves what was rotten rotten or mended, and nothing wrong", "[storage][frame_repair][power]") {
-    pair logs;
-    const auto [first, last] = GENERATE(std::pair<offset, offset>{17, 19}, std::pair<offset, offset>{120, 130}, std::pair<offset, offset>{196, 198});
-    CAPTURE(first, last);
-    powerless_platform machine{disk_state{}};
+/// The same files, on a machine whose plug can be pulled; what they have of offsets [first, last) has rotted there since it was closed.
+void rot_on(powerless_platform& machine, const pair& logs, offset first, offset last) {
     REQUIRE_FALSE(machine.make_directory("/p"));
     REQUIRE_FALSE(machine.sync_directory("/"));
-    for (const auto& [name, content] : logs.files) {  // the same files, on a machine whose plug can be pulled
+    for (const auto& [name, content] : logs.files) {
         std::error_code code;
         const auto file = machine.open("/p/" + name, os::open_mode::create, code);
         REQUIRE(file);
@@ -120,45 +123,49 @@ TEST_CASE("whoever dies in a repair, and however, leaves what was rotten rotten 
         REQUIRE_FALSE(file->sync());
     }
     REQUIRE_FALSE(machine.sync_directory("/p"));
-    const auto open_on = [&](os::platform& where, storage::event_count& events) {
-        failure why;
-        auto log = storage::log::open({where, "/p", logs.broken.name}, replicated(), events, events, why);
-        INFO(why.text);
-        REQUIRE(log);
-        return log;
-    };
+    {
+        storage::event_count events{machine};  // the opening writes its own marks
+        const auto log = open_on(machine, events);
+        REQUIRE_FALSE(log->sync());
+        log->close();
+    }
+    std::string path = "/p/";
+    offset base = -1;
+    for (const auto& [name, content] : logs.files) {
+        if (const auto found = storage::parse_segment_name(name, ".log"); found && *found <= first && *found > base) {
+            base = *found;
+            path = "/p/" + name;
+        }
+    }
+    std::error_code code;
+    const auto file = machine.open(path, os::open_mode::read_write, code);
+    REQUIRE(file);
+    std::uint64_t size = 0;
+    REQUIRE_FALSE(file->size(size));
+    std::vector<std::byte> content(static_cast<std::size_t>(size));
+    REQUIRE_FALSE(file->read_at(0, content));
+    const std::string text(reinterpret_cast<const char*>(content.data()), content.size());
+    for (offset at = first; at < last; at += first == 120 ? 10 : 1) {
+        const std::size_t place = frame_with(text, at).at + 45;
+        content[place] ^= std::byte{0x20};
+        REQUIRE_FALSE(file->write_at(place, bytes{content}.subspan(place, 1)));
+    }
+    REQUIRE_FALSE(file->sync());
+}
+
+/// Of a segment in front of where recovery begins, the checkpoint is synced before the segment.
+std::uint64_t syncs_until_mended(offset first) { return first < 190 ? 2 : 1; }
+
+}  // namespace
+
+TEST_CASE("whoever dies in a repair, and however, leaves what was rotten rotten or mended, and nothing wrong", "[storage][frame_repair][power]") {
+    pair logs;
+    const auto [first, last] = GENERATE(std::pair<offset, offset>{17, 19}, std::pair<offset, offset>{120, 130}, std::pair<offset, offset>{196, 198});
+    CAPTURE(first, last);
+    powerless_platform machine{disk_state{}};
+    rot_on(machine, logs, first, last);
     std::vector<disk_state> states;
     bool is_done = false;
-    {
-        {
-            storage::event_count events{machine};  // the opening writes its own marks
-            const auto log = open_on(machine, events);
-            REQUIRE_FALSE(log->sync());
-            log->close();
-        }
-        std::string path = "/p/";
-        offset base = -1;
-        for (const auto& [name, content] : logs.files) {
-            if (const auto found = storage::parse_segment_name(name, ".log"); found && *found <= first && *found > base) {
-                base = *found;
-                path = "/p/" + name;
-            }
-        }
-        std::error_code code;
-        const auto file = machine.open(path, os::open_mode::read_write, code);
-        REQUIRE(file);
-        std::uint64_t size = 0;
-        REQUIRE_FALSE(file->size(size));
-        std::vector<std::byte> content(static_cast<std::size_t>(size));
-        REQUIRE_FALSE(file->read_at(0, content));
-        const std::string text(reinterpret_cast<const char*>(content.data()), content.size());
-        for (offset at = first; at < last; at += first == 120 ? 10 : 1) {
-            const std::size_t place = frame_with(text, at).at + 45;
-            content[place] ^= std::byte{0x20};
-            REQUIRE_FALSE(file->write_at(place, bytes{content}.subspan(place, 1)));
-        }
-        REQUIRE_FALSE(file->sync());
-    }
     {
         storage::event_count events{machine};
         const auto log = open_on(machine, events);
@@ -169,7 +176,7 @@ TEST_CASE("whoever dies in a repair, and however, leaves what was rotten rotten 
         machine.on_call([&](auto& held, const char*) { states.push_back(held.state()); });
         const std::uint64_t nth = GENERATE(std::uint64_t{0}, std::uint64_t{1});
         if (nth > 0) {
-            machine.fail_sync(1);
+            machine.fail_sync(syncs_until_mended(first));
         }
         const failure why = log->repair(frames);
         CHECK((why.code == std::errc::io_error) == (nth > 0));
@@ -222,6 +229,67 @@ TEST_CASE("whoever dies in a repair, and however, leaves what was rotten rotten 
     }
     CHECK(mended > 2);
     CHECK(rotten > 2);
+}
+
+TEST_CASE("what was mended, and could not be synced, is on the disk once the log has been opened again", "[storage][frame_repair][power]") {
+    pair logs;
+    const auto [first, last] = GENERATE(std::pair<offset, offset>{17, 19}, std::pair<offset, offset>{120, 130}, std::pair<offset, offset>{196, 198});
+    CAPTURE(first, last);
+    powerless_platform machine{disk_state{}};
+    rot_on(machine, logs, first, last);
+    const auto how = GENERATE(0, 1, 2);
+    disk_state killed;  // the page cache stays
+    {
+        storage::event_count events{machine};
+        const auto log = open_on(machine, events);
+        log->set_high_watermark(200);
+        frame_bytes frames;
+        REQUIRE_FALSE(logs.whole.log->read_frames(first, last, mib, frames));
+        machine.fail_sync(syncs_until_mended(first));
+        REQUIRE(log->repair(frames).code == std::errc::io_error);
+        REQUIRE(machine.failed_syncs() == 1);
+        machine.fail_sync(0);
+        if (how == 0) {
+            log->close();
+        }
+        if (how == 2) {
+            CHECK(log->upkeep(std::chrono::seconds{5}).why.code == errc::partition_failed);
+        }
+        killed = machine.look();
+        machine.unplug();
+    }
+    disk_state later;
+    {
+        powerless_platform again{killed};
+        storage::event_count events{again};
+        const auto log = open_on(again, events);
+        CHECK(log->report().moved_segments == 1);
+        log->set_high_watermark(200);
+        CHECK(damage_in(*log).empty());
+        later = again.look();
+        again.unplug();
+    }
+    powerless_platform without_power{loss_of_power{later}.decide_nothing()};
+    storage::event_count events{without_power};
+    const auto log = open_on(without_power, events);
+    log->set_high_watermark(200);
+    CHECK(damage_in(*log).empty());
+    check_none_is_wrong(*log, {});
+    without_power.unplug();
+}
+
+TEST_CASE("a repair that recovery could not be told of is not begun, and can be made later", "[storage][frame_repair][fault]") {
+    pair logs;
+    logs.damage(17);
+    logs.broken.become(logs.files);
+    storage::log& log = logs.broken.open();
+    log.set_high_watermark(200);
+    logs.broken.platform.inject({.on = operation::sync, .number = EIO, .path = "checkpoint"});
+    CHECK(logs.mend({17, 18}).code == std::errc::io_error);
+    CHECK(damage_in(log) == std::vector<storage::offset_range>{{17, 18}});
+    CHECK(logs.mend({17, 18}).text == "");
+    CHECK(damage_in(log).empty());
+    CHECK(log.sync().text == "");
 }
 
 TEST_CASE("damage is found wherever it is, and mended with what another log has", "[storage][frame_repair]") {

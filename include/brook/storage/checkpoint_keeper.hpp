@@ -11,6 +11,7 @@
 #include <brook/core/error.hpp>
 #include <brook/core/types.hpp>
 #include <brook/format/checkpoint.hpp>
+#include <brook/format/segment_header.hpp>
 #include <brook/storage/checkpoint_file.hpp>
 #include <brook/storage/log_epochs.hpp>
 #include <brook/storage/published_prefix.hpp>
@@ -74,6 +75,15 @@ public:
             saved_ = changed;
         }
         return why;
+    }
+
+    /// Has it say that recovery begins at this segment, or in front of it: something is about to be written in what was on the disk.
+    [[nodiscard]] failure begin_at(offset base) {
+        const bool is_behind = static_cast<offset>(saved_.segment_base) > base || static_cast<offset>(saved_.segment_offset) > base;
+        return !is_behind ? failure{} : rewrite([&](format::checkpoint& told) {
+            told.segment_base = told.segment_offset = base;
+            told.segment_position = format::segment_header_size;
+        });
     }
 
     /// Has it say how far the log is on the disk, where that has changed. Nothing while a cut is not through.

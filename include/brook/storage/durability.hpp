@@ -159,6 +159,15 @@ public:
         }
     }
 
+    /// Nor is it known any more whether a segment in front is there: recovery begins with it.
+    ///
+    /// Requires  that nobody else leads: `alone`.
+    void distrust(segment& home) noexcept {
+        if (synced_.next > home.base) {
+            synced_ = {&home, format::segment_header_size, home.base};
+        }
+    }
+
     /// Where recovery may begin: everything before it is on the disk. No place (a null home) while a round is under way.
     [[nodiscard]] log_place synced_place() {
         if (syncing_.exchange(true, std::memory_order_acquire)) {

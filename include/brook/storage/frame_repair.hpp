@@ -88,7 +88,9 @@ public:
     }
 
     /// Puts the frames in the place of a damaged range. `mended`: the segment, which is to be synced then.
-    [[nodiscard]] failure mend(bytes frames, segment_pin& mended) const {
+    /// `before(segment, memory)`: what has to be done before anything is written there; where that fails nothing is.
+    template <class Before>
+    [[nodiscard]] failure mend(bytes frames, segment_pin& mended, const Before& before) const {
         std::vector<bytes> parts;
         offset_range range;
         std::uint64_t total = 0;
@@ -131,6 +133,9 @@ public:
         const std::uint64_t hole = seen.at - here.at;
         if (total > hole || (total < hole && hole - total < format::frame_header_size)) {
             return refuse(errc::record_too_large, range, std::to_string(total) + " bytes do not fit into " + std::to_string(hole) + " that are damaged");
+        }
+        if (why = before(home, *pin); why) {
+            return why;
         }
         write(*pin, home.base, here.at, parts, static_cast<std::uint32_t>(hole - total), range.last);
         mended = pin;

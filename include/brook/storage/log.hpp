@@ -470,16 +470,27 @@ public:
             return refusal();
         }
         segment_pin mended;
-        failure why = frame_repair{parts_.files, parts_.source}.mend(frames, mended);
+        segment* home = nullptr;
+        // Recovery does not look at what lies before the checkpoint's place, and holds what another boot has written for what the disk has: from here
+        // on the place is in front of what is written, and that is this boot's.
+        failure why = frame_repair{parts_.files, parts_.source}.mend(frames, mended, [&](segment& one, mapped_segment& memory) {
+            home = &one;
+            failure untold = parts_.kept.begin_at(one.base);
+            return untold ? std::move(untold) : segment_directory::sign(memory, name());
+        });
         if (mended) {
             parts_.durable.alone([&] {  // the system tells one of those that sync that it could not
                 if (const auto code = mended->sync()) {
                     why = {code, name().text() + ": cannot sync " + mended->path() + " after it was repaired"};
                     failure told{errc::partition_failed, why.text + "; close the broker, see to the disk, open again"};
                     parts_.durable.give_up(told);
+                    parts_.durable.distrust(*home);
                     parts_.appends.stop(append_state::failed, std::move(told));
                 }
             });
+            if (!why) {
+                static_cast<void>(parts_.save_checkpoint());  // else recovery reads more
+            }
         }
         parts_.epochs.look_again(log_start_offset(), log_end_offset());
         return parts_.judged(std::move(why));
