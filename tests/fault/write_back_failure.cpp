@@ -3,11 +3,12 @@
 // An ext4 in a file, and the file on a file system in memory that is smaller than it says: allocating succeeds, and writing back fails, where and
 // when the kernel pleases. It tells so once, then the pages are clean and the next sync says that all is well (RELIABILITY in
 // brook/storage/README.md). A process appends until a record that must be durable is refused. From there on nothing is acknowledged any more,
-// syncs go on failing, and the durable offset stands still. Or it dies of a sync that fails, and nobody has heard of that.
+// syncs go on failing, and the durable offset stands still. Or it dies of a sync that fails, and nobody has heard of that. Or it never asks: the
+// kernel writes back by itself, and cannot, and the process dies before any sync of its own.
 //
-// Then there is room. Of three stores the first is unmounted and mounted before it is opened; the second is opened at once, in the mount in which
-// writing back had failed, and ext4 has the blocks of what it lost for written; so is the third, whose process died before it heard. Each time what was acknowledged is
-// there, what follows is what was sent, without a gap, or is told to be damaged; and what is acknowledged from now on is there after one more
+// Then there is room. Of four stores the first is unmounted and mounted before it is opened; the second is opened at once, in the mount in which
+// writing back had failed, and ext4 has the blocks of what it lost for written; so is the third, whose process died before it heard, and the fourth,
+// where the first sync of the next process is told, and the opening behind that goes on in a new file. Each time what was acknowledged is there, what follows is what was sent, without a gap, or is told to be damaged; and what is acknowledged from now on is there after one more
 // mount.
 //
 // usage: brook_fault write_back_failure [seconds] [seed]
@@ -92,25 +93,28 @@ public:
     }
 
     [[nodiscard]] bool run() {
-        while (bad_ < 8 && (elapsed() < seconds_ || runs_ < 3)) {
-            fail_once(static_cast<then>(runs_ % 3));
+        while (bad_ < 8 && (elapsed() < seconds_ || runs_ < 4)) {
+            fail_once(static_cast<then>(runs_ % 4));
             ++runs_;
         }
         const auto n = [](std::uint64_t value) { return static_cast<unsigned long long>(value); };
         std::printf("write-back failure: %llu disks that could not keep what they took, %llu refused an acknowledgement or killed who asked for it; %llu records acknowledged before, all there "
-                    "after %llu mounts and openings, %llu times something else was told to be damaged; %llu segments went on in new files, %llu after a death; bad %llu; %.1f s; "
+                    "after %llu mounts and openings, %llu times something else was told to be damaged; %llu segments went on in new files, %llu after a death, and %llu after one before any sync; bad %llu; %.1f s; "
                     "seed %llu\n",
-                    n(runs_), n(refused_), n(acknowledged_), n(openings_), n(damaged_), n(moved_), n(moved_after_death_), n(bad_), elapsed(), n(seed_));
+                    n(runs_), n(refused_), n(acknowledged_), n(openings_), n(damaged_), n(moved_), n(moved_after_death_), n(moved_unheard_), n(bad_), elapsed(), n(seed_));
         if (refused_ == 0) {
             std::printf("BAD  no write-back failed: the program proves nothing\n");
         }
-        return bad_ == 0 && refused_ != 0;
+        if (moved_unheard_ == 0) {
+            std::printf("BAD  nobody was told of what the kernel alone could not write back\n");
+        }
+        return bad_ == 0 && refused_ != 0 && moved_unheard_ != 0;
     }
 
 private:
     [[nodiscard]] double elapsed() const { return std::chrono::duration<double>(clock_type::now() - begin_).count(); }
 
-    enum class then { mount_anew, open_at_once, die_and_open_at_once };
+    enum class then { mount_anew, open_at_once, die_and_open_at_once, die_unheard_and_open_at_once };
 
     void fail_once(then what) {
         const short_disk disk{root_ / "short"};
@@ -122,12 +126,16 @@ private:
         {
             const mounted_image mounted{disk.image(), root_ / "disk", "noinit_itable"};
             mounted.device().write_page_by_page();
-            const std::uint64_t room = (16 << 10) + random_() % (1 << 20);
-            disk.shrink_to_fit(room);
-            in_a_process("while it fails", [&] { fill(mounted.point() + "/store", seed_ + runs_, what == then::die_and_open_at_once); });
+            const std::string store = mounted.point() + "/store";
+            if (what == then::die_unheard_and_open_at_once) {
+                in_a_process("while nobody asks", [&] { write_unasked(store, disk, seed_ + runs_); });
+            } else {
+                disk.shrink_to_fit((16 << 10) + random_() % (1 << 20));
+                in_a_process("while it fails", [&] { fill(store, seed_ + runs_, what == then::die_and_open_at_once); });
+            }
             disk.grow();
             if (what != then::mount_anew) {
-                in_a_process("opened at once", [&] { look_at_once(mounted.point() + "/store"); });
+                in_a_process("opened at once", [&] { look_at_once(store, what == then::die_unheard_and_open_at_once); });
             }
         }
         refused_ += told_->was_refused.load() ? 1 : 0;
@@ -139,6 +147,7 @@ private:
         damaged_ += told_->is_damaged.load() ? 1 : 0;
         moved_ += told_->moved.load();
         moved_after_death_ += what == then::die_and_open_at_once ? told_->moved.load() : 0;
+        moved_unheard_ += what == then::die_unheard_and_open_at_once ? told_->moved.load() : 0;
         acknowledged_ += static_cast<std::uint64_t>(told_->durable[0].load());
     }
 
@@ -203,6 +212,32 @@ private:
         }
     }
 
+    /// Has some records on the disk; then there is no more room, and it appends what nobody is told is durable, in a segment that has blocks of
+    /// the disk, and the kernel writes that back: by syncfs(2), which tells of the file system, and takes nothing from what is told of the file.
+    void write_unasked(const std::string& directory, const short_disk& disk, std::uint64_t seed) const {
+        std::mt19937_64 random{seed};
+        faulty_platform platform;
+        numbered_topics users{directory, *told_, &platform};
+        for (std::uint64_t i = random() % 20; i > 0; --i) {
+            users.append(0);
+        }
+        users.append(1);
+        users.sync(1);
+        const int store = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        std::uint32_t flags = 0;
+        if (::syncfs(store) != 0 || ::ioctl(store, _IOW('f', 43, std::uint32_t), &flags) != 0) {  // EXT4_IOC_CHECKPOINT, Linux 5.14: what is in the journal gets to its place
+            throw_errno("checkpoint " + directory);
+        }
+        disk.shrink_to_fit(0);
+        platform.forget_calls();
+        for (std::uint64_t i = 0; i < 12; ++i) {
+            users.append(1);
+        }
+        require(platform.calls(operation::sync) == 0, "it was to die before it syncs");
+        told_->was_refused.store(::syncfs(store) != 0);
+        ::_exit(0);
+    }
+
     void stay_failed(numbered_topics& users, std::size_t at) const {
         const offset durable = users.partition(at).durable_offset();
         require(durable >= told_->durable[at].load(), "the durable offset went back to " + std::to_string(durable));
@@ -223,10 +258,14 @@ private:
     }
 
     /// In the mount in which it failed ext4 itself may have given up, and refuse all writes: that is no fault of ours.
-    void look_at_once(const std::string& directory) {
+    /// `is_unheard`: nobody has been told yet, and the first sync is.
+    void look_at_once(const std::string& directory, bool is_unheard) {
         try {
             look(directory);
         } catch (const error& why) {
+            if (is_unheard && why.code() == errc::partition_failed) {
+                return look_at_once(directory, false);
+            }
             const std::string what = why.what();  // a partition that cannot go on in a new file tells by its text what the disk said
             for (const auto code : {std::errc::read_only_file_system, std::errc::io_error}) {
                 if (why.code() == code || (why.code() == errc::partition_failed && what.find(std::make_error_code(code).message()) != std::string::npos)) {
@@ -288,6 +327,7 @@ private:
     std::uint64_t damaged_ = 0;
     std::uint64_t moved_ = 0;
     std::uint64_t moved_after_death_ = 0;
+    std::uint64_t moved_unheard_ = 0;
     std::uint64_t bad_ = 0;
 };
 
