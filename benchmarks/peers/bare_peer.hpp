@@ -27,7 +27,7 @@ public:
     void open(const std::string& directory, const workload& what) override {
         const bool is_synced = what.level == durability::synced;
         const std::uint64_t bytes = what.records / what.batch * frame_bytes(what) + sizeof(std::uint64_t);  // behind the last frame a zero
-        file_ = std::make_unique<bare_file>(directory + "/bare.log", bytes, is_synced ? 4'096 : std::size_t{1} << 20);
+        file_ = std::make_unique<bare_file>(directory + "/bare.log", bytes, is_synced ? 4'096 : bare_writer::best_chunk(frame_bytes(what)));
         if (is_synced) {
             sync();
         }

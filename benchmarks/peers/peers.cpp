@@ -64,8 +64,7 @@ known_peer foreign(const foreign_log& log) {
 const foreign_log tidwall_wal{
     "Go tidwall/wal", "wal", BROOK_BENCH_GO_PROGRAM,
     "Write, or WriteBatch, one call to the system each, NoSync as the level says, NoCopy; writers take turns by a mutex, since an entry says its index. "
-    "It has no checksum, no time stamp, no group commit; the newest segment is kept in memory, too. A full one is synced, whatever the level: 20 MiB where things are "
-    "synced, else 1 GiB, so that none is full",
+    "It has no checksum, no time stamp, no group commit; each segment of 20 MiB is synced when it is full, whatever the level, and the newest is kept in memory, too",
     ""};
 #endif
 #ifdef BROOK_BENCH_HAS_RUST

@@ -90,7 +90,7 @@ outcome bare(const run& bench, const sizes& size, shape how, unsigned threads) {
     return done;
 }
 
-/// The same frames by one `pwrite` each, into a file that is prepared in the same way: an eighth of them, which takes long enough.
+/// The same frames by one `pwrite` each, into a file that is prepared for that: an eighth of them, which takes long enough.
 template <std::size_t Bytes>
 outcome bare_pwrite(run& bench, const sizes& size, shape how) {
     const std::uint32_t batch = how == shape::lone ? 1 : batch_count;
@@ -98,9 +98,10 @@ outcome bare_pwrite(run& bench, const sizes& size, shape how) {
     const std::uint64_t count = (records_for<Bytes>(size, how) / 8 + batch - 1) / batch * batch;
     const scratch_directory directory{bench.directory()};
     warm_memory(size.segment_bytes);
-    const bare_file file{directory / "bare.log", size.segment_bytes, std::size_t{1} << 20};
+    const std::size_t frame = how == shape::lone ? bare_writer::frame_bytes(Bytes) : bare_writer::frame_bytes(Bytes, batch);
+    const bare_file file{directory / "bare.log", size.segment_bytes, bare_writer::best_chunk(frame)};
     std::atomic<std::uint64_t> end{0};
-    bare_writer writer{file, end, how == shape::lone ? bare_writer::frame_bytes(Bytes) : bare_writer::frame_bytes(Bytes, batch)};
+    bare_writer writer{file, end, frame};
     const std::uint32_t value_bytes = hidden(Bytes);
     outcome done;
     done.seconds = time_threads(1, [&](unsigned) {

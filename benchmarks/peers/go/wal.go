@@ -17,9 +17,6 @@ func openWal(directory string, isSynced bool) (store, error) {
 	options := *wal.DefaultOptions
 	options.NoSync = !isSynced
 	options.NoCopy = true
-	if !isSynced {
-		options.SegmentSize = 1 << 30 // a full segment is synced, whatever NoSync says: here none is
-	}
 	log, why := wal.Open(directory+"/wal", &options)
 	if why != nil {
 		return nil, why
