@@ -89,6 +89,17 @@ public:
     static constexpr std::uint64_t disk_size = 4 << 20;
     static constexpr std::array<std::byte, 16> boot_id{std::byte{7}};
 
+    memory_platform() = default;
+    /// The same files under the same names, as they are now: what one of them writes from here on the other does not see.
+    memory_platform(const memory_platform& other) : directories_{other.directories_}, next_inode_{other.next_inode_}, used_{other.used_}, time_{other.time_}, chance_{other.chance_} {
+        for (const auto& [path, file] : other.files_) {
+            auto made = std::make_shared<stored>(file->inode, file->size);
+            copy_bytes(made->memory->data(), file->memory->data(), file->size);
+            files_[path] = std::move(made);
+        }
+    }
+    memory_platform& operator=(const memory_platform&) = delete;
+
     /// A file with these bytes. Of several it is the one that was made last.
     void put(const std::string& path, bytes content) {
         auto made = std::make_shared<stored>(next_inode_++, content.size());
@@ -128,6 +139,10 @@ public:
     [[nodiscard]] std::error_code rename_to_new(const std::string& from, const std::string& to) override {
         if (files_.count(to) != 0 || directories_.count(to) != 0) {
             return std::make_error_code(std::errc::file_exists);
+        }
+        if (directories_.count(from) != 0) {
+            move_directory(from, to);
+            return {};
         }
         const auto found = files_.find(from);
         if (found == files_.end()) {
@@ -217,6 +232,23 @@ public:
     void release_wiped_on_fork(void* memory, std::size_t) noexcept override { std::free(memory); }
 
 private:
+    struct stored;
+
+    /// With all that is in it.
+    void move_directory(const std::string& from, const std::string& to) {
+        const auto moved = [&](const std::string& path) { return path.starts_with(from) && (path.size() == from.size() || path[from.size()] == '/') ? std::optional{to + path.substr(from.size())} : std::nullopt; };
+        std::map<std::string, std::shared_ptr<stored>> files;
+        for (auto& [path, file] : files_) {
+            files.emplace(moved(path).value_or(path), std::move(file));
+        }
+        files_ = std::move(files);
+        std::set<std::string> directories;
+        for (const std::string& path : directories_) {
+            directories.insert(moved(path).value_or(path));
+        }
+        directories_ = std::move(directories);
+    }
+
     struct stored {
         explicit stored(std::uint64_t number, std::size_t begin_size = 0) : inode{number}, memory{take(begin_size)}, size{begin_size} {}
         stored(const stored&) = delete;
