@@ -1,3 +1,4 @@
+#include "support/from_disk.hpp"
 #include "support/powerless_platform.hpp"
 
 #include <array>
@@ -145,7 +146,7 @@ TEST_CASE("a sync of powerless_platform that fails loses pages that pass for cle
             CHECK(has_come == (has_been_written || !is_lost));  // else its block is taken for written, and never is
             was_lost_for_good |= !has_come;
             std::array<std::byte, 1> first;
-            REQUIRE_FALSE(file->read_from_disk(0, first));
+            REQUIRE_FALSE(brook::test::read_from_disk(*file, 0, first));
             CHECK((first[0] == std::byte{'a'}) == has_come);
         } else {
             powerless_platform killed{machine.look()};

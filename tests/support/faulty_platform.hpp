@@ -258,9 +258,9 @@ public:
         return number != 0 ? system_code(number) : real_->read_at(position, into);
     }
 
-    [[nodiscard]] std::error_code read_from_disk(std::uint64_t position, mutable_bytes into) const noexcept override {
+    [[nodiscard]] std::error_code read_from_disk(std::uint64_t position, std::uint64_t size, os::piece_reader& to) const noexcept override {
         const int number = plan_->meet(operation::read_from_disk, path_);
-        return number != 0 ? system_code(number) : real_->read_from_disk(position, into);
+        return number != 0 ? system_code(number) : real_->read_from_disk(position, size, to);
     }
 
     [[nodiscard]] std::error_code write_at(std::uint64_t position, bytes from) noexcept override {

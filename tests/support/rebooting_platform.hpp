@@ -84,8 +84,8 @@ private:
 
         [[nodiscard]] std::error_code size(std::uint64_t& bytes) const noexcept override { return real_->size(bytes); }
         [[nodiscard]] std::error_code read_at(std::uint64_t position, mutable_bytes into) const noexcept override { return real_->read_at(position, into); }
-        [[nodiscard]] std::error_code read_from_disk(std::uint64_t position, mutable_bytes into) const noexcept override {
-            return real_->read_from_disk(position, into);
+        [[nodiscard]] std::error_code read_from_disk(std::uint64_t position, std::uint64_t size, os::piece_reader& to) const noexcept override {
+            return real_->read_from_disk(position, size, to);
         }
         [[nodiscard]] std::error_code write_at(std::uint64_t position, bytes from) noexcept override { return real_->write_at(position, from); }
         [[nodiscard]] std::error_code allocate(std::uint64_t begin, std::uint64_t size) noexcept override { return real_->allocate(begin, size); }

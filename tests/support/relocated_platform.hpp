@@ -115,8 +115,8 @@ private:
         [[nodiscard]] std::error_code read_at(std::uint64_t at, mutable_bytes into) const noexcept override {
             return real_->read_at(at, into);
         }
-        [[nodiscard]] std::error_code read_from_disk(std::uint64_t at, mutable_bytes into) const noexcept override {
-            return real_->read_from_disk(at, into);
+        [[nodiscard]] std::error_code read_from_disk(std::uint64_t at, std::uint64_t size, os::piece_reader& to) const noexcept override {
+            return real_->read_from_disk(at, size, to);
         }
         [[nodiscard]] std::error_code write_at(std::uint64_t at, bytes from) noexcept override {
             return home_.told(real_->write_at(at, from));

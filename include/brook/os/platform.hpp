@@ -62,6 +62,16 @@ private:
     std::size_t size_;
 };
 
+/// Is shown a file piece by piece, from front to back.
+class piece_reader {
+public:
+    /// False: it has seen enough.
+    [[nodiscard]] virtual bool see(bytes piece) noexcept = 0;
+
+protected:
+    ~piece_reader() = default;
+};
+
 /// An open file. Closed by the destructor. One object is opened before the first write and kept, since only the
 /// descriptor that was open hears of a failed write-back (fsync(2), "EIO").
 ///
@@ -80,11 +90,12 @@ public:
     [[nodiscard]] virtual std::error_code read_at(std::uint64_t position, mutable_bytes into) const noexcept = 0;
     [[nodiscard]] virtual std::error_code write_at(std::uint64_t position, bytes from) noexcept = 0;
 
-    /// The same as `read_at`, of what the disk has: past the page cache, which goes on showing what could not be written back.
+    /// Shows what the disk has of [position, position + size): past the page cache, which goes on showing what could not be written back.
     ///
     /// Requires  `position` is a multiple of 4096.
-    /// Errors    also `std::errc::not_supported`: that cannot be had of this file.
-    [[nodiscard]] virtual std::error_code read_from_disk([[maybe_unused]] std::uint64_t position, [[maybe_unused]] mutable_bytes into) const noexcept {
+    /// Errors    as read_at; also `std::errc::not_supported`: that cannot be had of this file. What `to` does not go on with is no error.
+    [[nodiscard]] virtual std::error_code read_from_disk([[maybe_unused]] std::uint64_t position, [[maybe_unused]] std::uint64_t size,
+                                                         [[maybe_unused]] piece_reader& to) const noexcept {
         return std::make_error_code(std::errc::not_supported);
     }
 

@@ -168,24 +168,23 @@ public:
 
     /// O_DIRECT, by a descriptor of its own; not where the file system says that it would answer from the page cache all the same, as ext4 does
     /// that journals data (statx(2), STATX_DIOALIGN, Linux 6.1). What is in memory alone (tmpfs) is its own disk.
-    [[nodiscard]] std::error_code read_from_disk(std::uint64_t position, mutable_bytes into) const noexcept override {
+    [[nodiscard]] std::error_code read_from_disk(std::uint64_t position, std::uint64_t size, piece_reader& to) const noexcept override {
         constexpr std::size_t alignment = 4096;
-        if (struct statfs status {}; uninterrupted([&] { return ::fstatfs(number(), &status); }) == 0 && status.f_type == 0x01021994) {  // linux/magic.h
-            return read_at(position, into);
-        }
-        if (is_never_direct() || position % alignment != 0) {
+        struct statfs status {};
+        const bool is_in_memory = uninterrupted([&] { return ::fstatfs(number(), &status); }) == 0 && status.f_type == 0x01021994;  // linux/magic.h
+        if (!is_in_memory && (is_never_direct() || position % alignment != 0)) {
             return std::make_error_code(std::errc::not_supported);
         }
         std::array<char, 40> path{};
         std::snprintf(path.data(), path.size(), "/proc/self/fd/%d", number());
-        const descriptor direct{open_file(path.data(), O_RDONLY | O_DIRECT | O_CLOEXEC)};
+        const descriptor direct{open_file(path.data(), O_RDONLY | O_CLOEXEC | (is_in_memory ? 0 : O_DIRECT))};
         constexpr std::size_t most = 256 * 1024;
         const std::unique_ptr<void, decltype(&std::free)> room{std::aligned_alloc(alignment, most), &std::free};
         if (!direct.is_open() || !room) {
             return direct.is_open() ? std::make_error_code(std::errc::not_enough_memory) : std::make_error_code(std::errc::not_supported);
         }
-        while (!into.empty()) {
-            const std::size_t wanted = into.size() < most ? into.size() : most;
+        for (std::size_t wanted = 0; size > 0; size -= wanted, position += wanted) {
+            wanted = size < most ? static_cast<std::size_t>(size) : most;
             const auto done = uninterrupted([&] { return ::pread(direct.number(), room.get(), align_up(wanted, alignment), static_cast<off_t>(position)); });
             if (done < 0) {
                 return errno == EINVAL ? std::make_error_code(std::errc::not_supported) : last_error();
@@ -193,9 +192,9 @@ public:
             if (static_cast<std::size_t>(done) < wanted) {  // only at the end of a file it gives less
                 return std::make_error_code(std::errc::io_error);
             }
-            copy_bytes(into.data(), room.get(), wanted);
-            into = into.subspan(wanted);
-            position += wanted;
+            if (!to.see({static_cast<const std::byte*>(room.get()), wanted})) {
+                break;
+            }
         }
         return {};
     }

@@ -24,26 +24,53 @@
 
 namespace brook::inline BROOK_ABI::storage {
 
+namespace detail {
+
+/// Compares a file, as it is read, with what a segment shows in memory from a position on, and its beginning with `first` where that is told.
+class comparison final : public os::piece_reader {
+public:
+    comparison(const mapped_segment& memory, position from, bytes first = {}) noexcept : memory_{memory}, at_{from}, first_{first} {}
+
+    [[nodiscard]] bool see(bytes piece) noexcept override {
+        compare(piece, at_ < first_.size() ? first_.data() + at_ : nullptr, first_.size());
+        compare(piece, memory_.frame(at_), memory_.search_end());
+        is_same_ = is_same_ && std::all_of(piece.begin(), piece.end(), [](std::byte one) { return one == std::byte{0}; });  // stand behind it
+        at_ += static_cast<position>(piece.size());
+        return is_same_;
+    }
+
+    [[nodiscard]] bool is_same() const noexcept { return is_same_; }
+
+private:
+    /// What lies in front of `end`.
+    void compare(bytes& piece, const std::byte* wanted, std::size_t end) noexcept {
+        const std::size_t left = end > at_ ? end - at_ : 0;
+        const std::size_t size = left < piece.size() ? left : piece.size();
+        is_same_ = is_same_ && (size == 0 || std::memcmp(piece.data(), wanted, size) == 0);
+        piece = piece.subspan(size);
+        at_ += static_cast<position>(size);
+    }
+
+    const mapped_segment& memory_;
+    position at_;
+    bytes first_;
+    bool is_same_ = true;
+};
+
+}  // namespace detail
+
 /// Whether the disk has what the file shows in memory, from `from` on. Nobody stores there meanwhile.
 ///
 /// Requires  that a sync has just succeeded: of what is dirty nothing can be said. `from` is a multiple of 4096.
 /// Errors    not_supported: nobody can tell. io_error: it has something else.
+/// Cost      opens the file once more, and allocates once.
 [[nodiscard]] inline std::error_code compare_with_disk(const os::file& file, const mapped_segment& memory, position from, position end) {
-    std::vector<std::byte> raw(64 * kib);
-    while (from < end) {
-        const auto size = end - from < raw.size() ? end - from : static_cast<position>(raw.size());
-        if (const auto code = file.read_from_disk(from, mutable_bytes{raw}.first(size))) {
-            return code;
-        }
-        const position stored = memory.search_end() > from ? memory.search_end() - from : 0;  // zeros stand behind it
-        const position shown = stored < size ? stored : size;
-        const auto is_zero = [](std::byte one) { return one == std::byte{0}; };
-        if (std::memcmp(raw.data(), memory.frame(from), shown) != 0 || !std::all_of(raw.begin() + shown, raw.begin() + size, is_zero)) {
-            return std::make_error_code(std::errc::io_error);
-        }
-        from += size;
+    if (from >= end) {
+        return {};
     }
-    return {};
+    detail::comparison compared{memory, from};
+    const auto code = file.read_from_disk(from, end - from, compared);
+    return !code && !compared.is_same() ? std::make_error_code(std::errc::io_error) : code;
 }
 
 /// Whether the disk has what a segment shows in memory: its header, and all of it from `from` on. False where nobody can tell.
@@ -59,15 +86,12 @@ namespace detail {
 
 /// That the disk has a copy. Where nobody can tell, what its sync said has to do: it was the first one of fresh pages.
 [[nodiscard]] inline std::error_code compare_copy(const os::file& copy, bytes first, const mapped_segment& memory, position end) {
-    std::vector<std::byte> read(first.size());
-    auto code = copy.read_from_disk(0, read);
-    if (!code && std::memcmp(read.data(), first.data(), first.size()) != 0) {
-        code = std::make_error_code(std::errc::io_error);
+    comparison compared{memory, 0, first};
+    const auto code = copy.read_from_disk(0, end, compared);
+    if (code) {
+        return code == std::errc::not_supported ? std::error_code{} : code;
     }
-    if (!code) {
-        code = compare_with_disk(copy, memory, static_cast<position>(first.size()), end);
-    }
-    return code == std::errc::not_supported ? std::error_code{} : code;
+    return compared.is_same() ? std::error_code{} : std::make_error_code(std::errc::io_error);
 }
 
 }  // namespace detail
