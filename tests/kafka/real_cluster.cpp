@@ -144,7 +144,8 @@ TEST_CASE("members share out partitions, hand them over under load, and lose not
     std::atomic<bool> is_over{false};
     std::atomic<int> assigned{0};
     std::atomic<int> revoked{0};
-    std::atomic<int> lost{0};  // instead, if a commit were refused in the midst of a rebalance
+    std::atomic<int> lost{0};     // instead, where this process stood still till the session_timeout was over
+    std::atomic<int> refused{0};  // commits
     const auto member = [&](const std::atomic<bool>& leaves) {
         brook::consumer consumer{topic,
                                  {.group_id = "shares",
@@ -165,6 +166,7 @@ TEST_CASE("members share out partitions, hand them over under load, and lose not
                 consumer.commit();
             } catch (const brook::error& why) {
                 CHECK(why.code() == errc::illegal_generation);
+                ++refused;
             }
         }
     };
@@ -210,14 +212,13 @@ TEST_CASE("members share out partitions, hand them over under load, and lose not
     CHECK(described.assignor == "cooperative-sticky");
     CHECK(described.partitions.size() == 6);
     CHECK(assigned > 6);
-    CHECK(revoked > 0);
-    CHECK(lost == 0);
+    CHECK(revoked + lost > 0);
     int again = 0;
     for (const auto& [value, often] : times) {
         again += often - 1;
     }
-    std::printf("rebalances under load: %d records, each at least once, %d again; %d partitions assigned, %d revoked, %d lost\n", count, again, assigned.load(), revoked.load(),
-                lost.load());
+    std::printf("rebalances under load: %d records, each at least once, %d again; %d partitions assigned, %d revoked, %d lost, %d commits refused\n", count, again, assigned.load(),
+                revoked.load(), lost.load(), refused.load());
 }
 
 TEST_CASE("a group is described, set and forgotten", "[kafka][real]") {
