@@ -156,6 +156,9 @@ TEST_CASE("what has timed out while nobody is connected is seen within a second,
     };
     CHECK(backoff_of({}) == "1000");
     CHECK(backoff_of({{"reconnect.backoff.max.ms", "20000"}}) == "20000");
+    CHECK(backoff_of({{"reconnect.backoff.ms", "100"}}) == "1000");
+    CHECK(backoff_of({{"reconnect.backoff.ms", "5000"}}) == "5000");  // no less, or librdkafka refuses them
+    CHECK(backoff_of({{"reconnect.backoff.ms", "5000"}, {"reconnect.backoff.max.ms", "6000"}}) == "6000");
 }
 
 TEST_CASE("a record that is too large is told with both sizes, and others go on", "[kafka][errors]") {

@@ -5,11 +5,13 @@
 
 #include <librdkafka/rdkafka.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <exception>
 #include <memory>
 #include <mutex>
@@ -203,12 +205,22 @@ public:
             }
             set(name, value);
         }
+        const auto said = [&](std::string_view name) { return std::any_of(given.begin(), given.end(), [&](const auto& one) { return one.first == name; }); };
+        if (said("reconnect.backoff.ms") && !said("reconnect.backoff.max.ms") && value_of("reconnect.backoff.ms") > value_of("reconnect.backoff.max.ms")) {
+            set("reconnect.backoff.max.ms", value_of("reconnect.backoff.ms"));  // ours is less, and librdkafka would refuse the two
+        }
     }
 
     [[nodiscard]] rd_kafka_conf_t* get() const noexcept { return conf_.get(); }
     [[nodiscard]] rd_kafka_conf_t* release() noexcept { return conf_.release(); }
 
 private:
+    [[nodiscard]] std::int64_t value_of(const char* name) const {
+        std::array<char, 32> text{};
+        std::size_t size = text.size();
+        return rd_kafka_conf_get(conf_.get(), name, text.data(), &size) == RD_KAFKA_CONF_OK ? std::strtoll(text.data(), nullptr, 10) : 0;
+    }
+
     owned_conf conf_;
 };
 
