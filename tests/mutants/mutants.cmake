@@ -541,6 +541,12 @@ brook_mutant(signed_before_the_cut
         start_at_checkpoint(scan, log_->checkpoint, is_cutting() ? cut_at_ : largest_offset);]=]
   CAUGHT_BY test storage/power_loss "a tail that a killed recovery has erased does not come back behind new records")
 
+brook_mutant(checkpoint_place_trusted
+  FILE storage/segment_scan.hpp
+  FIND [=[    if (reached.at == at && reached.next == from.segment_offset) {]=]
+  REPLACE [=[    if (BROOK_MUTANT(checkpoint_place_trusted) || (reached.at == at && reached.next == from.segment_offset)) {]=]
+  CAUGHT_BY test storage/recovery "a checkpoint whose place is between two frames is not believed, and what has rotted in front of it is told")
+
 brook_mutant(names_of_a_cut_not_synced
   FILE storage/recovery.hpp
   FIND [=[scan.is_cut ? files_.sync_names() : failure{}) {]=]

@@ -370,6 +370,39 @@ TEST_CASE("a kill anywhere in a roll is finished by the next opening", "[storage
     check_holds(*orders.log, 0, count + 60);
 }
 
+TEST_CASE("a checkpoint whose place is between two frames is not believed, and what has rotted in front of it is told", "[storage][recovery]") {
+    partition orders{{.segment_bytes = 256 * kib}};
+    orders.open();
+    append_range(*orders.log, 0, 500);
+    REQUIRE_FALSE(orders.log->sync());
+    orders.close();
+    image left = orders.files();
+    auto slot = *format::newest_checkpoint(as_bytes(left.at("checkpoint")));
+    REQUIRE(slot.segment_base == 0);
+    REQUIRE(slot.segment_offset > 400);
+    std::string& content = left.at("00000000000000000000.log");
+    flip_bit(content, (frame_with(content, 3).at + 41) * 8);  // far in front: no look for the place comes by
+    const std::uint32_t beside = GENERATE(0u, 8u, 24u, 1u << 14);
+    slot.sequence += 1;
+    slot.segment_position += beside;
+    poke(left.at("checkpoint"), format::slot_position(slot.sequence), format::sealed(slot));
+    const bool power_goes = GENERATE(false, true);
+    CAPTURE(beside, power_goes);
+    if (power_goes) {
+        orders.wake_up_with(left);
+    } else {
+        orders.become(left);
+    }
+    const recovery_report report = report_of_recovery(orders);
+    REQUIRE(report.damages.size() == (beside == 0 ? 0 : 1));  // what it vouches for is not read again
+    if (beside != 0) {
+        CHECK(report.damages.front().first == 3);
+        CHECK(report.damages.front().last == 4);
+    }
+    CHECK(report.cut_bytes == 0);
+    CHECK(orders.log->log_end_offset() == 500);
+}
+
 TEST_CASE("what is derived from the log may be missing, old or nonsense", "[storage][recovery]") {
     partition orders{{.segment_bytes = 32 * kib}};
     orders.open();
