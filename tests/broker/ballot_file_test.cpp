@@ -397,8 +397,15 @@ TEST_CASE("ballot_file that cannot be opened says why, and the next opening find
         file.put(id(1), promise(5, 1));
         REQUIRE_FALSE(file.sync());
     }
+    const bool is_new_alone = GENERATE(false, true);  // its writer was killed before it had its name
+    CAPTURE(is_new_alone);
+    const std::vector<char> written = read(directory / "ballots");
     int failed = 0;
     for (std::uint64_t call = 1;; ++call) {
+        if (is_new_alone) {
+            std::filesystem::remove(directory / "ballots");
+            write(directory / "ballots.new", written);
+        }
         platform.forget_calls();
         platform.fail_any(call);
         const auto told = outcome_of([&] { opened{platform, directory.path()}; });

@@ -70,6 +70,14 @@ template <class What>
 
 }  // namespace
 
+TEST_CASE("group_call tells questions, which change nothing, from the others", "[broker][group][call]") {
+    using brook::broker_room::group_call;
+    for (std::uint32_t raw = 0; raw < 32; ++raw) {
+        const auto what = static_cast<group_call>(raw);
+        CHECK(brook::broker_room::is_question(what) == (what == group_call::committed || what == group_call::names || what == group_call::describe));
+    }
+}
+
 TEST_CASE("group_call's parts come back from their bytes", "[broker][group][call]") {
     const std::vector<group_place> places{{id(1), 0}, {id(2), 77}};
     const auto raw_places = encode(places);

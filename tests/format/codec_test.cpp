@@ -4,10 +4,12 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <new>
 #include <optional>
 #include <random>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include <brook/format/checksum.hpp>
@@ -16,6 +18,7 @@
 #include "broker/outcome.hpp"
 #include "support/catch.hpp"
 #include "support/compressed.hpp"
+#include "support/failing_memory.hpp"
 
 namespace format_codec_test {
 
@@ -120,6 +123,66 @@ TEST_CASE("users' codecs have the ids 6 and 7, and no two have one", "[format][c
     CHECK(outcome_of([&] { codec_registration{6, other}; }).names("another codec has the id 6"));
     CHECK_FALSE(code_of([] { codec_registration{6, runs}; }));  // it has it
     CHECK(find_codec(6) == &runs);
+}
+
+TEST_CASE("a batch is compressed only where that makes it smaller, and within the bounds that a reader keeps to", "[format][codec]") {
+    struct odd_codec final : compression_codec {
+        std::size_t made = 0;
+        mutable bool was_asked = false;
+        [[nodiscard]] std::string_view name() const noexcept override { return "odd"; }
+        [[nodiscard]] int least_level() const noexcept override { return 0; }
+        [[nodiscard]] int most_level() const noexcept override { return 0; }
+        [[nodiscard]] std::size_t bound(std::size_t size) const noexcept override { return size; }
+        [[nodiscard]] std::size_t compress(bytes, mutable_bytes, std::optional<int>) const noexcept override {
+            was_asked = true;
+            return made;
+        }
+        [[nodiscard]] bool decompress(bytes, mutable_bytes) const override { return false; }
+    } codec;
+    const frame_bytes content(2 * mib);
+    frame_bytes to(content.size());
+    const auto made = [&](std::size_t says, bytes from, std::size_t room) {
+        codec.made = says;
+        codec.was_asked = false;
+        return deflate(codec, from, mutable_bytes{to}.first(room), std::nullopt);
+    };
+    CHECK(made(5'000, content, to.size()) == 5'000);
+    CHECK(made(5'000, content, 4'999) == 0);                                // more than it had room for
+    CHECK(made(content.size() - compressed_prefix, content, to.size()) == 0);  // not smaller
+    CHECK(made(content.size() / largest_ratio, content, to.size()) == 0);   // no reader would believe it
+    CHECK(made(50, bytes{content}.first(least_deflated - 1), to.size()) == 0);
+    CHECK_FALSE(codec.was_asked);
+    CHECK(made(50, {content.data(), std::size_t{gib} + 1}, to.size()) == 0);  // which nobody looks at
+    CHECK_FALSE(codec.was_asked);
+    CHECK(missing_codec_text(codec_first_of_users).find("codec_registration") != std::string::npos);
+    CHECK(missing_codec_text(codec_count).find("newer") != std::string::npos);
+    CHECK(missing_codec_text(codec_first_of_users - 1).find("newer") != std::string::npos);
+}
+
+TEST_CASE("a codec refuses what its library cannot count, and says when it has no memory", "[format][codec]") {
+    const frame_bytes some(100);
+    frame_bytes to(1'000);
+    const bytes huge{some.data(), std::size_t{1} << 31};  // which nobody looks at
+    CHECK(brook::detail::lz4.bound(huge.size()) == 0);
+    CHECK(brook::detail::lz4.compress(huge, to, std::nullopt) == 0);
+    CHECK_FALSE(brook::detail::lz4.decompress(huge, to));
+    CHECK_FALSE(brook::detail::lz4.decompress(some, {to.data(), huge.size()}));
+    std::thread{[&] {  // one that has no state yet
+        const auto without = [](const auto& act) {
+            const test::failing_memory failing{1};
+            return act();
+        };
+        CHECK(without([&] { return brook::detail::lz4.compress(some, to, 9); }) == 0);
+        CHECK(brook::detail::lz4.compress(some, to, 9) > 0);
+        CHECK(without([&] { return brook::detail::zstd.compress(some, to, 3); }) == 0);
+        const std::size_t made = brook::detail::zstd.compress(some, to, 3);
+        REQUIRE(made > 0);
+        frame_bytes back(some.size());
+        const auto read = [&] { return brook::detail::zstd.decompress(bytes{to}.first(made), back); };
+        CHECK_THROWS_AS(without(read), std::bad_alloc);
+        CHECK(read());
+        CHECK(back == some);
+    }}.join();
 }
 
 TEST_CASE("an inflated frame is the one that was compressed", "[format][codec]") {

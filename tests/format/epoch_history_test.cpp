@@ -15,6 +15,9 @@ TEST_CASE("an epoch ends where the next one begins, or with the log", "[format][
     history.note(2, 14);  // goes on
     history.note(5, 20);
     CHECK(history.last() == 5);
+    CHECK_FALSE(history.knows(1));
+    CHECK(history.knows(2));
+    CHECK_FALSE(epoch_history{}.knows(2));
     CHECK(history.at(9) == 0);
     CHECK(history.at(10) == 2);
     CHECK(history.at(19) == 2);

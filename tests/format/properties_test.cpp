@@ -55,8 +55,23 @@ TEST_CASE("properties come back as they were set", "[format][properties]") {
     CHECK(read.find("note") == "");
     CHECK_FALSE(read.find_number("note"));
     CHECK(read.find_number("offset") == std::numeric_limits<std::int64_t>::min());
+    properties large{"brook-topic", 1};
+    large.set("most", "9223372036854775807");
+    large.set("more", "9223372036854775808");
+    large.set("less", "-9223372036854775809");
+    CHECK(large.find_number("most") == std::numeric_limits<std::int64_t>::max());
+    CHECK_FALSE(large.find_number("more"));
+    CHECK_FALSE(large.find_number("less"));
     CHECK_FALSE(read.find("missing"));
     CHECK_FALSE(read.find_number("missing"));
+}
+
+TEST_CASE("a checksum stands at the beginning of a line of its own, behind what it is of", "[format][properties]") {
+    CHECK_FALSE(decoding(with_checksum("brook-topic 1\n")));
+    CHECK(decoding(with_checksum("brook-topic 1\nnote ")).code == errc::corrupt_record);
+    const std::string alone = with_checksum("");
+    const auto of_nothing = [&] { static_cast<void>(properties::decode(alone, "checksum", 1, "/data/topic.meta")); };
+    CHECK_THROWS_AS(of_nothing(), error);
 }
 
 TEST_CASE("a properties file with any byte changed, missing or added is refused by name", "[format][properties]") {

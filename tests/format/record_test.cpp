@@ -174,6 +174,44 @@ TEST_CASE("a lone record comes back as it was sent, null apart from empty", "[fo
     }
 }
 
+TEST_CASE("a bare lone record is read where it stands, and has no headers", "[format][record]") {
+    const std::vector<std::byte> frame = lone({"key", "value", {}});
+    const record_slice slice{frame.data()};
+    REQUIRE(bare_lone_fits(frame.data(), load<frame_word>(frame.data())));
+    record_walk walk{load_header(frame.data()), frame.data()};
+    record_slice walked;
+    REQUIRE(walk.next(walked));
+    CHECK(as_text(slice.key()) == "key");
+    CHECK(as_text(slice.value()) == "value");
+    CHECK(slice.headers().empty());
+    CHECK(slice.offset() == walked.offset());
+    CHECK(slice.timestamp() == walked.timestamp());
+}
+
+TEST_CASE("a walk goes on where another one was", "[format][record]") {
+    const std::vector<std::byte> frame = batch({{"a", "1", {}}, {"b", "2", {}}, {"c", "3", {}}}, false);
+    record_walk first{load_header(frame.data()), frame.data()};
+    record_slice slice;
+    REQUIRE(first.next(slice));
+    record_walk second{frame.data(), first.entry(), first.index()};
+    REQUIRE(second.next(slice));
+    CHECK(as_text(slice.key()) == "b");
+    REQUIRE(second.next(slice));
+    CHECK(as_text(slice.key()) == "c");
+    CHECK_FALSE(second.next(slice));
+    CHECK_FALSE(second.is_malformed());
+}
+
+TEST_CASE("a walk that goes on behind the last record has come to its end", "[format][record]") {
+    const std::vector<std::byte> frame = lone({"key", "value", {}});
+    for (const std::uint32_t index : {1u, 7u}) {
+        record_walk walk{frame.data(), frame.data() + frame.size(), index};
+        record_slice slice;
+        CHECK_FALSE(walk.next(slice));
+        CHECK_FALSE(walk.is_malformed());
+    }
+}
+
 TEST_CASE("the records of a batch come back in order, with the batch's time and dense offsets", "[format][record]") {
     std::vector<record> sent;
     for (const record& each : all_kinds()) {

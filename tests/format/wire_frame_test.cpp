@@ -222,6 +222,54 @@ TEST_CASE("of a frame that begins in front of an offset the rest can be had", "[
     CHECK(offsets_taken(load_header(rest.data()), rest.data()) == 3);
 }
 
+TEST_CASE("what is larger than any frame is none, and is not looked at", "[format][wire_frame]") {
+    const frame_bytes frame = wire_nth(1);
+    CHECK(std::string{wire_fault({frame.data(), std::size_t{gib} + 1})} == "it has no frame's size");
+    CHECK(std::string{wire_fault({frame.data(), frame_header_size - 1})} == "it has no frame's size");
+}
+
+TEST_CASE("a part of a transaction stays one when it is divided, by the same producer", "[format][wire_frame]") {
+    const std::vector<std::uint32_t> numbers{0, 2, 3, 7};
+    const frame_bytes plain = detailed(numbers, 10, {0, 2, 3, 7});
+    frame_bytes whole(plain.begin(), plain.begin() + frame_header_size);
+    whole.resize(frame_header_size + extension::bytes_each);
+    store_stamp(whole.data() + frame_header_size, {77, 3, 0});
+    whole.insert(whole.end(), plain.begin() + frame_header_size, plain.begin() + load_header(plain.data()).size);
+    frame_header changed = load_header(plain.data());
+    changed.size = static_cast<std::int32_t>(whole.size());
+    changed.extension |= extension::producer;
+    changed.attributes |= attribute::transactional;
+    changed.base_offset = 100;
+    whole.resize(frame_length(static_cast<std::uint32_t>(whole.size())));
+    store_wire(whole.data(), changed);
+    REQUIRE(fault_of(whole) == "");
+    frame_bytes rest;
+    REQUIRE(cut_front(whole, 103, mib, rest) == inflation::done);
+    CHECK(fault_of(rest) == "");
+    const frame_header header = load_header(rest.data());
+    CHECK((header.attributes & attribute::transactional) != 0);
+    CHECK(load_stamp(rest.data()).id == 77);
+    CHECK(load_stamp(rest.data()).epoch == 3);
+    std::vector<offset> found;
+    record_walk records{header, rest.data()};
+    for (record_slice record; records.next(record);) {
+        found.push_back(record.offset());
+    }
+    CHECK(found == std::vector<offset>{103, 107});
+}
+
+TEST_CASE("what is left is no larger than the frame may be", "[format][wire_frame]") {
+    const frame_bytes whole = wire_at(detailed({0, 2, 3, 7}, 10, {0, 2, 3, 7}), 100, 4);
+    frame_bytes rest;
+    REQUIRE(cut_front(whole, 101, mib, rest) == inflation::done);
+    const auto size = static_cast<std::uint32_t>(load_header(rest.data()).size);
+    rest.clear();
+    CHECK(cut_front(whole, 101, size, rest) == inflation::done);
+    rest.clear();
+    CHECK(cut_front(whole, 101, size - 1, rest) == inflation::corrupt);
+    CHECK(rest.empty());
+}
+
 TEST_CASE("what is compressed and has offsets that do not ascend is not divided", "[format][wire_frame]") {
     const auto divided = [](const std::vector<std::uint32_t>& numbers, offset from) {
         frame_bytes frame = test::deflated(detailed(numbers, 10, {0, 2, 3, 7}), test::run_codec::id);

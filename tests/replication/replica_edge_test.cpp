@@ -607,6 +607,148 @@ TEST_CASE("a leader that is wrong about a follower's history is followed no furt
     }
 }
 
+TEST_CASE("who leads elsewhere, or nowhere, is believed where it was asked", "[replication][replica]") {
+    desk one{2, {.saved = voted(1, 1)}};
+    const message question = followed(one, 1, 1);
+    message said = answered(question, fetch_outcome::not_leader);
+    SECTION("the leader still says that it leads") {
+        said.leader = 1;
+        one.hear(1, said);
+        CHECK(one.machine.leader() == 1);
+    }
+    SECTION("it has given up, and knows of nobody") {
+        one.hear(1, said);
+        CHECK(one.machine.leader() == no_node);
+    }
+    SECTION("it has given up, and takes this one for the leader") {
+        said.leader = 2;
+        one.hear(1, said);
+        CHECK(one.machine.leader() == no_node);
+    }
+    SECTION("somebody else says so") {
+        said.leader = 3;
+        one.hear(3, said);
+        CHECK(one.machine.leader() == 1);
+    }
+    SECTION("a later epoch has begun") {
+        said.epoch = 5;
+        said.leader = 3;
+        one.hear(1, said);
+        CHECK(one.machine.epoch() == 5);
+        CHECK(one.machine.leader() == 3);
+    }
+    SECTION("an answer of a later epoch's leader") {
+        said.outcome = fetch_outcome::records;
+        said.epoch = 5;
+        one.hear(3, said);
+        CHECK(one.machine.epoch() == 5);
+        CHECK(one.machine.leader() == 3);
+    }
+    SECTION("an answer to a log without a record") {
+        said.outcome = fetch_outcome::records;
+        said.fetch_answer.high_watermark = 3;
+        one.hear(1, said);
+        CHECK(one.machine.high_watermark() == 0);
+        CHECK_FALSE(one.machine.is_caught_up());
+    }
+}
+
+TEST_CASE("records that were damaged on their way are not asked for again at once", "[replication][replica]") {
+    desk one{2, {.saved = voted(1, 1), .log = records({{3, 1}})}};
+    message said = answered(followed(one, 1, 1), fetch_outcome::records);
+    one.machine.copied(said, false, one.now);
+    CHECK(wanted(one).empty());
+    REQUIRE(one.machine.next_due());
+    CHECK(*one.machine.next_due() > one.now);
+}
+
+TEST_CASE("what is due is what is next, and nothing before", "[replication][replica]") {
+    SECTION("who is preferred asks for votes first") {
+        auto options = desk::options_of(1, 1, 1, false);
+        options.is_preferred = true;
+        const desk preferred{options, {}};
+        CHECK(*preferred.machine.next_due() - preferred.now < options.election_timeout);
+    }
+    SECTION("a learner that waits for an answer asks again") {
+        desk one{9};
+        static_cast<void>(followed(one, 1, 4));
+        one.letters.clear();
+        REQUIRE(one.machine.next_due());
+        one.pass(*one.machine.next_due() - one.now);
+        CHECK(one.take(message_kind::fetch).size() == 1);
+    }
+    SECTION("a learner without a leader does not ask around at once") {
+        desk one{9};
+        one.pass(10ms);
+        static_cast<void>(one.machine.take_actions());
+        one.machine.run_due(one.now);
+        CHECK(one.machine.take_actions().empty());
+    }
+    SECTION("a leader answers who has waited long enough, and tells of itself whom it does not hear") {
+        desk one = leader_of({1, 2, 3}, 1);
+        message asked = fetch_of(1, 1, 2, 1);
+        one.hear(2, asked);
+        asked = fetch_of(1, 1, 2, 2);
+        asked.fetch.high_watermark = 2;
+        one.hear(2, asked);
+        one.hear(9, fetch_of(1, 1, 2, 1));  // a learner
+        one.letters.clear();
+        one.pass(one.machine.options().election_timeout / 4);
+        const auto said = std::exchange(one.letters, {});
+        const auto count = [&](std::int32_t to, message_kind kind) {
+            return std::count_if(said.begin(), said.end(), [&](const desk::letter& letter) { return letter.to == to && letter.said.kind == kind; });
+        };
+        CHECK(count(2, message_kind::fetch_answer) == 1);
+        CHECK(count(3, message_kind::begin_epoch) > 0);
+        CHECK(count(9, message_kind::begin_epoch) == 0);
+    }
+}
+
+TEST_CASE("what is not asked of who does not lead is not done", "[replication][replica]") {
+    desk one{2, {.saved = voted(1, 1), .log = records({{3, 1}}), .flushed = 1}, 1, true};
+    CHECK_FALSE(one.machine.knows_high_watermark());
+    one.machine.resign(one.now);
+    CHECK(one.machine.take_actions().empty());
+    one.machine.flushed(1, one.now);
+    one.machine.flushed(2, one.now);
+    CHECK(one.machine.take_actions().empty());
+    one.machine.fail();
+    CHECK(one.machine.take_actions().empty());
+    desk other{2};
+    static_cast<void>(followed(other, 1, 4));
+    other.machine.flushed(5, other.now);  // its records need not be on the disk
+    CHECK(other.machine.take_actions().empty());
+}
+
+TEST_CASE("a pre-vote is for an epoch that may come, and a leader's farewell of the one that is", "[replication][replica]") {
+    desk one{1, {.saved = voted(5, no_node)}};
+    one.hear(2, vote_for(4, 9, 9, true));
+    CHECK_FALSE(one.letters.back().said.is_granted);
+    desk other{2};
+    static_cast<void>(followed(other, 1, 4));
+    other.hear(1, end_of_epoch(3, 2));
+    CHECK(other.machine.leader() == 1);
+    other.hear(1, end_of_epoch(4, 3));  // another one is to come
+    CHECK(other.machine.leader() == no_node);
+    CHECK(other.machine.role() == role::follower);
+}
+
+TEST_CASE("a leader's own suspicion does not end before its disk has what is committed", "[replication][replica]") {
+    desk one{1, {.saved = voted(3, no_node, true), .log = records({{4, 3}}), .flushed = 4}, 1, true};
+    one.pass(5s);
+    one.be_elected({2, 3}, true);
+    REQUIRE(one.machine.is_leader());
+    const std::uint32_t epoch = one.machine.epoch();
+    for (const std::int32_t from : {2, 3}) {
+        one.hear(from, fetch_of(epoch, epoch, one.end(), 1));
+    }
+    REQUIRE(one.machine.high_watermark() == one.end());
+    CHECK(one.machine.is_suspect());
+    one.machine.flushed(one.end(), one.now);
+    one.carry_out();
+    CHECK_FALSE(one.machine.is_suspect());
+}
+
 // ---- voters ----
 
 TEST_CASE("a vote does not count any more of one that is known to have none", "[replication][replica]") {

@@ -553,6 +553,11 @@ TEST_CASE("there is one spare at most, and none of a log that takes no more appe
         CHECK(orders.appends.wants_spare());
         CHECK(orders.take(100 * kib));  // more than it is made for
     }
+    SECTION("one that was made whole is taken to its limit") {
+        orders.appends.adopt_spare(orders.segment_files.create(std::nullopt, 256 * kib, 256 * kib, why));
+        REQUIRE_FALSE(orders.appends.roll());
+        CHECK(orders.chain.last()->ready.load() == orders.chain.last()->limit);
+    }
     SECTION("two at once: one has to go") {
         storage::segment_pin pin = make();
         orders.appends.adopt_spare(pin);
@@ -587,6 +592,55 @@ TEST_CASE("there is one spare at most, and none of a log that takes no more appe
             CHECK_FALSE(orders.appends.prepare_spare());
         }
         CHECK_FALSE(has_spare());
+    }
+}
+
+TEST_CASE("what a log was closed for first is what it says", "[storage][appender]") {
+    by_hand orders;
+    orders.appends.stop(storage::append_state::closed, {errc::closed, "it was closed"});
+    orders.appends.stop(storage::append_state::failed, {errc::partition_failed, "it has failed"});
+    CHECK(orders.appends.state() == storage::append_state::closed);
+    CHECK(orders.appends.refusal().text == "it was closed");
+}
+
+TEST_CASE("a disk that refuses what is prepared says so, and it is prepared once it can be", "[storage][appender][fault]") {
+    by_hand orders{64 * kib, 1 * mib};
+    REQUIRE(orders.take(48));
+    failure why;
+    SECTION("a segment's bytes") {
+        orders.platform.inject({.on = operation::allocate, .number = ENOSPC});
+        CHECK(orders.appends.prepare(128 * kib, 64 * kib).code == std::errc::no_space_on_device);
+        CHECK_FALSE(orders.appends.prepare(128 * kib, 64 * kib));
+        CHECK(std::filesystem::file_size(orders.segment_files.log_path(0)) >= 128 * kib);
+    }
+    SECTION("a segment's zeros") {
+        orders.platform.fail(operation::write);
+        CHECK_FALSE(orders.take(100 * kib, why));
+        CHECK(why.code == std::errc::io_error);
+        CHECK(names(why, "ahead at position"));
+        CHECK(orders.appends.claimed().records() == 1);
+        CHECK(orders.take(100 * kib));
+    }
+    SECTION("a spare's file, or its bytes") {
+        const operation call = GENERATE(operation::create, operation::allocate);
+        const std::uint64_t nth = call == operation::create ? 1 : 3;  // its first window and its index come before
+        orders.platform.inject({.on = call, .call = nth, .number = ENOSPC});
+        CHECK(orders.appends.prepare_spare().code == std::errc::no_space_on_device);
+        CHECK_FALSE(orders.files().contains("spare.log"));
+        CHECK(orders.appends.wants_spare());
+        CHECK_FALSE(orders.appends.prepare_spare());
+        CHECK(orders.files().contains("spare.log"));
+    }
+    SECTION("the name of a spare that was taken, when the next one is wanted") {
+        REQUIRE_FALSE(orders.appends.prepare_spare());
+        REQUIRE_FALSE(orders.appends.roll());
+        REQUIRE(orders.take(48));
+        orders.platform.fail(operation::rename);
+        CHECK(orders.appends.roll().code == std::errc::io_error);
+        CHECK(orders.chain.count() == 2);
+        CHECK_FALSE(orders.appends.roll());
+        CHECK(orders.chain.count() == 3);
+        CHECK(orders.take(48));
     }
 }
 

@@ -135,6 +135,25 @@ TEST_CASE("a walk starts at or before what it looks for, whatever the index says
     CHECK(memory.slot(storage::index_slots(memory.capacity())).at == 0);  // no slot of it
 }
 
+TEST_CASE("a frame was written in a segment that counts its offsets, and in front of the next one", "[storage][frame_walk]") {
+    walked orders;
+    frame_view found;
+    REQUIRE(look_at(*orders.memory, 256, 0, trust::verify, found) == look::frame);
+    storage::segment home{100};
+    storage::segment next{120};
+    const auto is_in = [&](offset first) {
+        found.header.base_offset = first;
+        return is_within(home, found);
+    };
+    CHECK(is_in(119));
+    CHECK(is_in(120));
+    CHECK(is_in(100 + storage::most_offsets_in_front));
+    CHECK_FALSE(is_in(101 + storage::most_offsets_in_front));
+    home.next.store(&next);
+    CHECK(is_in(119));
+    CHECK_FALSE(is_in(120));
+}
+
 TEST_CASE("messages name topic, partition, file, position and offset", "[storage][frame_walk]") {
     walked orders;
     CHECK(place_text(orders.name, *orders.memory, 4'711, 42) ==

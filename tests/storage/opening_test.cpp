@@ -430,6 +430,7 @@ TEST_CASE("a spare's first frame does not tell where it begins unless it is one,
         spare.resize(1'000);
         word(2'000);
     }
+    SECTION("not whole, at the end of the file") { spare.resize(segment_header_size + 24); }
     SECTION("a claim") { poke(spare, segment_header_size, frame_word::claimed(48).raw()); }
     SECTION("of an offset that is none") {
         format::frame_header header = first.header;
@@ -489,6 +490,10 @@ TEST_CASE("a gap is not filled up to a frame that cannot follow it", "[storage][
     SECTION("of more offsets than there is room for") {
         header.base_offset = 10 + 2 * offset{64 * kib};
         end = header.base_offset + 1;
+    }
+    SECTION("of an offset that no segment counts that begins here") {
+        header.base_offset = storage::most_offsets_in_front + 5;
+        end = 11;
     }
     forge(content, at, header, body);
     orders.become(left);

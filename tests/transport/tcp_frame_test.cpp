@@ -122,6 +122,30 @@ TEST_CASE("memory follows what has come, not what was claimed", "[transport][tcp
     CHECK(another.capacity() <= 2 * exact.size());
 }
 
+TEST_CASE("who reads on before looking at what has come takes no memory for it", "[transport][tcp_frame]") {
+    std::byte header[frame_header_size];
+    frame_parser parser{1'000, frame_header_size};
+    const auto read_on = [&] {
+        const mutable_bytes room = parser.room();
+        REQUIRE(room.size() == frame_header_size);
+        copy_bytes(room.data(), header, frame_header_size);
+        parser.filled(frame_header_size);
+        static_cast<void>(parser.room());
+        CHECK(parser.capacity() <= 2 * frame_header_size);
+    };
+    SECTION("a ping") {
+        store_frame_header(header, ping_mark);
+        read_on();
+        CHECK(parser.next().kind == frame_parser::kind::ping);
+        CHECK(parser.next().kind == frame_parser::kind::none);
+    }
+    SECTION("a size beyond the largest") {
+        store_frame_header(header, 1'001);
+        read_on();
+        CHECK(parser.next().kind == frame_parser::kind::broken);
+    }
+}
+
 TEST_CASE("whatever bytes come, the parser stays within its memory and gives nothing larger than allowed", "[transport][tcp_frame]") {
     constexpr std::size_t largest = 3'000;
     std::mt19937_64 chance{20'261'127};

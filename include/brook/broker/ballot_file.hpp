@@ -226,7 +226,7 @@ private:
             }
             return;
         }
-        if (kind != 2 || !from.is_whole()) {
+        if (!from.is_whole()) {
             return;  // of no partition that is known
         }
         replication::ballot read;

@@ -304,7 +304,7 @@ public:
         }
         --left_;
         if (is_lone_) {
-            return record.look_at_lone(frame_, load<frame_word>(frame_)) || malformed();
+            return record.look_at_lone(frame_, load<frame_word>(frame_)) ? true : malformed();
         }
         return next_entry(record);
     }

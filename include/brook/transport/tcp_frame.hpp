@@ -128,7 +128,7 @@ private:
             copy_bytes(larger.get(), memory_.get() + begin_, kept);
             memory_ = std::move(larger);
             capacity_ = wanted;
-        } else if (kept > 0) {
+        } else {
             std::copy(memory_.get() + begin_, memory_.get() + end_, memory_.get());  // to the front: they may overlap
         }
         begin_ = 0;
