@@ -101,6 +101,10 @@ TEST_CASE("each kind of frame says how many offsets it takes", "[format][frame]"
     CHECK(offsets_taken(header, frame.data()) == 0);
     header.attributes = attributes_of(frame_kind::evidence);
     CHECK(offsets_taken(header, frame.data()) == 0);
+    header.attributes = attributes_of(frame_kind::producers);
+    CHECK(offsets_taken(header, frame.data()) == 0);
+    header.attributes = attributes_of(static_cast<frame_kind>(7));  // of rot, say: as many as it says
+    CHECK(offsets_taken(header, frame.data()) == 7);
     header.attributes = attribute::lone;
     header.count = 0xffff'ffff;  // a lone record keeps its key's size there
     CHECK(offsets_taken(header, frame.data()) == 1);

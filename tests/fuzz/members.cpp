@@ -159,7 +159,7 @@ private:
         std::map<offset, std::string> shown;
     };
 
-    /// What a broker has asked last of a replica, and of a leader.
+    /// What a broker has said last of a replica: a question of its own is what an answer has to fit to.
     struct question {
         int from;
         partition_id of;
@@ -290,13 +290,13 @@ private:
                     break;
                 }
                 for (const auto& one : found) {
-                    show(id, here, one.offset(), std::string{one.value()});
+                    show(here, one.offset(), std::string{one.value()});
                 }
             }
         });
     }
 
-    void show(int id, life& here, offset at, std::string value) {
+    void show(life& here, offset at, std::string value) {
         if (scene_.has_strangers_only()) {
             demand(value.starts_with("begin") || sent_.contains(value), "nothing is read that nobody has sent");
             const auto [known, is_new] = truth_.emplace(at, value);
@@ -304,7 +304,6 @@ private:
             const auto [where, is_first] = where_.emplace(value, at);
             demand(where->second == at, "a record is there once");
         }
-        static_cast<void>(id);
         here.shown.insert_or_assign(at, std::move(value));
     }
 
@@ -576,10 +575,7 @@ private:
                 const std::string name = what / 8 % 2 == 0 ? "made" : what / 16 % 2 == 0 ? "t" : text();
                 return broker_room::cluster_metadata::make_record("t" + name, as_bytes(make_meta(name)), 17);
             }
-            case 6: {
-                std::vector<std::byte> frame = lone_seed(seed_records[what / 8 % seed_records.size()]);
-                return frame;
-            }
+            case 6: return lone_seed(seed_records[what / 8 % seed_records.size()]);
             default: return batch_seed(format::codec_none, format::extension::detail | format::extension::producer);
         }
     }
