@@ -14,6 +14,8 @@
 
 #include <brook/replication/replica.hpp>
 
+#include "support/catch.hpp"
+
 namespace brook::test {
 
 struct desk_record {
@@ -277,6 +279,42 @@ inline void talk(std::initializer_list<std::pair<std::int32_t, desk*>> all) {
         all.insert(all.end(), static_cast<std::size_t>(count), desk::record{epoch, 0});
     }
     return all;
+}
+
+/// What was promised and noted before the start.
+[[nodiscard]] inline replication::ballot voted(std::uint32_t epoch, std::int32_t whom, bool is_suspect = false, std::vector<std::int32_t> voters = {1, 2, 3}) {
+    return {epoch, whom, is_suspect, false, {{-1, 0, std::move(voters)}}};
+}
+
+/// Broker 1 leads in epoch 1 by the vote of broker 2, and has `count` records behind the one that opens the epoch.
+[[nodiscard]] inline desk leader_of(std::vector<std::int32_t> voters, int count, std::size_t min_insync = 1, bool is_durable = false) {
+    desk one{1, {.saved = voted(0, replication::no_node, false, std::move(voters))}, min_insync, is_durable};
+    one.be_elected({2, 3});
+    for (int i = 0; i < count; ++i) {
+        one.append();
+    }
+    one.letters.clear();
+    REQUIRE(one.machine.is_leader());
+    return one;
+}
+
+/// It follows `leader` in epoch `epoch`, and has asked it for records: gives the question.
+[[nodiscard]] inline replication::message followed(desk& one, std::int32_t leader, std::uint32_t epoch) {
+    one.letters.clear();
+    one.hear(leader, leads(epoch));
+    REQUIRE(one.machine.leader() == leader);
+    return one.letters.back().said;
+}
+
+[[nodiscard]] inline replication::message answered(const replication::message& question, replication::fetch_outcome outcome) {
+    replication::message said;
+    said.kind = replication::message_kind::fetch_answer;
+    said.outcome = outcome;
+    said.epoch = question.epoch;
+    said.session = question.session;
+    said.number = question.number;
+    said.fetch_answer.end = question.fetch.end;
+    return said;
 }
 
 }  // namespace brook::test

@@ -20,41 +20,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-ballot voted(std::uint32_t epoch, std::int32_t whom, bool is_suspect = false, std::vector<std::int32_t> voters = {1, 2, 3}) {
-    return {epoch, whom, is_suspect, false, {{-1, 0, std::move(voters)}}};
-}
-
-/// Broker 1 leads in epoch 1 by the vote of broker 2, and has `count` records behind the one that opens the epoch.
-desk leader_of(std::vector<std::int32_t> voters, int count) {
-    desk one{1, {.saved = voted(0, no_node, false, std::move(voters))}};
-    one.be_elected({2, 3});
-    for (int i = 0; i < count; ++i) {
-        one.append();
-    }
-    one.letters.clear();
-    REQUIRE(one.machine.is_leader());
-    return one;
-}
-
-/// It follows `leader` in epoch `epoch`, and has asked it for records: gives the question.
-message followed(desk& one, std::int32_t leader, std::uint32_t epoch) {
-    one.letters.clear();
-    one.hear(leader, leads(epoch));
-    REQUIRE(one.machine.leader() == leader);
-    return one.letters.back().said;
-}
-
-message answered(const message& question, fetch_outcome outcome) {
-    message said;
-    said.kind = message_kind::fetch_answer;
-    said.outcome = outcome;
-    said.epoch = question.epoch;
-    said.session = question.session;
-    said.number = question.number;
-    said.fetch_answer.end = question.fetch.end;
-    return said;
-}
-
 /// What broker `voter` says to the latest question for its vote.
 message vote_of(const desk& one, std::int32_t voter, bool is_pre_vote) {
     message answer;

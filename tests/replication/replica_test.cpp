@@ -31,39 +31,6 @@ message answer_to(desk& one, std::int32_t from, const message& asked) {
 
 bool grants(desk& one, std::int32_t from, const message& asked) { return answer_to(one, from, asked).is_granted; }
 
-ballot voted(std::uint32_t epoch, std::int32_t whom, bool is_suspect = false, std::vector<std::int32_t> voters = {1, 2, 3}) {
-    return {epoch, whom, is_suspect, false, {{-1, 0, std::move(voters)}}};
-}
-
-/// Broker 1 leads in epoch 1 by the vote of broker 2, and has `count` records behind the one that opens the epoch.
-desk leader_of(std::vector<std::int32_t> voters, int count, std::size_t min_insync = 1, bool is_durable = false) {
-    desk one{1, {.saved = voted(0, no_node, false, std::move(voters))}, min_insync, is_durable};
-    one.be_elected({2, 3});
-    for (int i = 0; i < count; ++i) {
-        one.append();
-    }
-    one.letters.clear();
-    return one;
-}
-
-/// Broker 2 follows broker 1 in epoch `epoch`, and has asked it for records: gives the question.
-message followed(desk& one, std::int32_t leader, std::uint32_t epoch) {
-    one.letters.clear();
-    one.hear(leader, leads(epoch));
-    return one.letters.back().said;
-}
-
-message answered(const message& question, fetch_outcome outcome) {
-    message said;
-    said.kind = message_kind::fetch_answer;
-    said.outcome = outcome;
-    said.epoch = question.epoch;
-    said.session = question.session;
-    said.number = question.number;
-    said.fetch_answer.end = question.fetch.end;
-    return said;
-}
-
 /// `from` does not vote for one whose election comes, and says where the record of the latest voters ends that it knows to be committed.
 void told_of_committed(desk& one, std::int32_t from, const log_end& voters, bool is_blank) {
     for (int i = 0; i < 100 && one.machine.role() != role::prospective; ++i) {

@@ -226,7 +226,7 @@ private:
             }
             return;
         }
-        if (!from.is_whole()) {
+        if (!from.is_whole()) {  // kind 2, a ballot: there are no others (whole_at)
             return;  // of no partition that is known
         }
         replication::ballot read;

@@ -304,7 +304,10 @@ public:
         }
         --left_;
         if (is_lone_) {
-            return record.look_at_lone(frame_, load<frame_word>(frame_)) ? true : malformed();
+            if (!record.look_at_lone(frame_, load<frame_word>(frame_))) {
+                return malformed();
+            }
+            return true;
         }
         return next_entry(record);
     }
