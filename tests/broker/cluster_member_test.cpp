@@ -159,6 +159,43 @@ TEST_CASE("a broker whose directory is lost and whose clock is behind comes back
     all.send(back, 2);
 }
 
+TEST_CASE("what answers a request of a life before answers none of this one, also where the clock has gone back", "[broker][cluster]") {
+    three_brokers all;
+    const int leader = all.make_and_lead({.replication_factor = 3});
+    const int back = leader % 3 + 1;
+    std::vector<std::vector<std::byte>> answers;
+    bool is_lost = false;
+    all.world.on_sending([&](int from, int to, bytes whole) {
+        if (from == leader && to == back && !is_lost) {
+            answers.emplace_back(whole.begin(), whole.end());
+        }
+        return !is_lost || from != leader || to != back;
+    });
+    for (std::uint64_t key = 2; key < 30; ++key) {
+        all.send(back, key);
+    }
+    all.world.stop(back, parting::kill);
+    all.world.jump_wall(back, -1h);
+    all.world.start(back);
+    all.world.run_for(2s);
+    is_lost = true;
+    std::vector<std::error_code> told;
+    producer<std::uint64_t, std::string> to{all.orders(back), {.delivery_timeout = 500ms, .on_delivery = [&](const record_metadata&, std::error_code code) { told.push_back(code); }}};
+    for (std::uint64_t key = 30; key < 40; ++key) {
+        static_cast<void>(to.send(key, "value"));
+        all.world.run_for(1ms);
+    }
+    for (const std::vector<std::byte>& one : answers) {
+        all.world.bring(leader, back, one);
+    }
+    all.world.run_for(1s);
+    REQUIRE(told.size() == 10);
+    for (const std::error_code code : told) {
+        CHECK(code.message() != "Success");
+    }
+    all.world.on_sending(nullptr);
+}
+
 TEST_CASE("a replica whose rot hides where an epoch begins says so, and does not lead", "[broker][cluster]") {
     three_brokers all;
     static_cast<void>(all.make({.replication_factor = 3}));

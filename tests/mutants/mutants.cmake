@@ -121,6 +121,13 @@ brook_mutant(open_claims_left_open
   CAUGHT_BY test storage/log "closing with a claim open frees the directory at once, and the owner's later stores do not reach the file"
   HANGS)
 
+brook_mutant(claim_without_memory_left_open
+  FILE storage/log.hpp
+  FIND [=[            abandon(taken, 1);  // nobody else would, and all readers stop in front of it]=]
+  REPLACE [=[            if (!BROOK_MUTANT(claim_without_memory_left_open)) abandon(taken, 1);]=]
+  CAUGHT_BY test storage/log "a claim that there is no memory for holds up nobody"
+  HANGS)
+
 brook_mutant(open_claims_not_detached
   FILE storage/open_claims.hpp
   FIND [=[            static_cast<void>(open.pin->log().detach());]=]
@@ -2248,9 +2255,15 @@ brook_mutant(last_session_there_is
 
 brook_mutant(answer_of_a_former_life
   FILE broker/request_board.hpp
-  FIND [=[    void number_from(std::uint64_t session) noexcept { last_number_ = session; }]=]
-  REPLACE [=[    void number_from(std::uint64_t session) noexcept { last_number_ = BROOK_MUTANT(answer_of_a_former_life) ? 0 : session; }]=]
+  FIND [=[    void number_from(std::uint64_t drawn) noexcept { last_number_ = drawn / 2; }]=]
+  REPLACE [=[    void number_from(std::uint64_t drawn) noexcept { last_number_ = BROOK_MUTANT(answer_of_a_former_life) ? 0 : drawn / 2; }]=]
   CAUGHT_BY test broker/cluster_member "an answer to what a former life of a broker has asked for is nobody's")
+
+brook_mutant(requests_numbered_by_the_clock
+  FILE broker/cluster_member.hpp
+  FIND [=[        board_.number_from(platform_.random());]=]
+  REPLACE [=[        board_.number_from(BROOK_MUTANT(requests_numbered_by_the_clock) ? replicas_.session() * 2 : platform_.random());]=]
+  CAUGHT_BY test broker/cluster_member "what answers a request of a life before answers none of this one, also where the clock has gone back")
 
 brook_mutant(topic_id_not_checked
   FILE broker/replica_host.hpp

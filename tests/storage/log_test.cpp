@@ -270,6 +270,40 @@ TEST_CASE("closing needs no memory", "[storage][log]") {
     }
 }
 
+TEST_CASE("a claim that there is no memory for holds up nobody", "[storage][log]") {
+    for (std::uint64_t allocation = 1;; ++allocation) {
+        CAPTURE(allocation);
+        partition orders{{.segment_bytes = 64 * kib}};
+        storage::log& log = orders.open();
+        append_range(log, 0, 5);
+        storage::claim slot;
+        storage::segment_pin pin;
+        storage::open_claims::id id = 0;
+        failure why;
+        bool has_failed = false;
+        bool has_thrown = false;
+        {
+            const failing_memory fails{allocation};
+            try {
+                static_cast<void>(log.take_open(128, slot, pin, id, why));
+            } catch (const std::bad_alloc&) {
+                has_thrown = true;
+            }
+            has_failed = failing_memory::has_failed();
+        }
+        CHECK(has_thrown == has_failed);
+        if (!has_failed) {
+            CHECK(allocation > 1);
+            break;
+        }
+        CHECK_FALSE(log.oldest_claim());
+        REQUIRE(append(log, std::nullopt, value_of(6), time_of(6), why) == 6);
+        CHECK(log.readable_end() == 7);
+        CHECK_FALSE(log.sync());
+        CHECK(log.durable_offset() == 7);
+    }
+}
+
 TEST_CASE("closing with a claim open frees the directory at once, and the owner's later stores do not reach the file", "[storage][log]") {
     partition orders{{.segment_bytes = 64 * kib, .flush_messages = GENERATE(0, 1)}};
     storage::log& log = orders.open();
@@ -312,8 +346,9 @@ TEST_CASE("a claim that is taken while the log closes is given up, and closing d
     append_nth(log, 0);
     std::thread closer;
     orders.machine.on_monotonic([&] {  // between claim and list
+        const std::uint64_t before = orders.machine.yields();
         closer = std::thread{[&] { log.close(); }};
-        for (int i = 0; i < 1'000 || !log.is_closed(); ++i) {
+        while (orders.machine.yields() == before) {  // until it waits for this claim
             std::this_thread::yield();
         }
     });

@@ -36,6 +36,9 @@ public:
     /// Called by whoever asks for the time, on its thread. Set it while nobody else does.
     void on_monotonic(std::function<void()> told) { on_monotonic_ = std::move(told); }
 
+    /// How often somebody has waited for others and could not sleep.
+    [[nodiscard]] std::uint64_t yields() const noexcept { return yields_.load(); }
+
     [[nodiscard]] std::unique_ptr<os::file> open(const std::string& path, os::open_mode mode, std::error_code& code) override {
         std::unique_ptr<os::file> opened = real_.open(path, mode, code);
         return opened ? std::make_unique<rebooted_file>(std::move(opened), *this) : nullptr;
@@ -71,7 +74,10 @@ public:
         real_.wait(word, expected, timeout);
     }
     void wake_all(std::atomic<std::uint32_t>& word) noexcept override { real_.wake_all(word); }
-    void yield() noexcept override { real_.yield(); }
+    void yield() noexcept override {
+        yields_.fetch_add(1);
+        real_.yield();
+    }
     [[nodiscard]] bool has_thread_fence() const noexcept override { return real_.has_thread_fence(); }
     void fence_all_threads() noexcept override { real_.fence_all_threads(); }
     [[nodiscard]] void* allocate_wiped_on_fork(std::size_t size) override { return real_.allocate_wiped_on_fork(size); }
@@ -108,6 +114,7 @@ private:
     os::platform& real_;
     std::atomic<unsigned> boot_{1};
     std::atomic<std::uint64_t> next_random_{0};  // 0: the real one's
+    std::atomic<std::uint64_t> yields_{0};
     std::function<void()> on_monotonic_;
 };
 

@@ -117,7 +117,7 @@ public:
 
     void start() override {
         replicas_.open();
-        board_.number_from(replicas_.session());
+        board_.number_from(platform_.random());
         const std::vector<topic_handle> here = core_.replicated_topics();
         hold([&] {
             for (const topic_handle& topic : here) {

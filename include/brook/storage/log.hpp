@@ -196,8 +196,14 @@ public:
         if (!take(length, 1, taken, why)) {
             return false;
         }
-        pin = taken.home->pin();
-        const auto added = parts_.claims.add(taken, pin, platform().monotonic());
+        std::optional<open_claims::id> added;
+        try {
+            pin = taken.home->pin();
+            added = parts_.claims.add(taken, pin, platform().monotonic());
+        } catch (...) {
+            abandon(taken, 1);  // nobody else would, and all readers stop in front of it
+            throw;
+        }
         if (!added) {
             abandon(taken, 1);
             why = refusal();
