@@ -39,6 +39,7 @@ struct board final : private request_board::route {
     answers answered{1, out, requests};
     std::int32_t leader = 2;
     const partition_id to{{std::byte{1}}, 0};
+    std::vector<std::pair<partition_id, std::int32_t>> doubted;
 
     struct ended {
         bool is_known = false;
@@ -68,6 +69,7 @@ struct board final : private request_board::route {
     [[nodiscard]] std::int32_t leader_of(const partition_id&) const noexcept override { return leader; }
     [[nodiscard]] const std::string* deleted_topic_of(const partition_id&) const noexcept override { return nullptr; }
     [[nodiscard]] std::optional<offset> shown_here(const partition_id&) const noexcept override { return std::nullopt; }
+    void doubt_leader(const partition_id& which, std::int32_t node, std::chrono::nanoseconds) override { doubted.emplace_back(which, node); }
     void note_late(const partition_id&, offset) noexcept override {}
     [[nodiscard]] std::string name_of(const partition_id&) const override { return "topic 'orders', partition 0"; }
     void append_own(const answer_to&, const partition_id&, replicated_acks, bool, std::vector<std::byte>&, std::chrono::nanoseconds) override {}
@@ -116,6 +118,18 @@ TEST_CASE("answers says that an answer does not fit into a datagram, rather than
     CHECK(static_cast<answer_status>(part.code) == answer_status::done);
     replication::byte_reader from{part.body};
     CHECK(answer_codec::take(from).code == errc::record_too_large);
+}
+
+TEST_CASE("request_board says whom it was told not to lead, if that one was asked", "[broker][board]") {
+    board at;
+    static_cast<void>(at.begin({}));
+    bytes rest = bytes{at.deliver().letters.at(0).bytes}.subspan(datagram::header_size);
+    datagram::part asked;
+    REQUIRE(datagram::next(rest, asked));
+    at.requests.take_answer(asked.number, 3, answer_status::elsewhere, {}, 10ms);
+    CHECK(at.doubted.empty());
+    at.requests.take_answer(asked.number, 2, answer_status::elsewhere, {}, 10ms);
+    CHECK(at.doubted == std::vector{std::pair{at.to, std::int32_t{2}}});
 }
 
 TEST_CASE("request_board asks whoever leads anew at once", "[broker][board]") {

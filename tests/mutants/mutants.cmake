@@ -2259,6 +2259,26 @@ brook_mutant(answer_of_a_former_life
   REPLACE [=[    void number_from(std::uint64_t drawn) noexcept { last_number_ = BROOK_MUTANT(answer_of_a_former_life) ? 0 : drawn / 2; }]=]
   CAUGHT_BY test broker/cluster_member "an answer to what a former life of a broker has asked for is nobody's")
 
+brook_mutant(kept_fetches_dropped
+  FILE replication/replica.hpp
+  FIND [=[        if (has_led) {
+            refuse_parked();]=]
+  REPLACE [=[        if (has_led && !BROOK_MUTANT(kept_fetches_dropped)) {
+            refuse_parked();]=]
+  CAUGHT_BY test replication/replica_edge "a leader that goes refuses whose fetches it has kept, and nobody else")
+
+brook_mutant(leader_not_doubted
+  FILE broker/request_board.hpp
+  FIND [=[                route_.doubt_leader(one.wanted.target, from, now);]=]
+  REPLACE [=[                if (!BROOK_MUTANT(leader_not_doubted)) route_.doubt_leader(one.wanted.target, from, now);]=]
+  CAUGHT_BY test broker/request_board "request_board says whom it was told not to lead, if that one was asked")
+
+brook_mutant(doubted_leader_not_asked
+  FILE replication/replica.hpp
+  FIND [=[            fetch_again_at_ = std::min(fetch_again_at_, std::max(now, asked_last_at_ + heartbeat()));]=]
+  REPLACE [=[            if (!BROOK_MUTANT(doubted_leader_not_asked)) fetch_again_at_ = std::min(fetch_again_at_, std::max(now, asked_last_at_ + heartbeat()));]=]
+  CAUGHT_BY test replication/replica_edge "a leader that has told others that it leads no more is asked again, however slow it was")
+
 brook_mutant(requests_numbered_by_the_clock
   FILE broker/cluster_member.hpp
   FIND [=[        board_.number_from(platform_.random());]=]

@@ -669,6 +669,46 @@ TEST_CASE("what is due is what is next, and nothing before", "[replication][repl
     }
 }
 
+TEST_CASE("a leader that goes refuses whose fetches it has kept, and nobody else", "[replication][replica]") {
+    desk one = leader_of({1, 2, 3}, 1);
+    one.hear(9, fetch_of(1, 1, 2, 7, 4));  // a learner: no vote is asked of it, and nobody tells it who leads
+    one.letters.clear();
+    message begun;
+    begun.kind = message_kind::begin_epoch;
+    begun.epoch = 2;
+    one.hear(3, begun);
+    REQUIRE(one.machine.leader() == 3);
+    const auto said = one.take(message_kind::fetch_answer);
+    REQUIRE(said.size() == 1);
+    CHECK(said[0].to == 9);
+    CHECK(said[0].said.outcome == fetch_outcome::not_leader);
+    CHECK(said[0].said.epoch == 2);
+    CHECK(said[0].said.session == 4);
+    CHECK(said[0].said.number == 7);
+}
+
+TEST_CASE("a leader that has told others that it leads no more is asked again, however slow it was", "[replication][replica]") {
+    desk one{9};
+    static_cast<void>(followed(one, 1, 4));
+    one.pass(10s);  // nothing comes: it waits longer each time
+    one.letters.clear();
+    one.pass(1ms);
+    REQUIRE(one.take(message_kind::fetch).empty());
+    const auto eighth = one.machine.options().election_timeout / 8;
+    const auto due = *one.machine.next_due();
+    one.machine.doubt_leader(2, one.now);  // another one
+    CHECK(*one.machine.next_due() == due);
+    one.machine.doubt_leader(1, one.now);
+    CHECK(*one.machine.next_due() - one.now <= eighth);
+    one.pass(*one.machine.next_due() - one.now);
+    CHECK(one.take(message_kind::fetch).size() == 1);
+    one.machine.doubt_leader(1, one.now);  // again, at once: it has been asked just now
+    one.pass(0ms);
+    CHECK(one.take(message_kind::fetch).empty());
+    one.pass(eighth);
+    CHECK(one.take(message_kind::fetch).size() == 1);
+}
+
 TEST_CASE("what is not asked of who does not lead is not done", "[replication][replica]") {
     desk one{2, {.saved = voted(1, 1), .log = records({{3, 1}}), .flushed = 1}, 1, true};
     CHECK_FALSE(one.machine.knows_high_watermark());

@@ -752,6 +752,13 @@ private:
         return home == nullptr ? replication::no_node : home->machine.leader();
     }
 
+    void doubt_leader(const partition_id& which, std::int32_t node, std::chrono::nanoseconds now) override {
+        if (hosted_partition* const home = replicas_.find(which)) {
+            replicas_.touch(*home);
+            home->machine.doubt_leader(node, now);
+        }
+    }
+
     [[nodiscard]] const std::string* deleted_topic_of(const partition_id& which) const noexcept override {
         return replicas_.find(which) == nullptr ? metadata_.name_of_deleted(which.topic) : nullptr;
     }

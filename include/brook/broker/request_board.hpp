@@ -63,6 +63,9 @@ public:
         /// no_node: nobody is known to, or the partition is not here yet.
         [[nodiscard]] virtual std::int32_t leader_of(const partition_id& which) const noexcept = 0;
 
+        /// That one says that it does not lead it.
+        virtual void doubt_leader(const partition_id& which, std::int32_t node, std::chrono::nanoseconds now) = 0;
+
         /// The topic's name, where it was deleted; else null.
         [[nodiscard]] virtual const std::string* deleted_topic_of(const partition_id& which) const noexcept = 0;
 
@@ -140,6 +143,7 @@ public:
         if (status == answer_status::elsewhere) {
             if (from == one.asked) {
                 try_again_at(one, now + election_timeout_ / 50);
+                route_.doubt_leader(one.wanted.target, from, now);
             }
             return;
         }

@@ -258,6 +258,15 @@ public:
         }
     }
 
+    /// `node` has said to somebody else that it does not lead. If this one follows it, it is asked again: within an eighth of an election timeout, however
+    /// slow its answers have been.
+    void doubt_leader(std::int32_t node, std::chrono::nanoseconds now) noexcept {
+        if (role_ == role::follower && leader_ == node && awaits_answer_) {
+            fetch_again_at_ = std::min(fetch_again_at_, std::max(now, asked_last_at_ + heartbeat()));
+            patience_ = least_patience();
+        }
+    }
+
     /// Records below `start` were let go of.
     void started_at(offset start) {
         log_start_ = std::max(log_start_, start);
@@ -503,8 +512,11 @@ private:
         if (role_ != role::follower) {
             election_at_ = now + random_timeout();
         }
-        role_ = role::follower;
+        const bool has_led = std::exchange(role_, role::follower) == role::leader;
         leader_ = no_node;
+        if (has_led) {
+            refuse_parked();
+        }
         awaits_answer_ = false;
         is_forced_ = false;
         round_seen_ = 0;
@@ -853,6 +865,19 @@ private:
         }
     }
 
+    /// It leads no more, which who waits for an answer would not learn otherwise: one that has no vote is told by nobody.
+    void refuse_parked() {
+        for (const follower_progress& one : followers_.all()) {
+            if (one.is_parked) {
+                message other = make(message_kind::fetch_answer);
+                other.session = one.session;
+                other.number = one.number;
+                other.outcome = fetch_outcome::not_leader;
+                send(one.node, other);
+            }
+        }
+    }
+
     [[nodiscard]] bool is_confirmed(const follower_progress& suspect) const noexcept {
         return followers_.is_confirmed(suspect, voters_, voters_.known(high_watermark_), options_.self, is_suspect_);
     }
@@ -928,6 +953,7 @@ private:
         question.fetch.round = round_seen_;
         told_held_ = question.fetch.held;
         awaits_answer_ = true;
+        asked_last_at_ = now;
         fetch_again_at_ = now + patience_;
         send(leader_, question);
     }
@@ -1131,7 +1157,8 @@ private:
     offset told_held_ = 0;
     std::int64_t round_seen_ = 0;  // the leader's latest
     std::chrono::nanoseconds fetch_again_at_{};
-    std::chrono::nanoseconds asked_first_{};  // the question that is asked again at that time
+    std::chrono::nanoseconds asked_first_{};    // the question that is asked again at that time,
+    std::chrono::nanoseconds asked_last_at_{};  // and when that was done last
     std::chrono::nanoseconds patience_ = least_patience();
     std::chrono::nanoseconds look_for_leader_at_{};
     std::size_t asked_last_ = 0;
