@@ -196,6 +196,20 @@ TEST_CASE("what answers a request of a life before answers none of this one, als
     all.world.on_sending(nullptr);
 }
 
+TEST_CASE("who waits for a coordinator that nobody knows hears that the broker is closed", "[broker][cluster]") {
+    simulated_cluster world{{.seed = 5, .nodes = 3}};
+    world.start(1);  // alone: no majority, no coordinator
+    world.after(20ms, [&] { world.broker(1).close(); });
+    std::error_code code;
+    try {
+        world.broker(1).delete_group("workers");
+    } catch (const error& why) {
+        code = why.code();
+    }
+    CHECK(code == errc::closed);
+    CHECK(world.violations() == std::vector<std::string>{});
+}
+
 TEST_CASE("a replica whose rot hides where an epoch begins says so, and does not lead", "[broker][cluster]") {
     three_brokers all;
     static_cast<void>(all.make({.replication_factor = 3}));

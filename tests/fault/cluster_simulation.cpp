@@ -146,6 +146,7 @@ struct sent_record {
     fate what = fate::flying;
     offset at = -1;
     std::uint32_t age = 0;
+    std::size_t epochs = 0;  ///< of which leaders were known when it was told
     std::string why{};
 };
 
@@ -857,6 +858,7 @@ private:
         partition_truth& truth = by.of->partitions[static_cast<std::size_t>(where.partition)];
         of.age = age_;
         of.at = where.offset;
+        of.epochs = truth.leaders.size();
         of.why = code.message();
         tell("record %llu to %s/%d by broker %d: offset %lld %s", static_cast<unsigned long long>(of.key), by.of->name.c_str(), where.partition, id, static_cast<long long>(where.offset), code.message().c_str());
         if (!world_.is_up(id)) {
@@ -1168,7 +1170,8 @@ private:
                 }
                 before = one->at;
             }
-            if (one->what == fate::led && one->at >= 0) {
+            // Where its leader has gone since, the same batch may have come back at the place that a leader before had given it.
+            if (one->what == fate::led && one->at >= 0 && truth.leaders.size() == one->epochs) {
                 if (const auto where = truth.where.find(one->key); where != truth.where.end() && where->second != one->at && truth.history.contains(where->second) && truth.history.at(where->second) == one->key) {
                     world_.violate(place + " was acknowledged by its leader at offset " + std::to_string(one->at) + ", and is at " + std::to_string(where->second));
                 }

@@ -2279,6 +2279,16 @@ brook_mutant(doubted_leader_not_asked
   REPLACE [=[            if (!BROOK_MUTANT(doubted_leader_not_asked)) fetch_again_at_ = std::min(fetch_again_at_, std::max(now, asked_last_at_ + heartbeat()));]=]
   CAUGHT_BY test replication/replica_edge "a leader that has told others that it leads no more is asked again, however slow it was")
 
+brook_mutant(coordinator_awaited_of_the_closed
+  FILE broker/cluster_groups.hpp
+  FIND [=[        if (where == partition_id{} && !client_.is_running()) {]=]
+  REPLACE [=[        if (BROOK_MUTANT(coordinator_awaited_of_the_closed)) {
+            if (where == partition_id{}) {
+                no_coordinator_yet().raise();
+            }
+        } else if (where == partition_id{} && !client_.is_running()) {]=]
+  CAUGHT_BY test broker/cluster_member "who waits for a coordinator that nobody knows hears that the broker is closed")
+
 brook_mutant(requests_numbered_by_the_clock
   FILE broker/cluster_member.hpp
   FIND [=[        board_.number_from(platform_.random());]=]

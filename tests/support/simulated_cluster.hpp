@@ -376,6 +376,7 @@ private:
         nanoseconds ahead{};
         nanoseconds wall_ahead{};
         std::int64_t drift_ppm = 0;
+        std::int64_t looks_when_dead = 0;  // at the time
     };
 
     struct is_inside {
@@ -429,12 +430,14 @@ private:
         one.broker.reset();
         one.core.reset();
         one.pump_at = one.maintain_at = never;
+        one.looks_when_dead = 0;
     }
 
     // ---- time ----
 
     [[nodiscard]] nanoseconds time_at(const node& one) const noexcept {
-        return one.is_dead ? nanoseconds{std::numeric_limits<std::int64_t>::max() / 4} : one.ahead + now_ + now_ / 1'000'000 * one.drift_ppm;
+        // Who is dead and still in a call finds every deadline over, also one that it sets now.
+        return one.is_dead ? nanoseconds{std::numeric_limits<std::int64_t>::max() / 4} + std::chrono::minutes{one.looks_when_dead} : one.ahead + now_ + now_ / 1'000'000 * one.drift_ppm;
     }
     /// When it is so late for that broker.
     [[nodiscard]] nanoseconds when(const node& one, nanoseconds its_time) const noexcept {
@@ -574,7 +577,9 @@ inline timestamp simulated_platform::now() noexcept {
 /// A little passes with every look, so that who looks again and again sees it pass.
 inline std::chrono::nanoseconds simulated_platform::monotonic() noexcept {
     world_.now_ += std::chrono::nanoseconds{40};
-    return world_.time_at(world_.of(node_));
+    simulated_cluster::node& own = world_.of(node_);
+    own.looks_when_dead += own.is_dead && own.looks_when_dead < 10'000'000 ? 1 : 0;
+    return world_.time_at(own);
 }
 inline std::uint64_t simulated_platform::random() { return world_.chance_.next(); }
 inline void simulated_platform::wait(std::atomic<std::uint32_t>& word, std::uint32_t expected, std::optional<std::chrono::nanoseconds> timeout) noexcept {

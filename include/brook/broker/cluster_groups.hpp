@@ -234,7 +234,7 @@ private:
         });
     }
 
-    /// Errors    thrown: coordinator_not_available; what it answered.
+    /// Errors    thrown: coordinator_not_available; closed; what it answered.
     [[nodiscard]] std::vector<std::byte> ask(std::vector<std::byte> body, std::chrono::nanoseconds patience) {
         is_used_.store(true, std::memory_order_relaxed);
         const auto deadline = client_.now() + patience;
@@ -243,7 +243,10 @@ private:
             where = find_home();
             return where != partition_id{} || !client_.is_running();
         });
-        if (!is_in_time || where == partition_id{}) {
+        if (where == partition_id{} && !client_.is_running()) {
+            throw_error(errc::closed, "the group's coordinator: the broker was closed before one was known");
+        }
+        if (!is_in_time) {
             no_coordinator_yet().raise();
         }
         try {

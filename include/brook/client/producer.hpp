@@ -36,7 +36,7 @@ namespace brook::inline BROOK_ABI {
 /// When a record counts as acknowledged.
 enum class acks {
     none,    ///< at once: nobody waits for the topic's flush policy
-    leader,  ///< when the partition's leader has it, as its topic's flush policy says: in a cluster it is lost when that broker goes before another one has it
+    leader,  ///< when the partition's leader has it, as its topic's flush policy says: in a cluster it is lost when that broker goes before another one has it, or is there at the offset that a leader before had given it
     all,     ///< when it is committed, on a majority and on min_insync_replicas, and can be read on this broker, unless its copy is late; with one replica the same as leader
 };
 
