@@ -35,7 +35,7 @@ allocations     38
 disk            12
 exactly-once    20
 histories       25
-cluster         25
+cluster         60
 replica         18
 fuzz           230
 fuzz-members    20
