@@ -13,6 +13,7 @@
 // usage: brook_fault_memory failing_allocations [seconds] [seed] [allocation] [once|lasting]
 //        seconds: 15 by default, BROOK_FAULT_SECONDS otherwise; every allocation where there is time, else a sample. The rest: one run alone.
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -593,6 +594,7 @@ public:
         std::snprintf(at_, sizeof at_, "allocation %llu fails, %s; repeat: brook_fault_memory failing_allocations 1 %llu %llu %s", static_cast<unsigned long long>(plan.allocation),
                       plan.is_lasting ? "and all after it" : "alone", static_cast<unsigned long long>(seed_), static_cast<unsigned long long>(plan.allocation),
                       plan.is_lasting ? "lasting" : "once");
+        ::alarm(60);  // some milliseconds are enough for what has an end
         const std::string directory = root_ / "store";
         if (::mkdir(directory.c_str(), 0700) != 0) {
             empty_directory(directory);

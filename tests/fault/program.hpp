@@ -52,11 +52,11 @@ struct time_and_seed {
     std::uint64_t seed;
 };
 
-/// A signal that ends this process says "BAD", and what `at` holds then.
+/// A signal that ends this process says "BAD", and what `at` holds then; so does what has no end, where alarm(2) is set.
 inline void tell_crashes(const char* at) {
     static const char* doing = nullptr;
     doing = at;
-    for (const int signal : {SIGSEGV, SIGBUS, SIGABRT, SIGFPE}) {
+    for (const int signal : {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGALRM}) {
         ::signal(signal, [](int which) {
             char text[500];
             const int size = std::snprintf(text, sizeof text, "BAD  signal %d: %s\n", which, doing);
