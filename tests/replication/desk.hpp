@@ -273,9 +273,9 @@ inline void talk(std::initializer_list<std::pair<std::int32_t, desk*>> all) {
     return said;
 }
 
-[[nodiscard]] inline std::vector<desk::record> records(std::initializer_list<std::pair<int, std::uint32_t>> runs) {
+[[nodiscard]] inline std::vector<desk::record> records(std::initializer_list<std::pair<int, std::uint32_t>> groups) {
     std::vector<desk::record> all;
-    for (const auto& [count, epoch] : runs) {
+    for (const auto& [count, epoch] : groups) {
         all.insert(all.end(), static_cast<std::size_t>(count), desk::record{epoch, 0});
     }
     return all;
