@@ -128,6 +128,34 @@ brook_mutant(claim_without_memory_left_open
   CAUGHT_BY test storage/log "a claim that there is no memory for holds up nobody"
   HANGS)
 
+brook_mutant(durable_room_mapped
+  FILE storage/appender.hpp
+  FIND [=[                if (room_ != log_room::for_each_sync) {
+                    static_cast<void>(memory.log().populate]=]
+  REPLACE [=[                if (BROOK_MUTANT(durable_room_mapped) || room_ != log_room::for_each_sync) {
+                    static_cast<void>(memory.log().populate]=]
+  CAUGHT_BY test storage/appender "where appends wait for the disk room is made in smaller steps, and none of it is mapped before it is needed")
+
+brook_mutant(durable_room_in_large_steps
+  FILE storage/appender.hpp
+  FIND [=[        const std::uint32_t longest = room_ == log_room::for_each_sync ?]=]
+  REPLACE [=[        const std::uint32_t longest = room_ == log_room::for_each_sync && !BROOK_MUTANT(durable_room_in_large_steps) ?]=]
+  CAUGHT_BY test storage/appender "where appends wait for the disk room is made in smaller steps, and none of it is mapped before it is needed")
+
+brook_mutant(zeros_of_a_spare_not_synced
+  FILE storage/appender.hpp
+  FIND [=[        if (room_ == log_room::for_each_sync) {  // else the first record in it would wait for all of its zeros]=]
+  REPLACE [=[        if (!BROOK_MUTANT(zeros_of_a_spare_not_synced) && room_ == log_room::for_each_sync) {]=]
+  CAUGHT_BY test storage/appender "where appends wait for the disk the zeros of a spare are there before it is taken")
+
+brook_mutant(durable_room_made_ahead
+  FILE storage/log_upkeep.hpp
+  FIND [=[        if (parts_.options.flush_messages == 0) {
+            if (failure why = parts_.appends.prepare]=]
+  REPLACE [=[        if (BROOK_MUTANT(durable_room_made_ahead) || parts_.options.flush_messages == 0) {
+            if (failure why = parts_.appends.prepare]=]
+  CAUGHT_BY test storage/appender "where appends wait for the disk upkeep makes no room in the segment that they are in, and a spare all the same")
+
 brook_mutant(open_claims_not_detached
   FILE storage/open_claims.hpp
   FIND [=[            static_cast<void>(open.pin->log().detach());]=]

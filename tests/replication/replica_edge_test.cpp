@@ -709,6 +709,18 @@ TEST_CASE("a leader that has told others that it leads no more is asked again, h
     CHECK(one.take(message_kind::fetch).size() == 1);
 }
 
+TEST_CASE("a leader whose records are just being copied is not doubted", "[replication][replica]") {
+    desk one{9};
+    message said = answered(followed(one, 1, 4), fetch_outcome::records);
+    const desk::record next{4, 0};
+    said.frames = std::as_bytes(std::span{&next, 1});
+    one.machine.receive(1, said, one.now);
+    REQUIRE(wanted(one) == std::vector{action::what::copy});
+    const auto due = one.machine.next_due();
+    one.machine.doubt_leader(1, one.now);
+    CHECK(one.machine.next_due() == due);
+}
+
 TEST_CASE("what is not asked of who does not lead is not done", "[replication][replica]") {
     desk one{2, {.saved = voted(1, 1), .log = records({{3, 1}}), .flushed = 1}, 1, true};
     CHECK_FALSE(one.machine.knows_high_watermark());

@@ -2,8 +2,11 @@
 
 #include <atomic>
 #include <cerrno>
+#include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -257,6 +260,18 @@ TEST_CASE("rolling a segment without records changes nothing", "[storage][append
     check_holds(*orders.log, 0, 5);
 }
 
+TEST_CASE("where appends wait for the disk upkeep makes no room in the segment that they are in, and a spare all the same", "[storage][appender]") {
+    const int flush_messages = GENERATE(0, 1);
+    partition orders{{.segment_bytes = 4 * mib, .flush_messages = flush_messages}};
+    storage::log& log = orders.open();
+    append_range(log, 0, 200);
+    const auto size = [&] { return std::filesystem::file_size(orders.path() + "/00000000000000000000.log"); };
+    const auto before = size();
+    prepare_spare(orders);
+    CHECK((size() > before) == (flush_messages == 0));
+    CHECK(orders.files().contains("spare.log"));
+}
+
 TEST_CASE("a prepared spare becomes the next segment, and upkeep gives it its name", "[storage][appender]") {
     partition orders{{.segment_bytes = 128 * kib}};
     storage::log& log = orders.open();
@@ -463,9 +478,25 @@ TEST_CASE("a claim that is given up becomes a filler that nobody is shown", "[st
 
 namespace {
 
+/// Of the mapping that begins there: how much of it this process has pages for.
+std::size_t mapped_bytes(const void* begin) {
+    std::ifstream all{"/proc/self/smaps"};
+    char wanted[40];
+    std::snprintf(wanted, sizeof wanted, "%lx-", static_cast<unsigned long>(reinterpret_cast<std::uintptr_t>(begin)));
+    bool is_here = false;
+    for (std::string line; std::getline(all, line);) {
+        is_here = is_here || line.rfind(wanted, 0) == 0;
+        if (is_here && line.rfind("Rss:", 0) == 0) {
+            return std::stoul(line.substr(4)) * kib;
+        }
+    }
+    FAIL("there is no such mapping");
+    return 0;
+}
+
 struct by_hand : partition {
-    explicit by_hand(std::uint32_t first_window = 64 * kib, std::uint32_t segment_bytes = 256 * kib)
-        : segment_files{platform, path(), name}, appends{segment_files, chain, events, upkeep_events, segment_bytes, false} {
+    explicit by_hand(std::uint32_t first_window = 64 * kib, std::uint32_t segment_bytes = 256 * kib, storage::log_room room = storage::log_room::for_speed)
+        : segment_files{platform, path(), name}, appends{segment_files, chain, events, upkeep_events, segment_bytes, room} {
         failure why;
         storage::segment_pin pin = segment_files.create(0, segment_bytes, first_window, why);
         REQUIRE(pin);
@@ -641,6 +672,47 @@ TEST_CASE("a disk that refuses what is prepared says so, and it is prepared once
         CHECK_FALSE(orders.appends.roll());
         CHECK(orders.chain.count() == 3);
         CHECK(orders.take(48));
+    }
+}
+
+TEST_CASE("where appends wait for the disk room is made in smaller steps, and none of it is mapped before it is needed", "[storage][appender]") {
+    const bool waits = GENERATE(false, true);
+    by_hand orders{64 * kib, 8 * mib, waits ? storage::log_room::for_each_sync : storage::log_room::for_speed};
+    const storage::segment& home = *orders.chain.last();
+    const auto grow = [&] {
+        const std::uint32_t before = home.allocated;
+        while (home.allocated == before) {
+            REQUIRE(orders.take(32 * kib));
+        }
+        return home.allocated - before;
+    };
+    while (home.allocated < 2 * mib) {
+        grow();
+    }
+    CHECK(grow() == (waits ? 256 * kib : 1 * mib));
+    const std::size_t before = mapped_bytes(home.pin()->data());
+    const std::uint32_t grown = grow();
+    const std::size_t touched = mapped_bytes(home.pin()->data()) - before;
+    if (waits) {
+        CHECK(touched < grown);  // what claims were given up, and no more
+    } else {
+        CHECK(touched >= grown);
+    }
+}
+
+TEST_CASE("where appends wait for the disk the zeros of a spare are there before it is taken", "[storage][appender][fault]") {
+    const bool waits = GENERATE(false, true);
+    by_hand orders{64 * kib, 1 * mib, waits ? storage::log_room::for_each_sync : storage::log_room::for_speed};
+    REQUIRE(orders.take(48));
+    orders.platform.fail(operation::sync, 2);  // behind that of its birth
+    const failure why = orders.appends.prepare_spare();
+    CHECK(static_cast<bool>(why) == waits);
+    CHECK(orders.files().contains("spare.log") != waits);
+    if (waits) {
+        CHECK(why.code == std::errc::io_error);
+        CHECK(names(why, "cannot sync"));
+        CHECK_FALSE(orders.appends.prepare_spare());
+        CHECK(orders.files().contains("spare.log"));
     }
 }
 

@@ -693,6 +693,43 @@ TEST_CASE("a log whose evidence leaves no offsets behind it is refused", "[stora
     CHECK(names(why, "there are no more"));
 }
 
+TEST_CASE("of several evidences the highest counts, and none that no log can have", "[storage][opening]") {
+    partition orders;
+    orders.open();
+    for (std::uint64_t first = 0; first < 15; first += 5) {
+        append_range(*orders.log, first, first + 5);
+        REQUIRE_FALSE(orders.log->sync());
+    }
+    image left = orders.kill();
+    std::string& content = left.at(first_log);
+    std::vector<frame_place> told;
+    for (const frame_place& one : frames_of(content)) {
+        if (one.kind() == format::frame_kind::evidence) {
+            told.push_back(one);
+        }
+    }
+    REQUIRE(told.size() == 3);
+    const auto say = [&](const frame_place& one, offset durable) {
+        format::frame_header header = one.header;
+        header.base_timestamp = durable;
+        header.checksum = format::checksum_of(peek<format::segment_birth>(content, 0).seed, static_cast<position>(one.at), header, reinterpret_cast<const std::byte*>(content.data()) + one.at);
+        poke(content, one.at, header);
+    };
+    const auto highest = [&] {
+        orders.become(left);
+        storage::segment_directory files{orders.platform, orders.path(), orders.name};
+        failure why;
+        const storage::segment_pin pin = files.open(files.log_path(0), files.index_path(0), why);
+        REQUIRE(pin);
+        return storage::evidence_in(*pin, segment_header_size, 0);
+    };
+    CHECK(highest() == told[2].header.base_timestamp);
+    say(told[2], 7);
+    CHECK(highest() == told[1].header.base_timestamp);
+    say(told[2], largest_offset + 1);
+    CHECK(highest() == told[1].header.base_timestamp);
+}
+
 TEST_CASE("a segment that cannot be looked through is no evidence, and a damaged one is not in the way", "[storage][opening]") {
     partition orders{tiny()};
     orders.open();

@@ -42,6 +42,15 @@ struct claim {
 /// Why a log takes no appends.
 enum class append_state : std::uint8_t { open, closed, failed };
 
+/// How a segment gets its room, ahead of those who append to it: disk space that zeros are written to, since what is stored in space that
+/// was never written takes a commit of the file system's journal to be on the disk.
+enum class log_room : std::uint8_t {
+    for_speed,     ///< zeros in large pieces, whose pages are cheap to fault in, and all of them mapped
+    for_upkeep,    ///< upkeep syncs it: in pages, since one record makes all of a large piece dirty; and all of them mapped
+    for_each_sync  ///< whoever appends waits for the disk: in pages, a quarter MiB at a time, and not mapped, which makes dirty again what was just
+                   ///< written, so that the zeros go to the disk twice; upkeep makes no more room while a sync would have to wait for it
+};
+
 /// Where a partition's records are appended, by any number of threads at once.
 ///
 /// A claim is one compare-exchange on the current segment's tail. The first store into the claimed range is the mark,
@@ -54,13 +63,13 @@ class appender {
 public:
     /// `events` wakes readers, `upkeep` whoever prepares.
     appender(segment_directory& files, segment_chain& segments, event_count& events, event_count& upkeep,
-             std::uint32_t segment_bytes, bool is_durable)
+             std::uint32_t segment_bytes, log_room room)
         : files_{files},
           segments_{segments},
           events_{events},
           upkeep_{upkeep},
           segment_bytes_{segment_bytes},
-          zero_chunk_{is_durable ? page_size : mib},
+          room_{room},
           hot_memory_{files.platform().allocate_wiped_on_fork(sizeof(hot_words))},
           hot_{new (hot_memory_) hot_words} {
         hot_->sleepers_fence = files.platform().has_thread_fence();
@@ -302,6 +311,13 @@ public:
                 return why;
             }
         }
+        if (room_ == log_room::for_each_sync) {  // else the first record in it would wait for all of its zeros
+            if (const auto code = pin->log_file().sync()) {
+                why = {code, files_.name().text() + ": cannot sync " + pin->path()};
+                files_.discard_spare();
+                return why;
+            }
+        }
         const std::scoped_lock guard{roll_mutex_};
         if (state_ != append_state::open) {
             files_.discard_spare();
@@ -313,7 +329,9 @@ public:
 
     /// Keeps a spare that was made elsewhere, whole; lets go of it where there is one by now.
     void adopt_spare(segment_pin pin) {
-        static_cast<void>(pin->log().populate(0, pin->readable()));
+        if (room_ != log_room::for_each_sync) {
+            static_cast<void>(pin->log().populate(0, pin->readable()));
+        }
         auto made = begin(0, std::move(pin));
         const position last = made->allocated - format::frame_header_size;
         made->ready.store(last < made->limit ? last : made->limit, std::memory_order_relaxed);
@@ -448,7 +466,7 @@ private:
 
     // ---- growth ----
 
-    /// Makes room for claims up to `end`: by doubling, from 64 KiB up to 1 MiB at a time.
+    /// Makes room for claims up to `end`: by doubling, from 64 KiB up to 1 MiB at a time, or a quarter of that.
     [[nodiscard]] bool grow(segment& home, position end, failure& why) {
         const std::scoped_lock guard{growth_mutex_};
         if (home.ready.load(std::memory_order_relaxed) >= end) {
@@ -457,7 +475,8 @@ private:
         if (tail_word{home.tail.load(std::memory_order_acquire)}.is_sealed()) {
             return true;  // nobody claims there any more, and after a close the bytes may be another broker's: the caller looks again
         }
-        const std::uint32_t step = home.allocated < first_window ? first_window : home.allocated > mib ? mib : home.allocated;
+        const std::uint32_t longest = room_ == log_room::for_each_sync ? 256 * kib : mib;
+        const std::uint32_t step = home.allocated < first_window ? first_window : home.allocated > longest ? longest : home.allocated;
         const std::uint64_t least = std::uint64_t{end} + format::frame_header_size;
         const std::uint64_t doubled = std::uint64_t{home.allocated} + step;
         const segment_pin pin = home.pin();
@@ -468,9 +487,7 @@ private:
         return extend(home, *pin, least > doubled ? least : doubled, why);
     }
 
-    /// Takes disk space up to `wanted`, then makes it part of what may be claimed. Zeros are written ahead in pieces of
-    /// `zero_chunk_` bytes, which decides the size of the page cache's folios: large ones are cheap to
-    /// fault in, small ones are cheap to sync one by one.
+    /// Takes disk space up to `wanted`, then makes it part of what may be claimed.
     ///
     /// Requires  the growth lock, or a segment that nobody else knows.
     [[nodiscard]] bool extend(segment& home, mapped_segment& memory, std::uint64_t wanted, failure& why) {
@@ -493,7 +510,9 @@ private:
                 if (!write_zeros(memory, begin, end, why)) {
                     return false;
                 }
-                static_cast<void>(memory.log().populate(begin, end - begin));  // a kernel that cannot: the first stores fault
+                if (room_ != log_room::for_each_sync) {
+                    static_cast<void>(memory.log().populate(begin, end - begin));  // a kernel that cannot: the first stores fault
+                }
                 home.allocated = end;
             }
         }
@@ -508,10 +527,12 @@ private:
         return true;
     }
 
+    /// The size of a piece decides that of the page cache's folios.
     [[nodiscard]] bool write_zeros(mapped_segment& memory, position begin, position end, failure& why) {
         static std::byte zeros[mib];  // not const: takes no room in the program's file that way
+        const std::uint32_t piece = room_ == log_room::for_speed ? mib : page_size;
         for (position at = begin; at < end;) {
-            const std::uint32_t size = end - at < zero_chunk_ ? end - at : zero_chunk_;
+            const std::uint32_t size = end - at < piece ? end - at : piece;
             if (const auto code = memory.log_file().write_at(at, bytes{zeros, size})) {
                 why = {code, files_.name().text() + ": cannot write " + memory.path() + " ahead at position " + std::to_string(at)};
                 return false;
@@ -611,7 +632,7 @@ private:
     event_count& events_;
     event_count& upkeep_;
     std::uint32_t segment_bytes_;
-    std::uint32_t zero_chunk_;  // zeros are written ahead in such pieces: where syncs are waited for, small ones
+    log_room room_;
     void* hot_memory_;
     hot_words* hot_;
 

@@ -3,6 +3,7 @@
 /// Floor 2, storage.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <span>
 #include <string>
@@ -36,7 +37,7 @@ namespace brook::inline BROOK_ABI::storage {
 /// The same of whole segments, with their footers: raises `durable` to it.
 /// Errors    a segment is there and cannot be looked at: nobody knows what it tells.
 [[nodiscard]] inline failure gather_evidence_of(segment_directory& files, std::span<const offset> bases, offset& durable) {
-    const auto raise = [&](offset told) { durable = told > durable && told <= largest_offset ? told : durable; };
+    const auto raise = [&](offset told) { durable = std::max(durable, told); };  // both are looked at by who reads them: none is larger than an offset can be
     for (const offset base : bases) {
         segment_summary summary;
         failure why;

@@ -42,7 +42,8 @@ struct log_parts {
     log_parts(segment_directory in, const log_options& with, event_count& events, event_count& upkeep, const transaction_table* transactions)
         : files{std::move(in)},
           options{with},
-          appends{files, segments, events, upkeep, with.segment_bytes, with.promises_durability()},
+          appends{files, segments, events, upkeep, with.segment_bytes,
+                  with.flush_messages > 0 ? log_room::for_each_sync : with.promises_durability() ? log_room::for_upkeep : log_room::for_speed},
           durable{files, appends, prefix, events},
           source{files, segments, life, transactions},
           kept{files, with.is_replicated ? &epochs : nullptr} {}

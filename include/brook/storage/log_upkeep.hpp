@@ -277,8 +277,10 @@ private:
         const std::uint64_t ahead = rate / 5 < mib ? rate / 5 : rate / 5 < 64 * mib ? rate / 5 : 64 * mib;
         const std::uint64_t target = tail.end() + ahead;
         const std::uint64_t left = parts_.options.segment_bytes - tail.end();
-        if (failure why = parts_.appends.prepare(static_cast<position>(target < parts_.options.segment_bytes ? target : parts_.options.segment_bytes), mib)) {
-            return why;
+        if (parts_.options.flush_messages == 0) {
+            if (failure why = parts_.appends.prepare(static_cast<position>(target < parts_.options.segment_bytes ? target : parts_.options.segment_bytes), mib)) {
+                return why;
+            }
         }
         const bool fills_soon = left < 2 * rate && parts_.options.segment_bytes > first_window;
         return fills_soon && parts_.appends.wants_spare() ? parts_.appends.prepare_spare() : failure{};
