@@ -696,7 +696,7 @@ TEST_CASE("a log whose evidence leaves no offsets behind it is refused", "[stora
 TEST_CASE("of several evidences the highest counts, and none that no log can have", "[storage][opening]") {
     partition orders;
     orders.open();
-    for (std::uint64_t first = 0; first < 15; first += 5) {
+    for (offset first = 0; first < 15; first += 5) {
         append_range(*orders.log, first, first + 5);
         REQUIRE_FALSE(orders.log->sync());
     }
