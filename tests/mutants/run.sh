@@ -6,7 +6,7 @@ set -eu
 build=${1:?the folder of a build with mutants}
 status=0
 began=$(date +%s)
-ctest --test-dir "$build" --parallel 1 -L mutant --output-on-failure --no-tests=error --timeout 120 >"$build/mutants.log" 2>&1 || status=$?
+ctest --test-dir "$build" --parallel 1 -L mutant --output-on-failure --no-tests=error --timeout 420 >"$build/mutants.log" 2>&1 || status=$?
 count() { grep -c "$1" "$build/mutants.log" || true; }
 caught=$(count '^ *[0-9]*/[0-9]* Test .* mutant\.[^ ]* .*Passed' )
 without=$(count '^ *[0-9]*/[0-9]* Test .* mutant\.none\.[^ ]* .*Passed')
