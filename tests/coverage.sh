@@ -5,7 +5,8 @@
 # cluster or a storm of kills, does not count, since it would not say what is wrong where the branch is.
 # Clang's source-based coverage, since it counts a branch where somebody has written one: a condition, and each part of it, both ways. GCC's has
 # one more for every call that may throw, which the compiler makes; those are failing_allocations' (tests/fault), which fails every allocation.
-# Assertions are no branches: what they ask for is a macro's.
+# Assertions are no branches: what they ask for is a macro's. Tests with threads are left out: counts of two threads get lost, and counting atomically takes three times
+# as long.
 # Prints a line for each header. A branch that is never taken, one way or the other, is bad, but for those which tests/coverage.unreached says that
 # no test can reach; so is an entry there that is reached, or is not there any more. The whole report is in .build/torture/coverage.
 set -eu
@@ -24,7 +25,7 @@ llvm=/usr/lib/llvm-14/bin  # where need.sh llvm has put it
 
 if [ "${1:---build}" = --build ]; then
   cmake -S "$root" -B "$build" -G Ninja -Wno-dev "-DCMAKE_CXX_COMPILER=$clang" -DBROOK_BUILD_TESTS=ON -DBROOK_BUILD_BENCHMARKS=OFF -DBROOK_BUILD_EXAMPLES=OFF \
-    -DBROOK_TESTS_OPTIMIZE=-O1 '-DCMAKE_CXX_FLAGS=-fprofile-instr-generate -fprofile-update=atomic -fcoverage-mapping'
+    '-DCMAKE_CXX_FLAGS=-fprofile-instr-generate -fcoverage-mapping'
   cmake --build "$build" --parallel 2 --target brook_coverage_tests brook_fuzz
 fi
 [ "${1:-}" != --build ] || exit 0
@@ -34,7 +35,7 @@ fi
 rm -rf "$build/profiles"
 mkdir -p "$build/profiles"
 export LLVM_PROFILE_FILE="$build/profiles/%m_%p.profraw"
-"$build/tests/brook_coverage_tests" "~[stress]" >"$build/tests.log" 2>&1 || { tail -n 30 "$build/tests.log"; echo 'BAD  the tests fail'; exit 1; }
+"$build/tests/brook_coverage_tests" "~[stress]~[threads]" >"$build/tests.log" 2>&1 || { tail -n 30 "$build/tests.log"; echo 'BAD  the tests fail'; exit 1; }
 for corpus in "$root"/tests/fuzz/corpus/*; do
   target=${corpus##*/}
   (cd "$build" && "$build/tests/fuzz/brook_fuzz" "$target" --corpus "$root/tests/fuzz/corpus/$target" --mutations 3000 >"$build/fuzz.log" 2>&1) || { cat "$build/fuzz.log"; exit 1; }
