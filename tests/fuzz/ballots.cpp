@@ -53,7 +53,7 @@ void run(bytes input) {
 
         ballot_file again{machine, directory};
         again.open();
-        demand(again.session() > file.session(), "each life has a larger number");
+        demand(again.session() > file.session() || file.session() > ballot_file::largest_session, "each life has a larger number");
         demand(!again.damage(), "what was rotten has been written anew");
         const auto* const kept = again.find(id(1));
         demand(kept != nullptr && kept->ballot == promised, "what was promised is remembered");

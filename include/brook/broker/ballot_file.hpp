@@ -66,6 +66,8 @@ public:
     /// What was not as it had been written when it was opened; success: nothing.
     [[nodiscard]] const failure& damage() const noexcept { return damage_; }
 
+    static constexpr std::uint64_t largest_session = ~std::uint64_t{0} / 2;  ///< that is believed
+
     /// Larger than in any life before.
     [[nodiscard]] std::uint64_t session() const noexcept { return session_; }
 
@@ -205,7 +207,9 @@ private:
     void apply(std::uint32_t kind, bytes body) {
         replication::byte_reader from{body};
         if (kind == 1) {
-            session_ = from.take<std::uint64_t>();
+            if (const auto number = from.take<std::uint64_t>(); number <= largest_session) {  // else nobody has written it: no later life could have a larger one
+                session_ = number;
+            }
             for (kept& one : kept_) {
                 one.whole_to = -1;
             }
