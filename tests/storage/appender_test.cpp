@@ -565,7 +565,7 @@ TEST_CASE("a cut that comes to its end lets appends go on where it ends", "[stor
 }
 
 TEST_CASE("there is one spare at most, and none of a log that takes no more appends", "[storage][appender]") {
-    by_hand orders;
+    by_hand orders{64 * kib, 256 * kib, GENERATE(storage::log_room::for_speed, storage::log_room::for_each_sync)};
     failure why;
     const auto make = [&] {
         storage::segment_pin pin = orders.segment_files.create(std::nullopt, 256 * kib, 64 * kib, why);
