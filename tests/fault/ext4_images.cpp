@@ -88,7 +88,7 @@ public:
             }
         }
         for (const auto& kind : kinds) {
-            if (const std::string why = make_image(empty_of(kind), 24 << 20, kind.features); !why.empty()) {
+            if (const std::string why = make_image(empty_of(kind), 48 << 20, kind.features); !why.empty()) {
                 throw std::runtime_error{why};
             }
         }

@@ -186,7 +186,7 @@ private:
     if (!is_there) {
         return file + ": " + system_text();
     }
-    const int status = run_program({"mkfs.ext4", "-q", "-F", "-b", "4096", "-m", "0", "-N", "256", "-O", features, "-E", "nodiscard,lazy_itable_init=0", file});
+    const int status = run_program({"mkfs.ext4", "-q", "-F", "-b", "4096", "-m", "0", "-N", std::to_string(bytes >> 14), "-O", features, "-E", "nodiscard,lazy_itable_init=0", file});
     return status == 0 ? "" : status == 127 ? "there is no mkfs.ext4 (Debian: e2fsprogs)" : "mkfs.ext4 fails with " + std::to_string(status);
 }
 
