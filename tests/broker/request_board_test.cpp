@@ -123,7 +123,9 @@ TEST_CASE("answers says that an answer does not fit into a datagram, rather than
 TEST_CASE("request_board says whom it was told not to lead, if that one was asked", "[broker][board]") {
     board at;
     static_cast<void>(at.begin({}));
-    bytes rest = bytes{at.deliver().letters.at(0).bytes}.subspan(datagram::header_size);
+    const departures::load sent = at.deliver();
+    REQUIRE(sent.letters.size() == 1);
+    bytes rest = bytes{sent.letters[0].bytes}.subspan(datagram::header_size);
     datagram::part asked;
     REQUIRE(datagram::next(rest, asked));
     at.requests.take_answer(asked.number, 3, answer_status::elsewhere, {}, 10ms);
