@@ -8,8 +8,16 @@
 // What must hold: every number that was acknowledged is read, in order, and none that was not sent; what the process takes does not grow; and
 // with faults it does at least half of what it does without.
 //
+// Memory is judged by the bytes that are allocated, not by the pages that the process has: those follow the largest life of a broker so far,
+// which comes late in a long run, and the allocator keeps them. Two things are judged, since a log keeps a small object of every segment that
+// it has had until it is closed (segment_chain.hpp; some 550 bytes with all that belongs to it, and 100 segments a second and more here):
+//   - from life to life: what is allocated when a broker has just been opened again does not grow;
+//   - within a life: what is allocated above that for some seconds is no more than a buffer or two, and a KiB for each segment that was mapped.
+//     For a moment a compaction takes more, by the keys or commits that have come since the last one.
+//
 // usage: brook_fault soak [seconds] [seed]
 //        seconds: 20 by default, BROOK_FAULT_SECONDS otherwise. In less than 60 s growth and throughput are told and not judged.
+#include <malloc.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,6 +28,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <iterator>
+#include <limits>
 #include <mutex>
 #include <optional>
 #include <random>
@@ -48,6 +58,10 @@ using clock_type = std::chrono::steady_clock;
 
 constexpr std::uint64_t most_ahead = 100'000;  // numbers that the writer is in front of the reader: retention must not pass it
 constexpr int turn_seconds = 5;
+constexpr double most_from_life_to_life = 0.25;  // MiB
+constexpr double most_buffers = 3;               // MiB: what compaction writes, what a poll gives
+constexpr std::ptrdiff_t lasting = 4;            // seconds: what is allocated for less is no growth
+constexpr double most_of_a_mapping = 1.0 / 1024;  // MiB
 
 /// What the process takes.
 struct sample {
@@ -75,12 +89,19 @@ struct sample {
     return now;
 }
 
+/// MiB that are allocated, in all arenas.
+[[nodiscard]] double allocated_megabytes() {
+    const struct mallinfo2 now = ::mallinfo2();
+    return static_cast<double>(now.uordblks + now.hblkhd) / (1 << 20);
+}
+
 class soak {
 public:
     soak(double seconds, std::uint64_t seed) : seconds_{seconds}, seed_{seed}, random_{seed}, root_{memory_directory()} {}
 
     [[nodiscard]] bool run() {
         open();
+        begin_life();
         std::thread writer{[this] { write(); }};
         std::thread reader{[this] { read(); }};
         while (elapsed() < seconds_ && is_good()) {
@@ -94,6 +115,7 @@ public:
             const std::chrono::duration<double> took = clock_type::now() - before;
             (has_faults ? faulty_ : calm_).add(acknowledged_.load() - had, took.count());
             samples_.push_back(look_at_process());
+            look_at_life();
         }
         is_over_.store(true);
         writer.join();
@@ -151,6 +173,57 @@ private:
         open();
         needs_opening_.store(false);
         ++openings_;
+        begin_life();
+    }
+
+    // ---- what is allocated ----
+
+    struct birth {
+        double at = 0;         // seconds
+        double megabytes = 0;  // allocated when it had been opened
+    };
+
+    void begin_life() {
+        births_.push_back({elapsed(), allocated_megabytes()});
+        mapped_before_ = platform_.calls(operation::map);
+        excesses_.clear();
+    }
+
+    void look_at_life() {
+        const double grown = allocated_megabytes() - births_.back().megabytes;
+        const auto mapped = static_cast<double>(platform_.calls(operation::map) - mapped_before_);
+        most_in_life_ = std::max(most_in_life_, grown);
+        excesses_.push_back(grown - mapped * most_of_a_mapping);
+        if (std::ssize(excesses_) >= lasting) {  // a compaction's map of keys is gone in the next second
+            most_excess_ = std::max(most_excess_, *std::min_element(excesses_.end() - lasting, excesses_.end()));
+        }
+    }
+
+    /// The least that was allocated at an opening in a part of the run: upkeep may have begun to compact at others. None: no opening.
+    [[nodiscard]] std::optional<double> least_at_birth(double from, double to) const {
+        std::optional<double> least;
+        for (const birth& one : births_) {
+            if (one.at >= from * seconds_ && one.at < to * seconds_ && (!least || one.megabytes < *least)) {
+                least = one.megabytes;
+            }
+        }
+        return least;
+    }
+
+    /// Judges it, and says it in a few words.
+    [[nodiscard]] std::string judge_allocated() {
+        const std::optional<double> before = least_at_birth(0.25, 0.5);
+        const std::optional<double> after = least_at_birth(0.75, 1);
+        char text[160];
+        std::snprintf(text, sizeof text, "allocated when opened %.2f to %.2f MiB, in a life up to %.2f more, %.2f of them not for segments", before.value_or(0),
+                      after.value_or(0), most_in_life_, std::max(most_excess_, 0.0));
+        if (elapsed() >= 60 && before && after && *after > *before + most_from_life_to_life) {
+            complain(std::string{"it grows from life to life: "} + text);
+        }
+        if (elapsed() >= 60 && most_excess_ > most_buffers) {
+            complain(std::string{"it grows within a life: "} + text);
+        }
+        return text;
     }
 
     // ---- who uses it ----
@@ -297,7 +370,7 @@ private:
             double sample::*of;
             double most;  // between the second quarter and the last
         };
-        constexpr std::array limits{limit{"MiB", &sample::megabytes, 8}, limit{"descriptors", &sample::descriptors, 4}, limit{"mappings", &sample::mappings, 16},
+        constexpr std::array limits{limit{"MiB of pages", &sample::megabytes, std::numeric_limits<double>::infinity()}, limit{"descriptors", &sample::descriptors, 4}, limit{"mappings", &sample::mappings, 16},
                                     limit{"threads", &sample::threads, 0.5}};
         std::string grown;
         for (const limit& one : limits) {
@@ -310,6 +383,7 @@ private:
                 complain(std::string{"it grows: "} + text);
             }
         }
+        grown += "; " + judge_allocated();
         const double share = calm_.per_second() > 0 ? 100 * faulty_.per_second() / calm_.per_second() : 0;
         if (elapsed() >= 60 && share < 50) {
             complain("with faults it does " + std::to_string(share) + " per cent of what it does without");
@@ -353,6 +427,11 @@ private:
     rate calm_;
     rate faulty_;
     std::vector<sample> samples_;
+    std::vector<birth> births_;
+    std::uint64_t mapped_before_ = 0;  // calls to map when this life began
+    double most_in_life_ = 0;          // MiB more than when it began
+    std::vector<double> excesses_;     // MiB more than that and what its segments may take, second by second
+    double most_excess_ = -std::numeric_limits<double>::infinity();
     std::mutex told_mutex_;
     std::atomic<std::uint64_t> bad_{0};
 };
