@@ -665,7 +665,7 @@ TEST_CASE("a topic that could not be opened can be deleted, and so can one that 
     CHECK_FALSE(std::filesystem::exists(scratch / "topics/bad~"));
     CHECK_FALSE(append(broker.create_topic("bad", {}, key, value)));
 
-    platform.fail(operation::sync_directory, 2);  // behind the rename
+    platform.fail(operation::sync_directory, 3);  // behind the rename
     REQUIRE(code_of([&] { static_cast<void>(broker.create_topic("vain", {}, key, value)); }) == std::errc::io_error);
     REQUIRE(std::filesystem::exists(scratch / "topics/vain"));
     broker.delete_topic("vain");
@@ -1218,6 +1218,42 @@ TEST_CASE("a directory that was being made when the power went opens afterwards"
         }
     }
     CHECK(count > 50);
+}
+
+TEST_CASE("a topic that was being made when the power went is there with all its partitions, or not at all", "[broker][core][power]") {
+    using namespace brook::test;
+    powerless_platform machine{disk_state{}};
+    REQUIRE_FALSE(machine.make_directory("/d"));
+    REQUIRE_FALSE(machine.sync_directory("/"));
+    std::vector<disk_state> states;
+    {
+        core broker{"/d/data", by_hand(&machine)};
+        machine.on_call([&](auto& held, const char*) { states.push_back(held.state()); });
+        static_cast<void>(broker.create_topic("orders", {.partitions = 2, .segment_bytes = 4'096}, key, value));
+        machine.on_call(nullptr);
+        states.push_back(machine.look());
+    }
+    int whole = 0;
+    int none = 0;
+    for (const auto& state : states) {
+        const loss_of_power loss{state};
+        const std::size_t count = loss.things().size();
+        for (std::size_t one = 0; one <= 2 * count; ++one) {  // of all that is undecided one thing arrives, or none, or all but one
+            crash_choice choice{std::vector<std::uint16_t>(count, 0), {}, false};
+            for (std::size_t i = 0; i < count; ++i) {
+                const bool arrives = one < count ? i == one : one > count && i != one - count - 1;
+                choice.options[i] = arrives ? static_cast<std::uint16_t>(loss.things()[i].options() - 1) : std::uint16_t{0};
+            }
+            powerless_platform after{loss.decide(choice)};
+            CAPTURE(one, count);
+            core broker{"/d/data", by_hand(&after)};
+            REQUIRE(broker.health().errors.size() == 0);
+            broker.topic_names().empty() ? ++none : ++whole;
+            REQUIRE_FALSE(append(broker.create_topic("orders", {.partitions = 2, .segment_bytes = 4'096}, key, value), 1));
+        }
+    }
+    CHECK(whole > 0);
+    CHECK(none > 0);
 }
 
 }  // namespace broker_core_test

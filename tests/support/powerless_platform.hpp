@@ -251,6 +251,7 @@ public:
         const auto node = static_cast<std::uint32_t>(state_.nodes.size());
         state_.nodes.push_back({});
         state_.nodes.back().is_directory = is_directory;
+        state_.nodes.back().is_made = !is_directory || where.directory == 0;  // in the root: where a disk is mounted
         state_.nodes.back().inode = state_.next_inode++;
         open_.push_back({});
         change(where.directory, {directory_change::kind::add, where.name, 0, node, state_.time});
@@ -267,6 +268,7 @@ public:
         if (!is_failing(failing_directory)) {
             synced.durable_entries = synced.entries;
             synced.changes.clear();
+            synced.is_made = true;
             return {};
         }
         seeded random{++state_.chance};
@@ -478,7 +480,7 @@ private:
 ///
 /// What may be lost: of each page any version since its last sync, as it was at any call of the platform and whenever
 /// the test looked; sizes of files; each change of a directory that no sync of this directory has followed, whatever
-/// became of the others. A sync that fails leaves some pages behind and calls all of them clean; only another store,
+/// became of the others; a directory that has not been synced itself, though its name was, as on an ext4 without a journal. A sync that fails leaves some pages behind and calls all of them clean; only another store,
 /// were it of the same bytes, makes one dirty again. A page that had never been written before does not reach the disk in this file any more, as
 /// it is with ext4, which takes its block for written by then: each sync says that it has, and the next boot finds zeros.
 ///

@@ -145,6 +145,7 @@ struct disk_node {
         std::uint64_t time;
     };
     bool is_directory = false;
+    bool is_made = true;  ///< false: a directory that has not been synced itself; a name of it that was may lead nowhere
     std::uint64_t inode = 0;
 
     std::uint64_t size = 0;
@@ -233,9 +234,9 @@ private:
     }
 };
 
-/// One thing about a disk that a loss of power decides: a page, a file's size, a change of a directory.
+/// One thing about a disk that a loss of power decides: a page, a file's size, a change of a directory, a directory itself.
 struct undecided {
-    enum class kind { page, size, change };
+    enum class kind { page, size, change, directory };
     kind what;
     std::uint32_t node;
     std::uint32_t index;               ///< of the page or the change
@@ -312,6 +313,7 @@ public:
             }
             now.durable_entries = old.durable_entries;
         }
+        std::vector<bool> is_lost(after.nodes.size(), false);
         seeded random{choice.tear.value_or(0)};
         for (std::size_t i = 0; i < things_.size(); ++i) {
             const undecided& thing = things_[i];
@@ -336,11 +338,18 @@ public:
                         now.durable_entries.apply(old.changes[thing.index]);
                     }
                     break;
+                case undecided::kind::directory: is_lost[thing.node] = option == 0; break;
             }
         }
         for (disk_node& now : after.nodes) {
             cut_to_size(now);
             now.entries = now.durable_entries;
+            for (const auto& entry : now.durable_entries.all()) {
+                if (is_lost[entry.node]) {
+                    now.entries.erase(entry.name, entry.node);  // as e2fsck does
+                }
+            }
+            now.durable_entries = now.entries;
         }
         return after;
     }
@@ -384,6 +393,11 @@ private:
                     }
                 }
                 add(std::move(versions));
+            }
+        }
+        for (std::uint32_t node = 0; node < before_.nodes.size(); ++node) {
+            if (is_reachable[node] && !before_.nodes[node].is_made) {
+                things_.push_back({undecided::kind::directory, node, 0, {0}, {before_.time}});
             }
         }
     }
