@@ -1256,4 +1256,28 @@ TEST_CASE("a topic that was being made when the power went is there with all its
     CHECK(none > 0);
 }
 
+TEST_CASE("damage that took no record says so", "[broker][core]") {
+    const temp_directory scratch;
+    const std::string partition = scratch / "topics/orders/0";
+    const std::string sealed = partition + "/00000000000000000000.log";
+    {
+        core broker{scratch.path(), by_hand()};
+        const topic_handle topic = broker.create_topic("orders", {.segment_bytes = 4'096}, key, value);
+        while (topic->partition(0).active_base() == 0) {
+            REQUIRE_FALSE(append(topic, 0));
+        }
+    }
+    std::string raw = read(sealed);
+    raw[raw.find_last_not_of('\0')] ^= 1;  // in the seal
+    std::ofstream{sealed, std::ios::binary | std::ios::in} << raw;
+    std::filesystem::remove(partition + "/checkpoint");  // which lets what is in front of it be passed over
+
+    core broker{scratch.path(), by_hand()};
+    const auto damages = broker.topic("orders", key, value)->partition(0).report().damages;
+    REQUIRE(damages.size() == 1);
+    CHECK(damages.front().first == damages.front().last);
+    REQUIRE(broker.health().errors.size() == 1);
+    CHECK(broker.health().errors.front().text.find("no record is missing, the log goes on at offset " + std::to_string(damages.front().first)) != std::string::npos);
+}
+
 }  // namespace broker_core_test

@@ -676,8 +676,9 @@ private:
     void report_losses(const storage::log& log) {
         for (const damage& lost : log.report().damages) {
             shared_->report({errc::corrupt_record, log.name().text() + ": " + lost.file + ", bytes " + std::to_string(lost.begin) + " to " +
-                                                       std::to_string(lost.end) + ": offsets " + std::to_string(lost.first) + " to " +
-                                                       std::to_string(lost.last - 1) + " were there and cannot be read"});
+                                                       std::to_string(lost.end) + ": " +
+                                                       (lost.last > lost.first ? "offsets " + std::to_string(lost.first) + " to " + std::to_string(lost.last - 1) + " were there and cannot be read"
+                                                                               : "not what was written; no record is missing, the log goes on at offset " + std::to_string(lost.first))});
         }
     }
 
