@@ -911,6 +911,12 @@ brook_mutant(partitions_not_synced_before_rename
         }]=]
   CAUGHT_BY fault power_loss)
 
+brook_mutant(partition_directory_not_synced
+  FILE broker/core.hpp
+  FIND [=[            check(platform_.sync_directory(partition), "cannot sync " + partition);]=]
+  REPLACE [=[            check(BROOK_MUTANT(partition_directory_not_synced) ? std::error_code{} : platform_.sync_directory(partition), "cannot sync " + partition);]=]
+  CAUGHT_BY test broker/core "a topic that was being made when the power went is there with all its partitions, or not at all")
+
 brook_mutant(broker_meta_not_synced_first
   FILE broker/broker_directory.hpp
   FIND [=[        // Before anything else is in the directory: without broker.meta it would be a stranger's.
