@@ -327,7 +327,7 @@ private:
                 platform_.heal();
                 break;
             case 2: platform_.inject({.on = operation::sync, .call = 1, .number = EIO}); break;
-            case 3: platform_.advance_now(std::chrono::hours{static_cast<int>(random_() % 48) - 24}); break;
+            case 3: platform_.shift_real_now(std::chrono::hours{static_cast<int>(random_() % 48) - 24}); break;
             case 4:
                 platform_.inject({.on = operation::rename, .call = 1, .number = EIO, .lasting = true});
                 pause();

@@ -257,6 +257,13 @@ TEST_CASE("the clocks are the real ones until they are set, and then stand until
     platform.use_real_monotonic();
     CHECK(platform.now() > brook::timestamp{24h});
     CHECK(platform.monotonic() >= real);
+
+    platform.shift_real_now(240h);
+    CHECK(platform.now() > brook::os::posix().now() + 239h);
+    platform.shift_real_now(-240h);  // of the real one, not of what it was shifted to
+    const brook::timestamp early = platform.now();
+    CHECK(early > brook::os::posix().now() - 241h);
+    CHECK(early < brook::os::posix().now() - 239h);
 }
 
 TEST_CASE("files, mappings and locks outlive the faulty platform that made them", "[os][faulty_platform]") {

@@ -396,6 +396,8 @@ public:
     void set_now(timestamp time) noexcept { now_.set(time.time_since_epoch().count()); }
     void advance_now(std::chrono::nanoseconds by) noexcept { now_.advance(by.count()); }
     void use_real_now() noexcept { now_.unset(); }
+    /// How far the real wall clock is off from now on; one that was set is not.
+    void shift_real_now(std::chrono::nanoseconds by) noexcept { now_shift_.store(by.count()); }
     /// What `free_bytes` says from now on; nullopt: what the real one says. Set it while nobody asks.
     void set_free_bytes(std::optional<std::uint64_t> bytes) noexcept { free_bytes_ = bytes; }
 
@@ -485,7 +487,7 @@ public:
 
     [[nodiscard]] timestamp now() noexcept override {
         const auto set = now_.get();
-        return set ? timestamp{std::chrono::nanoseconds{*set}} : real_.now();
+        return set ? timestamp{std::chrono::nanoseconds{*set}} : real_.now() + std::chrono::nanoseconds{now_shift_.load()};
     }
 
     [[nodiscard]] std::chrono::nanoseconds monotonic() noexcept override {
@@ -549,6 +551,7 @@ private:
     bool lacks_thread_fence_ = false;
     const std::shared_ptr<detail::fault_plan> plan_ = std::make_shared<detail::fault_plan>();
     manual_clock now_;
+    std::atomic<std::int64_t> now_shift_{0};
     std::optional<std::uint64_t> free_bytes_;
     manual_clock monotonic_;
 };
