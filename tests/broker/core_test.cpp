@@ -1192,6 +1192,22 @@ TEST_CASE("health keeps the latest 64 errors", "[broker][core][upkeep]") {
     CHECK(errors.back().text == "69");
 }
 
+/// What a loss of power may leave of a disk: of all that is undecided one thing arrives, or none, or all but one.
+[[nodiscard]] std::vector<brook::test::disk_state> losses_of(const brook::test::disk_state& state) {
+    const brook::test::loss_of_power loss{state};
+    const std::size_t count = loss.things().size();
+    std::vector<brook::test::disk_state> all;
+    for (std::size_t turn = 0; turn <= 2 * count; ++turn) {
+        brook::test::crash_choice choice{std::vector<std::uint16_t>(count, 0), {}, false};
+        for (std::size_t i = 0; i < count; ++i) {
+            const bool arrives = turn < count ? i == turn : turn > count && i != turn - count - 1;
+            choice.options[i] = arrives ? static_cast<std::uint16_t>(loss.things()[i].options() - 1) : std::uint16_t{0};
+        }
+        all.push_back(loss.decide(choice));
+    }
+    return all;
+}
+
 TEST_CASE("a directory that was being made when the power went opens afterwards", "[broker][core][power]") {
     using namespace brook::test;
     powerless_platform machine{disk_state{}};
@@ -1205,13 +1221,8 @@ TEST_CASE("a directory that was being made when the power went opens afterwards"
 
     std::size_t count = 0;
     for (const auto& state : states) {
-        const loss_of_power loss{state};
-        for (std::size_t alone = 0; alone <= loss.things().size(); ++alone) {  // of all that is undecided, one thing arrives
-            crash_choice choice{std::vector<std::uint16_t>(loss.things().size(), 0), {}, false};
-            if (alone < loss.things().size()) {
-                choice.options[alone] = static_cast<std::uint16_t>(loss.things()[alone].options() - 1);
-            }
-            powerless_platform after{loss.decide(choice)};
+        for (const auto& lost : losses_of(state)) {
+            powerless_platform after{lost};
             CAPTURE(count);
             CHECK(outcome_of([&] { const core opened{"/d/data", by_hand(&after)}; }).text == "");
             ++count;
@@ -1236,16 +1247,8 @@ TEST_CASE("a topic that was being made when the power went is there with all its
     int whole = 0;
     int none = 0;
     for (const auto& state : states) {
-        const loss_of_power loss{state};
-        const std::size_t count = loss.things().size();
-        for (std::size_t one = 0; one <= 2 * count; ++one) {  // of all that is undecided one thing arrives, or none, or all but one
-            crash_choice choice{std::vector<std::uint16_t>(count, 0), {}, false};
-            for (std::size_t i = 0; i < count; ++i) {
-                const bool arrives = one < count ? i == one : one > count && i != one - count - 1;
-                choice.options[i] = arrives ? static_cast<std::uint16_t>(loss.things()[i].options() - 1) : std::uint16_t{0};
-            }
-            powerless_platform after{loss.decide(choice)};
-            CAPTURE(one, count);
+        for (const auto& lost : losses_of(state)) {
+            powerless_platform after{lost};
             core broker{"/d/data", by_hand(&after)};
             REQUIRE(broker.health().errors.size() == 0);
             broker.topic_names().empty() ? ++none : ++whole;
