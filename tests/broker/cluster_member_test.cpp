@@ -196,6 +196,31 @@ TEST_CASE("what answers a request of a life before answers none of this one, als
     all.world.on_sending(nullptr);
 }
 
+TEST_CASE("what a broker asks for a group is no late copy of what it asked in a life before, also where the clock has gone back", "[broker][cluster]") {
+    three_brokers all;
+    static_cast<void>(all.make({.replication_factor = 3}));
+    for (std::uint64_t key = 1; key < 10; ++key) {
+        all.send(1, key);
+    }
+    all.world.run_for(1s);
+    const int coordinator = all.coordinator();
+    const int asking = coordinator % 3 + 1;
+    for (offset next = 0; next < 6; ++next) {
+        {
+            consumer<std::uint64_t, std::string> reader{all.orders(asking), {.group_id = "loners"}};
+            const auto where = all.orders(asking).partition(0);
+            reader.assign({where});
+            reader.commit(where, next);
+            CHECK(reader.committed(where) == next);
+        }
+        all.world.stop(asking, parting::kill);
+        all.world.jump_wall(asking, -1h);
+        all.world.start(asking);
+        all.world.run_for(2s);
+    }
+    CHECK(all.coordinator() == coordinator);
+}
+
 TEST_CASE("who waits for a coordinator that nobody knows hears that the broker is closed", "[broker][cluster]") {
     simulated_cluster world{{.seed = 5, .nodes = 3}};
     world.start(1);  // alone: no majority, no coordinator

@@ -2289,8 +2289,8 @@ brook_mutant(last_session_there_is
 
 brook_mutant(answer_of_a_former_life
   FILE broker/request_board.hpp
-  FIND [=[    void number_from(std::uint64_t drawn) noexcept { last_number_ = drawn / 2; }]=]
-  REPLACE [=[    void number_from(std::uint64_t drawn) noexcept { last_number_ = BROOK_MUTANT(answer_of_a_former_life) ? 0 : drawn / 2; }]=]
+  FIND [=[    void number_from(std::uint64_t session) noexcept { last_number_ = std::max(last_number_, session); }]=]
+  REPLACE [=[    void number_from(std::uint64_t session) noexcept { last_number_ = BROOK_MUTANT(answer_of_a_former_life) ? 0 : std::max(last_number_, session); }]=]
   CAUGHT_BY test broker/cluster_member "an answer to what a former life of a broker has asked for is nobody's")
 
 brook_mutant(kept_fetches_dropped
@@ -2323,11 +2323,26 @@ brook_mutant(coordinator_awaited_of_the_closed
         } else if (where == partition_id{} && !client_.is_running()) {]=]
   CAUGHT_BY test broker/cluster_member "who waits for a coordinator that nobody knows hears that the broker is closed")
 
-brook_mutant(requests_numbered_by_the_clock
-  FILE broker/cluster_member.hpp
-  FIND [=[        board_.number_from(platform_.random());]=]
-  REPLACE [=[        board_.number_from(BROOK_MUTANT(requests_numbered_by_the_clock) ? replicas_.session() * 2 : platform_.random());]=]
+brook_mutant(sessions_one_apart
+  FILE broker/ballot_file.hpp
+  FIND [=[        session_ = session_ + session_step > wall ? session_ + session_step : wall;  // also]=]
+  REPLACE [=[        const std::uint64_t step = BROOK_MUTANT(sessions_one_apart) ? 1 : session_step;
+        session_ = session_ + step > wall ? session_ + step : wall;  // also]=]
   CAUGHT_BY test broker/cluster_member "what answers a request of a life before answers none of this one, also where the clock has gone back")
+
+brook_mutant(requests_numbered_by_chance
+  FILE broker/cluster_member.hpp
+  FIND [=[        board_.number_from(replicas_.session());
+        const std::vector<topic_handle> here]=]
+  REPLACE [=[        board_.number_from(BROOK_MUTANT(requests_numbered_by_chance) ? platform_.random() / 4 : replicas_.session());
+        const std::vector<topic_handle> here]=]
+  CAUGHT_BY test broker/cluster_member "what a broker asks for a group is no late copy of what it asked in a life before, also where the clock has gone back")
+
+brook_mutant(silent_leader_followed
+  FILE replication/replica.hpp
+  FIND [=[        if (role_ == role::follower && awaits_answer_ && !voters_.may_campaign]=]
+  REPLACE [=[        if (!BROOK_MUTANT(silent_leader_followed) && role_ == role::follower && awaits_answer_ && !voters_.may_campaign]=]
+  CAUGHT_BY test replication/replica_edge "who has no vote asks others when its leader is silent, and follows whom they follow")
 
 brook_mutant(topic_id_not_checked
   FILE broker/replica_host.hpp

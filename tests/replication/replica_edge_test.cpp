@@ -709,6 +709,78 @@ TEST_CASE("a leader that has told others that it leads no more is asked again, h
     CHECK(one.take(message_kind::fetch).size() == 1);
 }
 
+TEST_CASE("who has no vote asks others when its leader is silent, and follows whom they follow", "[replication][replica]") {
+    desk one{9};
+    const message asked = followed(one, 1, 4);
+    one.letters.clear();
+    const auto timeout = one.machine.options().election_timeout;
+    const auto asked_around = [&] {
+        std::vector<desk::letter> others = one.take(message_kind::fetch);
+        std::erase_if(others, [](const desk::letter& letter) { return letter.to == 1; });
+        return others;
+    };
+    const auto begun = one.now;
+    while (*one.machine.next_due() < begun + timeout) {
+        one.pass(*one.machine.next_due() - one.now);
+        CHECK(asked_around().empty());
+    }
+    one.pass(begun + timeout - one.now);
+    const auto first = asked_around();
+    REQUIRE(first.size() == 1);
+    CHECK(first[0].said.epoch == 4);
+    message said = answered(first[0].said, fetch_outcome::not_leader);
+    said.leader = 1;
+    one.hear(first[0].to, said);  // knows of no other
+    CHECK(one.machine.leader() == 1);
+    one.pass(timeout);
+    const auto second = asked_around();
+    REQUIRE(!second.empty());
+    CHECK(second[0].to != first[0].to);
+
+    SECTION("another leads") {
+        said.epoch = 6;
+        said.leader = 2;
+        one.hear(second[0].to, said);
+        CHECK(one.machine.leader() == 2);
+        const auto now_asked = one.take(message_kind::fetch);
+        REQUIRE(now_asked.size() == 1);
+        CHECK(now_asked[0].to == 2);
+    }
+    SECTION("who is asked leads") {
+        message gives = answered(second[0].said, fetch_outcome::records);
+        gives.epoch = 6;
+        one.hear(second[0].to, gives);
+        CHECK(one.machine.leader() == second[0].to);
+    }
+    SECTION("the leader was slow: what it answers counts") {
+        one.pass(timeout / 2);
+        const auto again = asked_around();
+        REQUIRE(again.size() == 1);
+        message late = answered(asked, fetch_outcome::records);
+        late.number = again[0].said.number;  // that of the latest question, which was the leader's
+        one.hear(1, late);
+        CHECK(one.machine.leader() == 1);
+        REQUIRE(one.take(message_kind::fetch).size() == 1);  // the next one
+        one.pass(timeout / 4);
+        CHECK(asked_around().empty());
+    }
+}
+
+TEST_CASE("a voter that waits for its leader asks nobody else before it asks for votes", "[replication][replica]") {
+    desk one{2};
+    static_cast<void>(followed(one, 1, 4));
+    one.letters.clear();
+    const auto begun = one.now;
+    while (one.machine.leader() == 1) {
+        for (const desk::letter& letter : one.take(message_kind::fetch)) {
+            CHECK(letter.to == 1);
+        }
+        one.pass(1ms);
+    }
+    CHECK(one.now - begun > one.machine.options().election_timeout);
+    CHECK(one.machine.role() == role::prospective);
+}
+
 TEST_CASE("a leader whose records are just being copied is not doubted", "[replication][replica]") {
     desk one{9};
     message said = answered(followed(one, 1, 4), fetch_outcome::records);

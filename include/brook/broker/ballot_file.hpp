@@ -34,7 +34,7 @@ namespace brook::inline BROOK_ABI::broker_room {
 ///      0    8   checksum   XXH3-64 of the rest
 ///      8    4   size       bytes of what follows
 ///     12    4   kind       1: a session has begun, 2: a ballot, 3: a partition's log was whole on the disk when its broker closed, 4: a partition is gone
-///     16        session: u64 number. ballot: topic id, i32 partition, u32 epoch, i32 voted for, u32 doubts (1: suspect, 2: blank), u32 count of voter sets, each
+///     16        session: u64 number, below 2^63. ballot: topic id, i32 partition, u32 epoch, i32 voted for, u32 doubts (1: suspect, 2: blank), u32 count of voter sets, each
 ///               i64 offset, u32 epoch, u32 count, i32 nodes. whole: topic id, i32 partition, i64 log end offset. gone: topic id, i32 partition
 ///
 /// Threads   confined.
@@ -57,7 +57,7 @@ public:
         }
         decode(all);
         const auto wall = static_cast<std::uint64_t>(platform_.now().time_since_epoch().count());
-        session_ = session_ + 1 > wall ? session_ + 1 : wall;  // also above those of a directory that this one has taken the place of
+        session_ = session_ + session_step > wall ? session_ + session_step : wall;  // also above those of a directory that this one has taken the place of
         if (const failure why = begin_anew()) {
             why.raise();
         }
@@ -67,6 +67,9 @@ public:
     [[nodiscard]] const failure& damage() const noexcept { return damage_; }
 
     static constexpr std::uint64_t largest_session = ~std::uint64_t{0} / 2;  ///< that is believed
+
+    /// So far a session's number is from those before it, where the wall clock has gone back: what this life numbers from it on is above all that those did.
+    static constexpr std::uint64_t session_step = std::uint64_t{1} << 32;
 
     /// Larger than in any life before.
     [[nodiscard]] std::uint64_t session() const noexcept { return session_; }

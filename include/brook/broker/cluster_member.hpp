@@ -117,7 +117,7 @@ public:
 
     void start() override {
         replicas_.open();
-        board_.number_from(platform_.random());
+        board_.number_from(replicas_.session());
         const std::vector<topic_handle> here = core_.replicated_topics();
         hold([&] {
             for (const topic_handle& topic : here) {
@@ -516,7 +516,10 @@ private:
             case request_kind::read: rot_.serve(to, body, now); return;
             case request_kind::group: out_.carry_out(to, body); return;
             case request_kind::greet: watch_.take_greeting(to.node, body); return;
-            case request_kind::raise_session: replicas_.renew_session(to.node, body, now); return;
+            case request_kind::raise_session:
+                replicas_.renew_session(to.node, body, now);
+                board_.number_from(replicas_.session());
+                return;
         }
         answers_.refuse(to, answer_status::done, {errc::unsupported_version, "broker " + std::to_string(self_) + " does not know what is asked of it; all brokers should run the same version"}, now);
     }

@@ -357,7 +357,7 @@ public:
         replication::byte_reader said{body};
         const auto known = said.take<std::uint64_t>();
         if (said.is_done() && peers_.may_raise(from, known, ballots_.session(), platform_.now().time_since_epoch())) {
-            begin_session(known + 1, now);
+            begin_session(known + ballot_file::session_step, now);
         }
     }
 

@@ -90,9 +90,8 @@ public:
     request_board(std::int32_t self, std::chrono::nanoseconds election_timeout, departures& out, route& by) noexcept
         : self_{self}, election_timeout_{election_timeout}, out_{out}, route_{by} {}
 
-    /// Requests get numbers above this one, which each life of a broker draws: what answers one of another life may still be on its way, and where
-    /// the wall clock goes back a session's number says no more than that it is later.
-    void number_from(std::uint64_t drawn) noexcept { last_number_ = drawn / 2; }
+    /// Requests get numbers above this one, a session's: above those of any life before, whose answers, and copies of what was asked, may still be on their way.
+    void number_from(std::uint64_t session) noexcept { last_number_ = std::max(last_number_, session); }
 
     void begin(request wanted, std::chrono::nanoseconds now) {
         bool is_kept = false;

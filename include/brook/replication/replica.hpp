@@ -143,8 +143,8 @@ public:
         if (awaits_answer_) {
             next = next ? std::min(*next, fetch_again_at_) : fetch_again_at_;
         }
-        if (is_lost()) {
-            next = next ? std::min(*next, look_for_leader_at_) : look_for_leader_at_;
+        if (const auto look_at = looks_around_at()) {
+            next = next ? std::min(*next, *look_at) : *look_at;
         }
         return next;
     }
@@ -198,7 +198,7 @@ public:
             patience_ = std::min(patience_ * 2, options_.election_timeout * 8);
             ask_for_more(now);  // who has no leader waits for no answer
         }
-        if (is_lost() && now >= look_for_leader_at_) {
+        if (const auto look_at = looks_around_at(); look_at && now >= *look_at) {
             look_for_leader(now);
         }
     }
@@ -442,6 +442,18 @@ private:
 
     /// Nobody tells it who leads: a learner; or a voter that has been voted out, and asks in vain for votes since it does not know.
     [[nodiscard]] bool is_lost() const noexcept { return leader_ == no_node && (role_ == role::follower || role_ == role::prospective); }
+
+    /// When it asks around who leads; nullopt: it need not. Who has no vote begins no election, and is told of none: where its leader has not answered for an election
+    /// timeout, another may lead long since.
+    [[nodiscard]] std::optional<std::chrono::nanoseconds> looks_around_at() const noexcept {
+        if (is_lost()) {
+            return look_for_leader_at_;
+        }
+        if (role_ == role::follower && awaits_answer_ && !voters_.may_campaign(options_.self, high_watermark_)) {
+            return std::max(look_for_leader_at_, asked_first_ + options_.election_timeout);
+        }
+        return std::nullopt;
+    }
 
     /// A suspect has everything that is committed. Its votes count once those that it may have forgotten do not any more.
     void remember_enough(std::chrono::nanoseconds now) {
@@ -958,15 +970,15 @@ private:
         send(leader_, question);
     }
 
-    /// Who has no leader asks around: a learner is told by nobody.
+    /// Who has no leader, or one that does not answer, asks around: a learner is told by nobody.
     void look_for_leader(std::chrono::nanoseconds now) {
         look_for_leader_at_ = now + options_.election_timeout / 2;
         const std::vector<std::int32_t>& all = voters();
         for (std::size_t tried = 0; tried < all.size(); ++tried) {
             const std::int32_t node = all[asked_last_++ % all.size()];
-            if (node != options_.self) {
+            if (node != options_.self && node != leader_) {
                 message question = make(message_kind::fetch);
-                question.number = ++fetch_number_;
+                question.number = leader_ == no_node ? ++fetch_number_ : fetch_number_;  // what the leader was asked it may still answer
                 question.fetch.end = end_;
                 question.is_empty = end_ == log_start_;
                 question.fetch.held = 0;  // nothing is told to a stranger
