@@ -711,7 +711,10 @@ private:
         for (std::int32_t number = 0; number < meta.partitions; ++number) {
             const std::string partition = unfinished + '/' + std::to_string(number);
             check(platform_.make_directory(partition), "cannot create " + partition);
-            check(platform_.sync_directory(partition), "cannot sync " + partition);  // without a journal its name may be there, and it not
+        }
+        for (std::int32_t number = 0; number < meta.partitions; ++number) {  // without a journal its name may be there, and it not
+            const std::string partition = unfinished + '/' + std::to_string(number);
+            check(platform_.sync_directory(partition), "cannot sync " + partition);
         }
         check(platform_.sync_directory(unfinished), "cannot sync " + unfinished);
         check(platform_.rename_to_new(unfinished, path), "cannot rename " + unfinished + " to " + path);

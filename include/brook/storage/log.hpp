@@ -554,7 +554,7 @@ public:
     /// Where the active segment begins: what lies in front of it is sealed.
     [[nodiscard]] offset active_base() const { return parts_.segments.last()->base; }
 
-    /// Works ahead of the writers (disk space, populated pages, the next segment) and behind them (names, syncs of what
+    /// Works ahead of the writers (disk space and populated pages, if no append waits for the disk; the next segment) and behind them (names, syncs of what
     /// was sealed, footers, the checkpoint). `until`: what was appended there or behind it need not be compacted in this pass.
     upkeep_result upkeep(std::chrono::nanoseconds now, offset until = largest_offset) { return upkeep_.upkeep(now, until); }
 
