@@ -2253,8 +2253,8 @@ brook_mutant(killed_is_whole
 
 brook_mutant(session_by_the_count
   FILE broker/ballot_file.hpp
-  FIND [=[        session_ = session_ + 1 > wall ? session_ + 1 : wall;]=]
-  REPLACE [=[        session_ = BROOK_MUTANT(session_by_the_count) || session_ + 1 > wall ? session_ + 1 : wall;]=]
+  FIND [=[        session_ = session_ > wall ? session_ : wall;]=]
+  REPLACE [=[        session_ = BROOK_MUTANT(session_by_the_count) || session_ > wall ? session_ : wall;]=]
   CAUGHT_BY test broker/ballot_file "ballot_file's sessions grow, also when the clock has gone back")
 
 brook_mutant(empty_directory_trusted
@@ -2325,9 +2325,8 @@ brook_mutant(coordinator_awaited_of_the_closed
 
 brook_mutant(sessions_one_apart
   FILE broker/ballot_file.hpp
-  FIND [=[        session_ = session_ + session_step > wall ? session_ + session_step : wall;  // also]=]
-  REPLACE [=[        const std::uint64_t step = BROOK_MUTANT(sessions_one_apart) ? 1 : session_step;
-        session_ = session_ + step > wall ? session_ + step : wall;  // also]=]
+  FIND [=[        session_ += session_step;]=]
+  REPLACE [=[        session_ += BROOK_MUTANT(sessions_one_apart) ? 1 : session_step;]=]
   CAUGHT_BY test broker/cluster_member "what answers a request of a life before answers none of this one, also where the clock has gone back")
 
 brook_mutant(requests_numbered_by_chance

@@ -57,7 +57,8 @@ public:
         }
         decode(all);
         const auto wall = static_cast<std::uint64_t>(platform_.now().time_since_epoch().count());
-        session_ = session_ + session_step > wall ? session_ + session_step : wall;  // also above those of a directory that this one has taken the place of
+        session_ += session_step;
+        session_ = session_ > wall ? session_ : wall;  // also above those of a directory that this one has taken the place of
         if (const failure why = begin_anew()) {
             why.raise();
         }
