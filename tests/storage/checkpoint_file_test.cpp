@@ -69,6 +69,17 @@ TEST_CASE("a checkpoint is read back, and a torn write leaves the one before", "
         stranger.topic_id[0] = std::byte{0};
         CHECK_FALSE(read_as(stranger));
     }
+    SECTION("of another partition, and newer, it does not hide this one's") {
+        std::string content = after;
+        auto theirs = peek<format::checkpoint>(content, format::slot_position(6));
+        ++theirs.partition;
+        theirs.sequence = 7;
+        poke(content, format::slot_position(7), format::sealed(theirs));
+        write_whole(files->path(), content);
+        const auto read = files->read(why);
+        REQUIRE(read);
+        CHECK(read->sequence == 6);
+    }
     SECTION("of a newer version it is not believed") {
         std::string content = after;
         auto newer = peek<format::checkpoint>(content, format::slot_position(6));

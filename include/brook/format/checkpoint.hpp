@@ -171,12 +171,14 @@ namespace detail {
     return static_cast<std::size_t>(sequence % 2) * checkpoint_slot_size;
 }
 
-/// The newest valid slot of a checkpoint file, if it has one.
-[[nodiscard]] inline std::optional<checkpoint> newest_checkpoint(bytes file) noexcept {
+/// The newest slot of a checkpoint file, if it has one, of those that are valid and that `counts` takes for this partition's: what a disk has put
+/// into the wrong place must not hide what is right.
+template <class Counts>
+[[nodiscard]] std::optional<checkpoint> newest_checkpoint(bytes file, const Counts& counts) noexcept {
     std::optional<checkpoint> newest;
     for (std::size_t at = 0; at + sizeof(checkpoint) <= file.size() && at < checkpoint_file_size; at += checkpoint_slot_size) {
         const checkpoint slot = load<checkpoint>(file.data() + at);
-        if (verifies(slot) && (!newest || slot.sequence > newest->sequence)) {
+        if (verifies(slot) && counts(slot) && (!newest || slot.sequence > newest->sequence)) {
             newest = slot;
             if (!epochs_verify(slot)) {
                 newest->forget_epochs();
@@ -184,6 +186,11 @@ namespace detail {
         }
     }
     return newest;
+}
+
+/// Of whatever partition.
+[[nodiscard]] inline std::optional<checkpoint> newest_checkpoint(bytes file) noexcept {
+    return newest_checkpoint(file, [](const checkpoint&) { return true; });
 }
 
 }  // namespace brook::inline BROOK_ABI::format

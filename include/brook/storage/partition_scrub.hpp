@@ -334,8 +334,8 @@ private:
                 break;
             }
         }
-        if (const auto newest = format::newest_checkpoint(raw);
-            newest && newest->version <= format::checkpoint_version && newest->partition == name_.number && (!knows_topic_ || newest->topic == name_.topic_id)) {
+        const auto is_own = [&](const format::checkpoint& slot) { return slot.partition == name_.number && (!knows_topic_ || slot.topic == name_.topic_id); };
+        if (const auto newest = format::newest_checkpoint(raw, is_own); newest && newest->version <= format::checkpoint_version) {
             checkpoint_ = *newest;
             report_->has_checkpoint = true;
             report_->log_start_offset = newest->log_start_offset < 0 ? 0 : newest->log_start_offset;
