@@ -258,6 +258,11 @@ private:
                 tell(why.what());
                 return std::nullopt;
             }
+            if (why.code() == errc::schema_mismatch && is_changed(below + "topic.meta")) {
+                refuse_all(name);  // another topic's is a whole one, and says what that one's records are
+                tell(why.what());
+                return std::nullopt;
+            }
             check_refusal(why, name, has_strange_file(below), directory_ + '/' + below);
             const auto health = broker.health().errors;
             require(std::any_of(health.begin(), health.end(), [&](const failure& one) { return names(one.text, directory_ + '/' + below); }),

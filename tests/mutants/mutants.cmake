@@ -555,6 +555,12 @@ brook_mutant(cut_not_kept_aside
   REPLACE [=[        if (saved_end > scan.at && !BROOK_MUTANT(cut_not_kept_aside)) {]=]
   CAUGHT_BY test storage/recovery "what is cut after a loss of power is kept aside, and cannot come back")
 
+brook_mutant(damaged_mark_believed
+  FILE storage/claim_gap.hpp
+  FIND [=[        if (frame_view within; find_frame(]=]
+  REPLACE [=[        if (frame_view within; !BROOK_MUTANT(damaged_mark_believed) && find_frame(]=]
+  CAUGHT_BY test storage/recovery "records behind a claim whose length is not what was claimed are told of a gap, and neither filled nor erased")
+
 brook_mutant(filler_one_too_many
   FILE storage/claim_gap.hpp
   FIND [=[    header.count = static_cast<std::uint32_t>(after - scan.next);]=]

@@ -226,6 +226,40 @@ TEST_CASE("damage behind a gap is told, and the gap is not filled up to a frame 
     append_nth(*orders.log, 30);
 }
 
+TEST_CASE("records behind a claim whose length is not what was claimed are told of a gap, and neither filled nor erased", "[storage][recovery]") {
+    partition orders;
+    orders.open();
+    append_range(*orders.log, 0, 10);
+    const storage::claim hole = orders.hold(640);
+    failure why;
+    for (std::int64_t n = 11; n < 30; ++n) {
+        REQUIRE(append(*orders.log, std::nullopt, value_of(n), time_of(n), why) == n);
+    }
+    image left = orders.kill();
+    std::string& content = left.at(first_log);
+    const auto as_far_as = [&](std::int64_t n) {  // from the hole's beginning to that record's
+        std::size_t at = hole.at + hole.length;
+        for (std::int64_t passed = 11; passed < n; ++passed) {
+            at += peek<frame_word>(content, at).length();
+        }
+        return static_cast<std::uint32_t>(at - hole.at);
+    };
+    std::uint32_t length = 0;
+    SECTION("as far as another record") { length = as_far_as(20); }
+    SECTION("into the middle of one") { length = as_far_as(20) + 8; }
+    SECTION("over all of them") { length = as_far_as(30) + 8'192; }
+    poke(content, hole.at, frame_word::claimed(length).raw());
+    orders.become(left);
+    const recovery_report report = report_of_recovery(orders);
+    CHECK(report.filled_gaps == 0);
+    CHECK(report.erased_bytes == 0);
+    REQUIRE(report.damages.size() == 1);
+    CHECK(report.damages.front().first == 10);
+    CHECK(report.damages.front().last == 11);
+    CHECK(difference(read_from(*orders.log, 11).records, numbered(11, 30)) == "");
+    append_nth(*orders.log, 30);
+}
+
 TEST_CASE("a published record that a flipped sign makes look like a claim is told, and not erased", "[storage][recovery]") {
     for (int round = 0; round < 10; ++round) {  // a new seed each time
         partition orders;

@@ -12,6 +12,7 @@
 #include <brook/core/types.hpp>
 #include <brook/format/checksum.hpp>
 #include <brook/format/frame.hpp>
+#include <brook/storage/frame_walk.hpp>
 #include <brook/storage/segment.hpp>
 #include <brook/storage/segment_scan.hpp>
 
@@ -25,7 +26,8 @@ struct claim_gap {
     bool is_whole = true;    ///< nothing in it but zeros and marked claims: claims that were never published
 };
 
-/// Zeros are stepped over one by one, marked claims whole. Anything else was a published frame, and is damaged.
+/// Zeros are stepped over one by one, marked claims whole, if no frame stands within: then the mark's length is not what was claimed. Anything else was
+/// a published frame, and is damaged.
 [[nodiscard]] inline claim_gap measure_gap(const segment_scan& scan) noexcept {
     claim_gap hole{scan.at, scan.at};
     const position last = scan.memory->search_end() - format::frame_header_size;  // the segment's header is in front of it
@@ -43,6 +45,10 @@ struct claim_gap {
         const std::uint32_t length = word.claimed_length();
         if (word.raw() != format::frame_word::claimed(length).raw() || length % format::frame_alignment != 0 ||
             length < format::frame_header_size || length > scan.memory->capacity() - at) {
+            hole.is_whole = false;
+            return hole;
+        }
+        if (frame_view within; find_frame(*scan.memory, at + format::frame_alignment, scan.next, within, at + length)) {
             hole.is_whole = false;
             return hole;
         }
