@@ -52,7 +52,8 @@ inline void repair_frames(std::vector<std::byte>& file, bool is_dense) {
             store(file.data() + at, header);
         }
         const std::size_t length = repair_frame(file, at, birth.seed, static_cast<position>(at));
-        expected += format::offsets_taken(format::load_header(file.data() + at), file.data() + at);
+        const auto taken = static_cast<std::uint64_t>(format::offsets_taken(format::load_header(file.data() + at), file.data() + at));
+        expected = static_cast<offset>(static_cast<std::uint64_t>(expected) + taken);  // a base may be any number
         at += length;
     }
 }
