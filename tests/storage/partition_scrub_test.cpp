@@ -382,6 +382,21 @@ TEST_CASE("what a killed producer left unfinished is a note", "[storage][partiti
         CHECK(found.damages() + found.tails() == 0);
         CHECK(found.report.end_offset == 10);
     }
+    SECTION("a gap whose mark has rotted is damage") {
+        append_range(*orders.log, 13, 20);
+        image left = orders.kill();
+        const std::string name = names_in(left, ".log").front();
+        const std::uint32_t more = GENERATE(8u, 512u, 2'048u);
+        poke(left.at(name), held.at, format::frame_word::claimed(held.length + more).raw());
+        orders.become(left);
+        const looked found = check_agreement(orders);
+        const finding& told = found.only(severity::damage);
+        CHECK(told.begin == held.at);
+        CHECK(told.end == held.at + 64);
+        CHECK(told.first == 10);
+        CHECK(told.last == 13);
+        CHECK(found.report.end_offset == 20);
+    }
     SECTION("a segment that is sealed by now") {
         REQUIRE_FALSE(orders.log->roll());
         append_range(*orders.log, 13, 20);

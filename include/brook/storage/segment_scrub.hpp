@@ -343,7 +343,7 @@ private:
         bool is_unreadable = false;
     };
 
-    /// Zeros are stepped over one by one, marked claims whole (PROTOCOL, "What nobody can imitate").
+    /// Zeros are stepped over one by one, marked claims whole, if no frame stands within, as an opening does (claim_gap.hpp; PROTOCOL, "What nobody can imitate").
     [[nodiscard]] gap measure_gap() {
         gap hole{at_, at_};
         std::uint64_t at = at_;
@@ -361,7 +361,7 @@ private:
             }
             const std::uint32_t length = word.claimed_length();
             if (word.is_published() || word.raw() != format::frame_word::claimed(length).raw() || length % format::frame_alignment != 0 ||
-                length < format::frame_header_size || length > summary_.birth.capacity - at) {
+                length < format::frame_header_size || length > summary_.birth.capacity - at || find_frame(at + format::frame_alignment, at + length)) {
                 hole.end = at;
                 hole.has_end = true;
                 return hole;
@@ -439,9 +439,9 @@ private:
         add_break(std::move(here));
     }
 
-    [[nodiscard]] bool find_frame(std::uint64_t from) {
+    [[nodiscard]] bool find_frame(std::uint64_t from, std::uint64_t until = std::numeric_limits<std::uint64_t>::max()) {
         const offset high = highest_base();
-        for (std::uint64_t at = align_up(from, std::uint64_t{format::frame_alignment}); exists(at + format::frame_header_size);) {
+        for (std::uint64_t at = align_up(from, std::uint64_t{format::frame_alignment}); at < until && exists(at + format::frame_header_size);) {
             if (has_searched_enough()) {
                 into_.is_given_up = true;
                 return false;
