@@ -506,9 +506,9 @@ TEST_CASE("a peer can have a broker begin another session once, and never the la
     REQUIRE(sessions.size() == 1);
     const std::uint64_t own = latest;
     for (std::uint64_t i = 1; i <= 5; ++i) {
-        raise(own + i * 1'000);
+        raise(own + i * 2 * broker_room::ballot_file::session_step);
     }
-    CHECK(latest == own + 1'001);
+    CHECK(latest == own + 3 * broker_room::ballot_file::session_step);  // of the first alone
     all.world.on_sending(nullptr);
     all.send(enemy, 2);
 }
