@@ -196,6 +196,42 @@ TEST_CASE("what answers a request of a life before answers none of this one, als
     all.world.on_sending(nullptr);
 }
 
+TEST_CASE("a broker without a vote goes on through the next leader when the one that it follows is gone for good", "[broker][cluster]") {
+    const auto seed = GENERATE(range(std::uint64_t{1}, std::uint64_t{9}));
+    simulated_cluster world{{.seed = seed, .nodes = 5, .election_timeout = 300ms}};
+    for (int id = 1; id <= 5; ++id) {
+        world.start(id);
+    }
+    static_cast<void>(world.broker(1).create_topic<std::uint64_t, std::string>("orders", {.replication_factor = 3}));
+    const auto orders = [&](int on) { return world.broker(on).topic<std::uint64_t, std::string>("orders"); };
+    const auto send = [&](int through, std::uint64_t key) {
+        producer<std::uint64_t, std::string> to{orders(through), {.delivery_timeout = 10s}};
+        return to.send(key, "value").get().offset;
+    };
+    CHECK(send(1, 1) == 1);  // behind the record that opens the epoch
+    world.run_for(2s);
+    const auto voters = orders(1).partition(0).replication().replicas;
+    const int gone = orders(1).partition(0).leader();
+    int outside = 1;
+    while (std::find(voters.begin(), voters.end(), outside) != voters.end()) {
+        ++outside;
+    }
+    REQUIRE(orders(outside).partition(0).leader() == gone);
+    world.stop(gone, parting::kill);
+    const int voter = *std::find_if(voters.begin(), voters.end(), [&](int id) { return id != gone; });
+    const auto knows_next = [&](int id) { return orders(id).partition(0).leader() != gone && orders(id).partition(0).leader() != -1; };
+    REQUIRE(world.run_until([&] { return knows_next(voter); }, 1s));
+    REQUIRE(world.run_until([&] { return knows_next(outside); }, 300ms));  // one election timeout
+    CHECK(send(outside, 2) > 1);
+    consumer<std::uint64_t, std::string> reader{orders(outside), {}};
+    reader.assign({orders(outside).partition(0)});
+    CHECK(world.run_until([&] {
+        const auto records = reader.poll(0ms);
+        return std::any_of(records.begin(), records.end(), [](const auto& one) { return one.key() == 2; });
+    }, 5s));
+    CHECK(world.violations() == std::vector<std::string>{});
+}
+
 TEST_CASE("what a broker asks for a group is no late copy of what it asked in a life before, also where the clock has gone back", "[broker][cluster]") {
     three_brokers all;
     static_cast<void>(all.make({.replication_factor = 3}));

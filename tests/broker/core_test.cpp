@@ -874,14 +874,9 @@ TEST_CASE("the power that goes in a deletion leaves the topic whole or gone, and
     int another = 0;
     std::size_t number = 0;
     for (const auto& state : states) {
-        const loss_of_power loss{state};
-        for (std::size_t alone = 0; alone <= loss.things().size() + 1; ++alone) {  // of all that is undecided nothing arrives, one thing, or all
-            crash_choice choice{std::vector<std::uint16_t>(loss.things().size(), 0), {}, false};
-            if (alone < loss.things().size()) {
-                choice.options[alone] = static_cast<std::uint16_t>(loss.things()[alone].options() - 1);
-            }
-            powerless_platform after{alone > loss.things().size() ? loss.decide_everything() : loss.decide(choice)};
-            CAPTURE(number, alone);
+        for (const auto& lost : loss_of_power{state}.decide_a_few()) {
+            powerless_platform after{lost};
+            CAPTURE(number);
             core broker{"/d/data", by_hand(&after)};
             REQUIRE(broker.health().errors.size() == 0);
             const auto committed = [&] { return broker.offsets().find("group", first_id, 1); };
@@ -1192,22 +1187,6 @@ TEST_CASE("health keeps the latest 64 errors", "[broker][core][upkeep]") {
     CHECK(errors.back().text == "69");
 }
 
-/// What a loss of power may leave of a disk: of all that is undecided one thing arrives, or none, or all but one.
-[[nodiscard]] std::vector<brook::test::disk_state> losses_of(const brook::test::disk_state& state) {
-    const brook::test::loss_of_power loss{state};
-    const std::size_t count = loss.things().size();
-    std::vector<brook::test::disk_state> all;
-    for (std::size_t turn = 0; turn <= 2 * count; ++turn) {
-        brook::test::crash_choice choice{std::vector<std::uint16_t>(count, 0), {}, false};
-        for (std::size_t i = 0; i < count; ++i) {
-            const bool arrives = turn < count ? i == turn : turn > count && i != turn - count - 1;
-            choice.options[i] = arrives ? static_cast<std::uint16_t>(loss.things()[i].options() - 1) : std::uint16_t{0};
-        }
-        all.push_back(loss.decide(choice));
-    }
-    return all;
-}
-
 TEST_CASE("a directory that was being made when the power went opens afterwards", "[broker][core][power]") {
     using namespace brook::test;
     powerless_platform machine{disk_state{}};
@@ -1221,7 +1200,7 @@ TEST_CASE("a directory that was being made when the power went opens afterwards"
 
     std::size_t count = 0;
     for (const auto& state : states) {
-        for (const auto& lost : losses_of(state)) {
+        for (const auto& lost : loss_of_power{state}.decide_a_few()) {
             powerless_platform after{lost};
             CAPTURE(count);
             CHECK(outcome_of([&] { const core opened{"/d/data", by_hand(&after)}; }).text == "");
@@ -1247,7 +1226,7 @@ TEST_CASE("a topic that was being made when the power went is there with all its
     int whole = 0;
     int none = 0;
     for (const auto& state : states) {
-        for (const auto& lost : losses_of(state)) {
+        for (const auto& lost : loss_of_power{state}.decide_a_few()) {
             powerless_platform after{lost};
             core broker{"/d/data", by_hand(&after)};
             REQUIRE(broker.health().errors.size() == 0);

@@ -253,13 +253,9 @@ private:
             return broker.topic<Key, Value>(name);
         } catch (const error& why) {
             require(!is_again || all_refused(name), verdict::broken_promise, std::string{"opened once, and then refused: "} + why.what());
-            if (why.code() == errc::unknown_topic_or_partition && !has_any_file(below)) {
-                refuse_all(name);  // nothing says that there ever was such a topic
-                tell(why.what());
-                return std::nullopt;
-            }
-            if (why.code() == errc::schema_mismatch && is_changed(below + "topic.meta")) {
-                refuse_all(name);  // another topic's is a whole one, and says what that one's records are
+            const bool is_unheard_of = why.code() == errc::unknown_topic_or_partition && !has_any_file(below);
+            if (is_unheard_of || (why.code() == errc::schema_mismatch && has_meta_of_another(below))) {
+                refuse_all(name);
                 tell(why.what());
                 return std::nullopt;
             }
@@ -278,6 +274,15 @@ private:
         }
     }
 
+    /// It is a whole one, and says what the other's records are.
+    [[nodiscard]] bool has_meta_of_another(const std::string& below) const {
+        const std::string* const meta = damaged(below + "topic.meta");
+        return meta != nullptr && std::any_of(base_.files.begin(), base_.files.end(), [&](const auto& one) {
+            return one.first.ends_with("/topic.meta") && !one.first.starts_with(below) && one.second == *meta;
+        });
+    }
+
+    /// Else nothing says that there ever was such a topic.
     [[nodiscard]] bool has_any_file(const std::string& below) const {
         const auto first = damaged_->lower_bound(below);
         return first != damaged_->end() && first->first.starts_with(below);

@@ -229,8 +229,8 @@ brook_mutant(checkpoint_over_the_last_one
 
 brook_mutant(checkpoint_of_a_stranger
   FILE storage/checkpoint_file.hpp
-  FIND [=[return slot.topic == files_.name().topic_id && slot.partition == files_.name().number; });]=]
-  REPLACE [=[return BROOK_MUTANT(checkpoint_of_a_stranger) || (slot.topic == files_.name().topic_id && slot.partition == files_.name().number); });]=]
+  FIND [=[return slot.topic == files_.name().topic_id && slot.partition == files_.name().number;]=]
+  REPLACE [=[return BROOK_MUTANT(checkpoint_of_a_stranger) || (slot.topic == files_.name().topic_id && slot.partition == files_.name().number);]=]
   CAUGHT_BY test storage/checkpoint_file "a checkpoint is read back, and a torn write leaves the one before")
 
 brook_mutant(newer_checkpoint_overwritten

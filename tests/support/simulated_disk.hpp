@@ -293,6 +293,21 @@ public:
         return decide(choice);
     }
 
+    /// A few: nothing arrived, everything, each of it alone, and all but each.
+    [[nodiscard]] std::vector<disk_state> decide_a_few() const {
+        std::vector<disk_state> all{decide_nothing(), decide_everything()};
+        for (std::size_t one = 0; one < things_.size(); ++one) {
+            for (const bool is_alone : {true, false}) {
+                crash_choice choice;
+                for (std::size_t i = 0; i < things_.size(); ++i) {
+                    choice.options.push_back((i == one) == is_alone ? static_cast<std::uint16_t>(things_[i].options() - 1) : std::uint16_t{0});
+                }
+                all.push_back(decide(choice));
+            }
+        }
+        return all;
+    }
+
     /// The disk as the next boot finds it.
     [[nodiscard]] disk_state decide(const crash_choice& choice) const {
         disk_state after;

@@ -57,8 +57,9 @@ enum class log_room : std::uint8_t {
 /// the last is the publication; in between the writer is alone there. Killed anywhere, recovery sees which it was.
 ///
 /// Threads   shared.
-/// Cost      claim and publish: no lock, no allocation, no system call, as long as upkeep is ahead; else, and always where each
-///           append waits for the disk (log_room::for_each_sync), the writer takes disk space itself (a few 100 us a MiB), and a roll without a spare makes a file (some ms).
+/// Cost      claim and publish: no lock, no allocation, no system call, as long as upkeep is ahead; else, and always where
+///           each append waits for the disk (log_room::for_each_sync), the writer takes disk space itself (a few 100 us a
+///           MiB), and a roll without a spare makes a file (some ms).
 class appender {
 public:
     /// `events` wakes readers, `upkeep` whoever prepares.

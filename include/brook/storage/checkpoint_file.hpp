@@ -48,7 +48,9 @@ public:
             why = {code, files_.name().text() + ": cannot read " + path_ + "; if it stays so, move it away to go on without what it knows to be durable"};
             return std::nullopt;
         }
-        auto newest = format::newest_checkpoint(raw, [&](const format::checkpoint& slot) { return slot.topic == files_.name().topic_id && slot.partition == files_.name().number; });
+        auto newest = format::newest_checkpoint(raw, [&](const format::checkpoint& slot) {
+            return slot.topic == files_.name().topic_id && slot.partition == files_.name().number;
+        });
         if (newest && newest->version > format::checkpoint_version) {
             why = {errc::unsupported_version, files_.name().text() + ": " + path_ + " has format version " + std::to_string(newest->version) +
                                                   ", this brook reads up to " + std::to_string(format::checkpoint_version) + "; use a newer one"};

@@ -106,13 +106,16 @@ inline constexpr offset last_base = largest_offset - 2 * most_offsets_in_front;
 /// How far an offset behind damage may be ahead: what was compacted away, here or where a frame was copied from, takes no bytes.
 inline constexpr offset most_offsets_ahead = std::int64_t{1} << 31;
 
-/// The first frame that verifies at or after `from`, and begins in front of `until`, and does not go back behind `expected`: what can be saved beyond
-/// damage. Steps by 8 bytes; a record whose payload imitates a frame does not verify, since its position is wrong.
+/// The first frame that verifies, begins at or after `from` and in front of `until`, and does not go back behind `expected`:
+/// what can be saved beyond damage. Steps by 8 bytes; a record whose payload imitates a frame does not verify, since its
+/// position is wrong.
 ///
-/// Cost      a few ns per 8 bytes; only where something is broken.
-[[nodiscard]] inline bool find_frame(const mapped_segment& segment, position from, offset expected, frame_view& found, position until = std::numeric_limits<position>::max()) noexcept {
+/// Cost      a few ns per 8 bytes; only where something is broken, or a killed process has left a claim.
+[[nodiscard]] inline bool find_frame(const mapped_segment& segment, position from, offset expected, frame_view& found,
+                                     position until = std::numeric_limits<position>::max()) noexcept {
     const position end = segment.search_end();
-    for (position at = align_up(from, format::frame_alignment); at >= from && at < until && at <= end && end - at >= format::frame_header_size; at += format::frame_alignment) {
+    const auto is_in_front = [&](position at) { return at >= from && at < until && at <= end && end - at >= format::frame_header_size; };
+    for (position at = align_up(from, format::frame_alignment); is_in_front(at); at += format::frame_alignment) {
         std::byte* const data = segment.frame(at);
         const format::frame_header header = format::load_header(data);
         if (header.size < static_cast<std::int32_t>(format::frame_header_size) || header.base_offset < expected ||
