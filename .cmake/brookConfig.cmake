@@ -1,4 +1,4 @@
-# find_package(brook) gives brook::brook and, where what they need is found, brook::tcp, brook::tls and brook::kafka. All of that, xxhash.h and the
+# find_package(brook) gives brook::brook, brook::compiled, which is compiled where it is linked, and, where what they need is found, brook::tcp, brook::tls and brook::kafka. All of that, xxhash.h and the
 # codecs' libraries are looked for here, on the machine of whoever uses the package.
 #   find_package(brook REQUIRED COMPONENTS tls)     asks for those
 include(CMakeFindDependencyMacro)
@@ -29,6 +29,17 @@ include("${CMAKE_CURRENT_LIST_DIR}/kafka.cmake")
 if(brook_has_kafka AND NOT TARGET brook::kafka)
   add_library(brook::kafka INTERFACE IMPORTED)
   brook_use_kafka(brook::kafka)
+endif()
+include("${CMAKE_CURRENT_LIST_DIR}/compiled.cmake")
+if(NOT TARGET brook_compiled)
+  get_target_property(include brook::brook INTERFACE_INCLUDE_DIRECTORIES)
+  foreach(directory IN LISTS include)
+    if(EXISTS "${directory}/brook/bodies.hpp")
+      brook_compile(brook_compiled "${directory}" brook::brook)
+      add_library(brook::compiled ALIAS brook_compiled)
+      break()
+    endif()
+  endforeach()
 endif()
 foreach(component IN LISTS brook_FIND_COMPONENTS)
   set(brook_${component}_FOUND FALSE)

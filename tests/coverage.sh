@@ -45,6 +45,8 @@ objects="$build/tests/brook_coverage_tests -object $build/tests/fuzz/brook_fuzz"
 sources=
 for header in $headers; do
   sources="$sources $root/include/brook/$header"
+  bodies="$root/include/brook/${header%/*}/bodies/${header##*/}"
+  [ ! -f "$bodies" ] || sources="$sources $bodies"
 done
 # shellcheck disable=SC2086  # one word an argument
 $llvm/llvm-cov report $objects -instr-profile="$build/all.profdata" $sources --show-branch-summary --show-region-summary=false 2>/dev/null >"$build/report.txt"

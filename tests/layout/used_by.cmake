@@ -42,8 +42,9 @@ run("Configuring a project that uses brook failed"
     "${CMAKE_COMMAND}" -S "${ROOT}/tests/layout/find_package" -B "${SCRATCH}/build" -G "${GENERATOR}" ${options})
 set(targets all)
 if(WAY STREQUAL "add_subdirectory")
-  set(targets uses_brook)  # the programs with networks and Kafka are compiled the other way; their targets are looked at in both
+  set(targets uses_brook uses_compiled)  # the programs with networks and Kafka are compiled the other way; their targets are looked at in both
 endif()
 run("Building a project that uses brook failed" "${CMAKE_COMMAND}" --build "${SCRATCH}/build" --parallel 2 --target ${targets})
 run("A program that uses brook failed" "${SCRATCH}/build/uses_brook" "${SCRATCH}/data")
+run("A program that links brook::compiled failed" "${SCRATCH}/build/uses_compiled" "${SCRATCH}/data_of_compiled")
 file(REMOVE_RECURSE "${SCRATCH}")

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include <brook/storage/evidence.hpp>
 #include <brook/storage/log.hpp>
 
 #include "support/catch.hpp"

@@ -474,13 +474,18 @@ TEMPLATE_TEST_CASE("inside of on_delivery one waits for what the network brings"
     std::vector<std::error_code> told;
     std::vector<delivery> before;  // what is waited for may have come, and not be told yet
     producer sending{numbers, {.on_delivery = [&](const record_metadata&, std::error_code) {
+                         if (!told.empty() && told.back()) {
+                             return;  // one is enough to know
+                         }
                          std::error_code code;
                          static_cast<void>(before[told.size() / 2].get(code));
                          told.push_back(code);
-                         static_cast<void>(elsewhere.send({.value = 7}).get(code));
-                         told.push_back(code);
+                         if (!code) {
+                             static_cast<void>(elsewhere.send({.value = 7}).get(code));
+                             told.push_back(code);
+                         }
                      }}};
-    constexpr std::size_t count = 20;
+    constexpr std::size_t count = 100;  // each may be told by whichever thread took the answer in: the more, the surer that one was the network's
     before.reserve(count);
     for (std::size_t i = 0; i < count; ++i) {
         before.push_back(elsewhere.send({.value = i}));

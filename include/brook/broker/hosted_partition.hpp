@@ -3,11 +3,9 @@
 /// Floor 4, broker.
 #pragma once
 
-#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
@@ -21,11 +19,9 @@
 #include <brook/core/types.hpp>
 #include <brook/format/frame.hpp>
 #include <brook/format/wire_frame.hpp>
-#include <brook/replication/byte_stream.hpp>
 #include <brook/replication/message.hpp>
 #include <brook/replication/replica.hpp>
 #include <brook/storage/log.hpp>
-#include <brook/storage/producer_table.hpp>
 
 namespace brook::inline BROOK_ABI::broker_room {
 
@@ -45,45 +41,12 @@ struct control_record {
     static constexpr std::uint32_t opens_epoch = 1;
     static constexpr std::uint32_t names_voters = 2;
 
-    [[nodiscard]] static std::vector<std::byte> open_epoch(std::int32_t leader) {
-        std::vector<std::byte> body;
-        replication::byte_writer to{body};
-        to.put(opens_epoch);
-        to.put(leader);
-        return body;
-    }
+    [[nodiscard]] static std::vector<std::byte> open_epoch(std::int32_t leader);
 
-    [[nodiscard]] static std::vector<std::byte> name_voters(const std::vector<std::int32_t>& nodes) {
-        std::vector<std::byte> body;
-        replication::byte_writer to{body};
-        to.put(names_voters);
-        to.put(static_cast<std::uint32_t>(nodes.size()));
-        for (const std::int32_t node : nodes) {
-            to.put(node);
-        }
-        return body;
-    }
+    [[nodiscard]] static std::vector<std::byte> name_voters(const std::vector<std::int32_t>& nodes);
 
     /// nullopt: the frame is another one. Empty: it names voters, and nobody can have named those.
-    [[nodiscard]] static std::optional<std::vector<std::int32_t>> voters_in(bytes frame) {
-        const format::frame_header header = format::load_header(frame.data());
-        if (format::word_of(header).kind() != format::frame_kind::control) {
-            return std::nullopt;
-        }
-        replication::byte_reader from{frame.subspan(format::frame_header_size, static_cast<std::size_t>(header.size) - format::frame_header_size)};
-        if (from.take<std::uint32_t>() != names_voters) {
-            return std::nullopt;
-        }
-        std::vector<std::int32_t> nodes;
-        const std::uint32_t count = from.take_count(sizeof(std::int32_t));
-        for (std::uint32_t left = count <= replication::voter_set::most ? count : 0; left > 0; --left) {
-            nodes.push_back(from.take<std::int32_t>());
-        }
-        if (!from.is_done() || !replication::voter_set::is_possible(nodes)) {
-            nodes.clear();
-        }
-        return nodes;
-    }
+    [[nodiscard]] static std::optional<std::vector<std::int32_t>> voters_in(bytes frame);
 };
 
 /// A replica, its log, and who waits for what it commits.
@@ -123,26 +86,10 @@ public:
     std::string told;                  ///< why it cannot copy, and that has been reported
 
     /// The machine begins anew, with what the log has.
-    void reopen(replication::replica_options options, std::chrono::nanoseconds now) {
-        machine = replication::replica{options, machine.ballot(), look_at(log), now};
-        machine.note_full(static_cast<bool>(full));
-    }
+    void reopen(replication::replica_options options, std::chrono::nanoseconds now);
 
     /// Errors    record_too_large: nobody could copy it, nor anything behind it; what the log's append says.
-    [[nodiscard]] failure append_own(std::vector<std::byte>& frame, std::uint32_t taken, offset& first, std::chrono::nanoseconds now) {
-        if (frame.size() > largest_frame) {
-            return {errc::record_too_large, log.name().text() + ": " + std::to_string(frame.size()) + " bytes with their frame, and a datagram of the transport holds " +
-                                                std::to_string(largest_frame) + "; nothing was written"};
-        }
-        const std::optional<std::int64_t> stamped = log.options().is_append_time ? std::optional{std::int64_t{log.platform().now().time_since_epoch().count()}} : std::nullopt;
-        failure why = log.append_new(frame, machine.epoch(), stamped, first);
-        note_room(why);
-        if (!why) {
-            wants_sync = wants_sync || machine.options().is_durable;
-            machine.grown(machine.epoch(), first + taken, now);
-        }
-        return why;
-    }
+    [[nodiscard]] failure append_own(std::vector<std::byte>& frame, std::uint32_t taken, offset& first, std::chrono::nanoseconds now);
 
     /// Appends what another replica sent, if it is of no later epoch than that one leads in: such a log is nobody's, and whom this one told of it
     /// would not understand it. `announce` is called in front of a frame that names voters, and has saved that when it returns success.
@@ -197,67 +144,22 @@ public:
 
     /// What the producer's numbers say of a batch: whether it is there already. `is_early`: one that was sent before it is not there.
     enum class repetition { is_new, is_early, is_there, is_forgotten, is_out_of_order, is_fenced };
-    [[nodiscard]] repetition look_up(const format::producer_stamp& stamp, std::uint32_t count, bool follows_another, bool may_skip, offset& known, failure& why) {
-        const auto state = log.producer(stamp.id, why);
-        if (!state) {
-            return repetition::is_new;  // `why` says what failed
-        }
-        const std::scoped_lock guard{state->lock};
-        if (state->last_sequence() >= 0 && state->epoch() != stamp.epoch) {
-            return repetition::is_fenced;
-        }
-        const std::int64_t next = state->last_sequence() + 1;
-        if (stamp.sequence >= next) {
-            return stamp.sequence > next && follows_another ? repetition::is_early : next > 0 && stamp.sequence > next && !may_skip ? repetition::is_out_of_order : repetition::is_new;
-        }
-        const auto found = state->find(stamp.sequence);
-        if (!found) {
-            return repetition::is_out_of_order;
-        }
-        known = *found;
-        return known < 0 ? repetition::is_forgotten : stamp.sequence + std::int64_t{count} > next ? repetition::is_out_of_order : repetition::is_there;
-    }
+    [[nodiscard]] repetition look_up(const format::producer_stamp& stamp, std::uint32_t count, bool follows_another, bool may_skip, offset& known, failure& why);
 
     /// Whether the disk said it, and not what was to be appended.
-    [[nodiscard]] static bool is_of_disk(const failure& why) noexcept {
-        return why && ((why.code.category() != brook_category() && why.code != std::errc::not_enough_memory) || why.code == errc::partition_failed);
-    }
+    [[nodiscard]] static bool is_of_disk(const failure& why) noexcept;
 
 private:
     /// What was refused has ended its segment: nothing is taken, however small, before there is room for another one.
-    void note_room(const failure& why) {
-        if (is_of_disk(why)) {
-            full = why;
-            machine.note_full(true);
-        } else if (full && !why) {
-            full = {};
-            handed_to = replication::no_node;
-            machine.note_full(false);
-        }
-    }
+    void note_room(const failure& why);
 
-    [[nodiscard]] static replication::replica_log look_at(storage::log& log) {
-        replication::replica_log found;
-        found.start = log.log_start_offset();
-        found.end = log.log_end_offset();
-        found.flushed = log.durable_offset();
-        found.high_watermark = log.high_watermark();
-        failure unclear;  // the log says so to who asks: replica_host
-        found.epochs = log.epochs(unclear);
-        if (found.epochs.empty() && log.last_epoch() > 0) {
-            found.epochs.note(log.last_epoch(), found.start);  // retention has taken all of it
-        }
-        return found;
-    }
+    [[nodiscard]] static replication::replica_log look_at(storage::log& log);
 
-    void note_copied(bytes frames, offset reached, std::chrono::nanoseconds now) {
-        format::wire_walk copied{frames};
-        for (bytes frame; copied.next(frame) && machine.end() < reached;) {
-            const format::frame_header header = format::load_header(frame.data());
-            machine.grown(header.leader_epoch, header.base_offset + format::offsets_taken(header, frame.data()), now);
-            wants_sync = wants_sync || machine.options().is_durable;
-        }
-    }
+    void note_copied(bytes frames, offset reached, std::chrono::nanoseconds now);
 };
 
 }  // namespace brook::inline BROOK_ABI::broker_room
+
+#if !BROOK_SEPARATE_COMPILATION
+#include <brook/broker/bodies/hosted_partition.hpp>
+#endif

@@ -32,6 +32,19 @@
 #endif
 #endif
 
+/// Define as 1 for every translation unit of a program to have what is no template compiled once: in `brook::compiled`, or in one file
+/// that includes <brook/bodies.hpp>. Without it each translation unit compiles all that it uses.
+#ifndef BROOK_SEPARATE_COMPILATION
+#define BROOK_SEPARATE_COMPILATION 0
+#endif
+
+/// In front of the functions below ROOM/bodies.
+#if BROOK_SEPARATE_COMPILATION
+#define BROOK_INLINE
+#else
+#define BROOK_INLINE inline
+#endif
+
 #if !defined(__x86_64__) && !defined(__aarch64__)
 #error "brook needs a 64-bit little-endian machine: its files are little-endian and are read in place."
 #endif

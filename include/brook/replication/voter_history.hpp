@@ -3,7 +3,6 @@
 /// Floor 3, replication. Source: Ongaro's thesis, 4.1-4.2 (membership); KIP-853.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -44,123 +43,44 @@ public:
     [[nodiscard]] std::size_t majority() const noexcept { return latest().majority(); }
 
     /// Index of the latest voters that are known to be committed. What is in front of a change is: or it could not have been made.
-    [[nodiscard]] std::size_t known(offset high_watermark) const noexcept {
-        for (std::size_t i = sets_.size(); i-- > 1;) {
-            if (sets_[i].at < high_watermark) {
-                return i;
-            }
-            if (sets_[i].nodes != sets_[i - 1].nodes) {
-                return i - 1;
-            }
-        }
-        return 0;
-    }
+    [[nodiscard]] std::size_t known(offset high_watermark) const noexcept;
 
     /// Who is voted out has to lead as long as that is not committed: perhaps nobody else has the record that says so (thesis, 4.2.2).
-    [[nodiscard]] bool may_campaign(std::int32_t self, offset high_watermark) const noexcept {
-        for (std::size_t i = sets_.size(); i-- > known(high_watermark);) {
-            if (sets_[i].has(self)) {
-                return true;
-            }
-        }
-        return false;
-    }
+    [[nodiscard]] bool may_campaign(std::int32_t self, offset high_watermark) const noexcept;
 
     /// Who is asked for a vote: voters, and those who are until a change is committed. `committed`: where the record ends of voters that somebody
     /// says are committed, those before which do not have to be asked.
-    void name_electorate(offset high_watermark, const log_end& committed, std::vector<std::int32_t>& into) const {
-        into.clear();
-        for (std::size_t i = sets_.size(); i-- > known(high_watermark);) {
-            const voter_set& set = sets_[i];
-            for (const std::int32_t node : set.nodes) {
-                if (!contains(into, node)) {
-                    into.push_back(node);
-                }
-            }
-            if (log_end{set.epoch, set.at + 1} == committed) {
-                break;
-            }
-        }
-    }
+    void name_electorate(offset high_watermark, const log_end& committed, std::vector<std::int32_t>& into) const;
 
     /// As of a log's start, for those who never see the record; null: that is not known any more.
-    [[nodiscard]] const voter_set* below(offset start) const noexcept {
-        for (std::size_t i = sets_.size(); i-- > 0;) {
-            if (sets_[i].at < start) {
-                return &sets_[i];
-            }
-        }
-        return nullptr;
-    }
+    [[nodiscard]] const voter_set* below(offset start) const noexcept;
 
     // ---- records that name voters ----
 
     /// One is going to be at `at`.
     /// Returns   false: so many are not committed yet that this cannot be.
-    [[nodiscard]] bool note(offset at, std::uint32_t epoch, std::vector<std::int32_t> nodes, offset high_watermark) {
-        BROOK_ASSERT(voter_set::is_possible(nodes));
-        take_back(at);  // what was announced before, and never appended
-        forget_old(high_watermark);
-        if (sets_.size() >= ballot::most_sets) {
-            return false;
-        }
-        sets_.insert(ghost(), {at, epoch, std::move(nodes)});
-        forget_old(high_watermark);
-        return true;
-    }
+    [[nodiscard]] bool note(offset at, std::uint32_t epoch, std::vector<std::int32_t> nodes, offset high_watermark);
 
     /// None is at `at`, or behind it, but for those that only a suspect knows of.
     /// Returns   true: there was one.
-    bool take_back(offset at) {
-        bool has_changed = false;
-        while (ghost() - sets_.begin() > 1 && (ghost() - 1)->at >= at) {
-            sets_.erase(ghost() - 1);
-            has_changed = true;
-        }
-        return has_changed;
-    }
+    bool take_back(offset at);
 
     /// The log has grown from `from` to `end`, by records of `epoch`.
     /// Returns   true: voters were announced for one that another leader has put something else in the place of, and are taken back.
-    bool pass(std::uint32_t epoch, offset from, offset end) {
-        const voter_set& latest = *(ghost() - 1);
-        return latest.at >= from && (latest.at >= end || latest.epoch != epoch) && take_back(from);
-    }
+    bool pass(std::uint32_t epoch, offset from, offset end);
 
-    void forget_old(offset high_watermark) {
-        while (sets_.size() > 2 && sets_[1].at < high_watermark) {
-            sets_.erase(sets_.begin());
-        }
-    }
+    void forget_old(offset high_watermark);
 
     /// The log begins at `at`, and `told` are the voters of there, where anybody has said.
-    void begin_anew(offset at, const std::optional<voter_set>& told) {
-        drop_ghosts();
-        if (told && told->at < at) {
-            sets_.assign(1, *told);
-        }
-        while (sets_.size() > 1 && sets_.back().at >= at) {
-            sets_.pop_back();
-        }
-    }
+    void begin_anew(offset at, const std::optional<voter_set>& told);
 
     // ---- ghosts ----
 
     /// The log that has been found ends at `end`.
-    void find_ghosts(offset end) noexcept {
-        while (ghosts_ + 1 < sets_.size() && sets_[sets_.size() - 1 - ghosts_].at >= end) {
-            ++ghosts_;
-        }
-    }
+    void find_ghosts(offset end) noexcept;
 
     /// Those up to index `known` are committed, and those below `high_watermark`.
-    void find_committed_ghosts(std::size_t known, offset high_watermark) noexcept {
-        for (std::size_t i = sets_.size() - ghosts_; i < sets_.size(); ++i) {
-            if (i <= known || sets_[i].at < high_watermark) {
-                committed_ghost_ = {sets_[i].epoch, sets_[i].at + 1};
-            }
-        }
-    }
+    void find_committed_ghosts(std::size_t known, offset high_watermark) noexcept;
 
     [[nodiscard]] bool has_ghosts() const noexcept { return ghosts_ > 0; }
 
@@ -168,15 +88,7 @@ public:
     [[nodiscard]] const log_end& committed_ghost() const noexcept { return committed_ghost_; }
 
     /// Returns   true: there were some below `until`, and are no more.
-    bool drop_ghosts(offset until = largest_offset) {
-        bool has_changed = false;
-        while (ghosts_ > 0 && ghost()->at < until) {
-            sets_.erase(ghost());
-            --ghosts_;
-            has_changed = true;
-        }
-        return has_changed;
-    }
+    bool drop_ghosts(offset until = largest_offset);
 
 private:
     [[nodiscard]] std::vector<voter_set>::iterator ghost() noexcept { return sets_.end() - static_cast<std::ptrdiff_t>(ghosts_); }
@@ -187,3 +99,7 @@ private:
 };
 
 }  // namespace brook::inline BROOK_ABI::replication
+
+#if !BROOK_SEPARATE_COMPILATION
+#include <brook/replication/bodies/voter_history.hpp>
+#endif

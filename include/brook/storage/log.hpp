@@ -3,17 +3,14 @@
 /// Floor 2, storage. Start here: this header puts the others of the room together.
 #pragma once
 
-#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <exception>
 #include <memory>
 #include <mutex>
 #include <new>
 #include <optional>
 #include <string>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -28,17 +25,14 @@
 #include <brook/storage/appender.hpp>
 #include <brook/storage/event_count.hpp>
 #include <brook/storage/frame_repair.hpp>
-#include <brook/storage/frame_walk.hpp>
 #include <brook/storage/log_cut.hpp>
-#include <brook/storage/log_epochs.hpp>
 #include <brook/storage/log_options.hpp>
 #include <brook/storage/log_parts.hpp>
 #include <brook/storage/log_reader.hpp>
 #include <brook/storage/log_upkeep.hpp>
 #include <brook/storage/open_claims.hpp>
 #include <brook/storage/producer_table.hpp>
-#include <brook/storage/published_prefix.hpp>
-#include <brook/storage/recovery.hpp>
+#include <brook/storage/recovery_report.hpp>
 #include <brook/storage/segment.hpp>
 #include <brook/storage/segment_directory.hpp>
 #include <brook/storage/time_index.hpp>
@@ -60,11 +54,7 @@ public:
     /// `transactions`: how those ended that it has parts of.
     /// Errors    `why`: what recovery could not do. Damage that leaves the rest readable is in the report instead.
     [[nodiscard]] static std::unique_ptr<log> open(segment_directory files, log_options options, event_count& events,
-                                                   event_count& upkeep, failure& why, const transaction_table* transactions = nullptr) {
-        std::unique_ptr<log> opened{new log{std::move(files), options, events, upkeep, transactions}};
-        why = opened->recover();
-        return why ? nullptr : std::move(opened);
-    }
+                                                   event_count& upkeep, failure& why, const transaction_table* transactions = nullptr);
 
     log(const log&) = delete;
     log& operator=(const log&) = delete;
@@ -117,18 +107,7 @@ public:
     ///
     /// Errors    nullptr, and `why`: closed, forked, or what the disk said.
     /// Cost      the first one of a partition writes the checkpoint: a partition without any is not searched for them.
-    [[nodiscard]] std::shared_ptr<producer_state> producer(std::int64_t id, failure& why) {
-        if (is_closed()) {
-            why = refusal();
-            return nullptr;
-        }
-        if (parts_.appends.is_forked()) {
-            why = parts_.forked();
-            return nullptr;
-        }
-        why = parts_.flag(format::checkpoint_flag::producers);
-        return why ? nullptr : parts_.producers.table().find_or_add(id);
-    }
+    [[nodiscard]] std::shared_ptr<producer_state> producer(std::int64_t id, failure& why);
 
     // ---- transactions ----
 
@@ -137,81 +116,26 @@ public:
     ///
     /// Errors    closed; what the disk said.
     /// Cost      the first one of a partition writes the checkpoint, which says so from then on.
-    [[nodiscard]] failure begin_transactional(offset& began) {
-        if (failure why = parts_.flag(format::checkpoint_flag::transactions)) {
-            return why;
-        }
-        const std::scoped_lock guard{open_transactions_mutex_};
-        began = log_end_offset();
-        open_transactions_.push_back(began);
-        return {};
-    }
+    [[nodiscard]] failure begin_transactional(offset& began);
 
     /// Whether it may have parts of transactions.
     [[nodiscard]] bool has_transactions() const noexcept { return parts_.has_transactions(); }
 
     /// It has been decided, and told: wakes who waits in front of it.
-    void end_transactional(offset began) {
-        {
-            const std::scoped_lock guard{open_transactions_mutex_};
-            for (offset& one : open_transactions_) {
-                if (one == began) {
-                    one = open_transactions_.back();
-                    open_transactions_.pop_back();
-                    break;
-                }
-            }
-        }
-        parts_.appends.wake();
-    }
+    void end_transactional(offset began);
 
     /// How far readers of committed records get: up to the first transaction that is not decided [last stable offset].
-    [[nodiscard]] offset last_stable_offset() {
-        const std::scoped_lock guard{open_transactions_mutex_};  // before the look: who begins to append behind it is seen, then
-        offset stable = readable_end();
-        for (const offset began : open_transactions_) {
-            stable = began < stable ? began : stable;
-        }
-        return stable;
-    }
+    [[nodiscard]] offset last_stable_offset();
 
     /// In which records are appended. Of a replicated log, in which its last record was.
     [[nodiscard]] std::uint32_t leader_epoch() const noexcept { return parts_.leader_epoch(); }
 
     /// Whether the log has the frame that ends at `end`, was appended in this leader epoch, and has this checksum; of what has been
     /// compacted the epoch is all that can be asked for, and it is enough, since an epoch has each offset once.
-    [[nodiscard]] bool has_frame(offset end, std::uint32_t epoch, std::uint64_t checksum) {
-        const auto uncut = parts_.keep_uncut();
-        if (const offset start = log_start_offset(); end <= start || end > log_end_offset()) {
-            return end <= start;
-        }
-        log_reader looking = parts_.whole_reader();
-        frame_view found;
-        return looking.find(end - 1, found) && found.header.leader_epoch == epoch &&
-               (looking.is_in_compacted() || (found.header.base_offset + found.offsets_taken() == end && found.header.checksum == checksum));
-    }
+    [[nodiscard]] bool has_frame(offset end, std::uint32_t epoch, std::uint64_t checksum);
 
     /// Claims for a user to write in place. `pin` keeps the memory.
-    [[nodiscard]] bool take_open(std::uint32_t length, claim& taken, segment_pin& pin, open_claims::id& id, failure& why) {
-        if (!take(length, 1, taken, why)) {
-            return false;
-        }
-        std::optional<open_claims::id> added;
-        try {
-            pin = taken.home->pin();
-            added = parts_.claims.add(taken, pin, platform().monotonic());
-        } catch (...) {
-            abandon(taken, 1);  // nobody else would, and all readers stop in front of it
-            throw;
-        }
-        if (!added) {
-            abandon(taken, 1);
-            why = refusal();
-            return false;
-        }
-        id = *added;
-        return true;
-    }
+    [[nodiscard]] bool take_open(std::uint32_t length, claim& taken, segment_pin& pin, open_claims::id& id, failure& why);
     template <class Finish>
     [[nodiscard]] bool settle(open_claims::id id, const Finish& finish) {
         return !parts_.appends.is_forked() && parts_.claims.settle(id, finish);  // a child's claims are its parent's
@@ -219,10 +143,7 @@ public:
     [[nodiscard]] std::optional<open_claims::info> oldest_claim() const { return parts_.claims.oldest(); }
 
     /// Seals the active segment and goes on in a new one.
-    [[nodiscard]] failure roll() {
-        const auto alone = parts_.options.is_replicated ? std::unique_lock{parts_.order_mutex} : std::unique_lock<std::mutex>{};
-        return parts_.judged(parts_.appends.roll());
-    }
+    [[nodiscard]] failure roll();
 
     // ---- how far ----
 
@@ -268,27 +189,14 @@ public:
 
     /// The leader epoch of the last record in front of `end`: with it a position can be told from one in a history that was
     /// cut. nullopt where there is no record, or no intact one.
-    [[nodiscard]] std::optional<std::uint32_t> epoch_before(offset end) {
-        const auto uncut = parts_.keep_uncut();
-        return end > log_start_offset() && end <= log_end_offset() ? parts_.whole_reader().epoch_at(end - 1) : std::nullopt;
-    }
+    [[nodiscard]] std::optional<std::uint32_t> epoch_before(offset end);
 
     /// Where what was appended in this leader epoch or an earlier one ends. Never behind that: where a damaged frame hides it, in front of
     /// what is damaged.
     ///
     /// Cost      a look-up for each halving of the log; none of a replicated one.
     /// Source    Kafka's OffsetsForLeaderEpoch (KIP-101).
-    [[nodiscard]] offset end_of_epoch(std::uint32_t epoch) {
-        const auto uncut = parts_.keep_uncut();
-        const offset start = log_start_offset();
-        const offset end = log_end_offset();
-        if (!parts_.options.is_replicated) {
-            log_reader looking = parts_.whole_reader();
-            return detail::find_later_epoch(looking, epoch, start, end).first;
-        }
-        failure unclear;
-        return parts_.epochs.history(start, end, unclear).end_of(epoch, end).end;
-    }
+    [[nodiscard]] offset end_of_epoch(std::uint32_t epoch);
 
     /// True in a child of the process that opened it: nothing there may wait for a lock, which a thread of the parent may have held.
     [[nodiscard]] bool is_forked() const noexcept { return parts_.appends.is_forked(); }
@@ -301,36 +209,7 @@ public:
     void expect_reader() noexcept { parts_.appends.expect_waiter(); }
 
     /// Offset of the first record whose timestamp is at or after `time`; nullopt when there is none.
-    [[nodiscard]] std::optional<offset> offset_for_time(std::int64_t time, failure& why) {
-        const offset until = parts_.source.limit();
-        std::vector<segment*> all = parts_.segments.all();
-        for (std::size_t i = 0; i < all.size() && all[i]->base < until; ++i) {
-            segment& home = *all[i];
-            const segment_pin pin = parts_.source.pin(home, why);
-            if (home.is_replaced.load(std::memory_order_acquire)) {  // compacted meanwhile: from the beginning, with what is there now
-                why = {};
-                all = parts_.segments.all();
-                i = static_cast<std::size_t>(-1);
-                continue;
-            }
-            if (segment* const next = home.next.load(std::memory_order_acquire); next != nullptr && next->base <= log_start_offset()) {
-                why = {};  // deleted, now or just before
-                continue;
-            }
-            if (!pin) {
-                return std::nullopt;
-            }
-            bool is_corrupt = false;
-            if (const auto found = times_of(home)->find(*pin, home.base, log_start_offset(), until, time, is_corrupt, why); found || why) {
-                return found;
-            }
-            if (is_corrupt) {
-                why = {errc::corrupt_record, name().text() + ": " + pin->path() + " is damaged; look-ups by time cannot pass it"};
-                return std::nullopt;
-            }
-        }
-        return std::nullopt;
-    }
+    [[nodiscard]] std::optional<offset> offset_for_time(std::int64_t time, failure& why);
 
     /// What has been published, in the segments that are there.
     ///
@@ -347,23 +226,7 @@ public:
     /// What its files take of the disk: also what is taken ahead, a spare, and what is deleted and has not gone yet.
     ///
     /// Cost      a system call a file.
-    [[nodiscard]] std::uint64_t disk_bytes(failure& why) {
-        std::uint64_t all = 0;
-        std::vector<os::directory_entry> entries;
-        if (const auto code = platform().list(parts_.files.path(), entries)) {
-            why = parts_.judged({code, name().text() + ": cannot list " + parts_.files.path()});
-            return 0;
-        }
-        for (const auto& entry : entries) {
-            std::uint64_t bytes = 0;
-            const std::string path = parts_.files.path() + '/' + entry.name;
-            if (const auto code = platform().disk_bytes(path, bytes); code && code != std::errc::no_such_file_or_directory) {
-                why = parts_.judged({code, name().text() + ": cannot look at " + path});
-            }
-            all += bytes;
-        }
-        return all;
-    }
+    [[nodiscard]] std::uint64_t disk_bytes(failure& why);
 
     // ---- deleting ----
 
@@ -374,44 +237,12 @@ public:
     ///           written down for sure the records are there until the log is closed, and may be gone when it is opened again; where a
     ///           file could not be removed the next opening tries again.
     /// Source    Kafka's DeleteRecords (KIP-107).
-    [[nodiscard]] failure delete_records(offset before) {
-        if (parts_.appends.is_forked()) {
-            return parts_.forked();
-        }
-        if (before < 0 || before > readable_end()) {
-            return {errc::offset_out_of_range, name().text() + ": records in front of offset " + std::to_string(before) + " cannot be deleted; it ends at " +
-                                                   std::to_string(readable_end())};
-        }
-        if (failure why = wait_durable(before)) {
-            return why;  // a log must not end before it begins
-        }
-        const std::scoped_lock guard{parts_.upkeep_mutex};
-        if (is_closed()) {
-            return refusal();
-        }
-        failure why = upkeep_.move_start(before);
-        return parts_.judged(why ? std::move(why) : upkeep_.drop_deleted());
-    }
+    [[nodiscard]] failure delete_records(offset before);
 
     // ---- a replicated log: its replica appends, and says how far it is on a majority. Nobody else appends, or takes claims ----
 
     /// The end of what is on a majority: readers get there. It only grows, and stays within the log.
-    void set_high_watermark(offset to) {
-        if (!parts_.options.is_replicated || parts_.appends.is_forked()) {
-            return;
-        }
-        {
-            const std::scoped_lock alone{parts_.order_mutex};  // it is not cut meanwhile
-            const offset end = log_end_offset();
-            BROOK_ASSERT(parts_.source.limit() <= end);
-            to = to < end ? to : end;
-            if (to <= parts_.source.limit()) {
-                return;
-            }
-            parts_.source.raise_limit(to);
-        }
-        parts_.appends.wake();
-    }
+    void set_high_watermark(offset to);
 
     /// A leader's append. `frame` is in wire form; its base offset, leader epoch and, with `now`, its time are filled in, and it is in wire
     /// form again, so that it may be sent on. With `now` the log stamps its records: it is never before the last one's.
@@ -421,9 +252,7 @@ public:
     /// Errors    corrupt_record: that is no such frame. illegal_state: an epoch below the last one's, claims that are open. record_too_large,
     ///           closed, partition_failed, what the disk said. Nothing has been appended then.
     /// Cost      hashes the frame and walks its records, then copies it.
-    [[nodiscard]] failure append_new(mutable_bytes frame, std::uint32_t epoch, const std::optional<std::int64_t>& now, offset& first) {
-        return appending_.append_new(frame, epoch, now, first);
-    }
+    [[nodiscard]] failure append_new(mutable_bytes frame, std::uint32_t epoch, const std::optional<std::int64_t>& now, offset& first);
 
     /// A follower's: frames in wire form, one behind the other, each of which begins where the log ends. They keep their offsets, epochs and
     /// times. One that was compacted where it comes from, and begins in front of the end, is taken from there on. `end`: where the log ends then, also where it stops early.
@@ -436,27 +265,13 @@ public:
     /// `most_bytes`, but one at least where there is one. Also what lies behind the high watermark.
     ///
     /// Errors    offset_out_of_range, corrupt_record (with the place), what the disk said: where nothing could be put there.
-    [[nodiscard]] failure read_frames(offset from, offset until, std::size_t most_bytes, std::vector<std::byte>& into) {
-        const auto uncut = parts_.keep_uncut();
-        const offset end = log_end_offset();
-        if (from > end) {
-            return parts_.source.out_of_range(from, end);
-        }
-        return parts_.judged(parts_.whole_reader().copy_frames(from, until < end ? until : end, most_bytes, into));
-    }
+    [[nodiscard]] failure read_frames(offset from, offset until, std::size_t most_bytes, std::vector<std::byte>& into);
 
     /// Looks at everything from `from` on that is on a majority, whether or not it has been read before: what is damaged is put behind
     /// `found`. `reached`: how far it has come, when `most_bytes` have been looked at; the high watermark at the end.
     ///
     /// Errors    what the disk said, closed.
-    [[nodiscard]] failure find_damage(offset from, std::uint64_t most_bytes, std::vector<offset_range>& found, offset& reached) {
-        if (failure why = parts_.check_replicated()) {
-            return why;
-        }
-        const auto uncut = parts_.keep_uncut();
-        reached = from;
-        return parts_.judged(frame_repair{parts_.files, parts_.source}.find(high_watermark(), most_bytes, found, reached));
-    }
+    [[nodiscard]] failure find_damage(offset from, std::uint64_t most_bytes, std::vector<offset_range>& found, offset& reached);
 
     /// Whether a reader has met damage since the last look.
     [[nodiscard]] bool take_damage() noexcept { return parts_.source.take_damage(); }
@@ -466,51 +281,14 @@ public:
     /// Errors    corrupt_record: they are not what was sent, or not all of one range. illegal_state: nothing is damaged there, or nothing
     ///           intact follows in the segment. record_too_large: what was there took other bytes, and they do not fit.
     ///           Where they cannot be synced the log takes no more appends.
-    [[nodiscard]] failure repair(bytes frames) {
-        if (failure why = parts_.check_replicated()) {
-            return why;
-        }
-        const std::scoped_lock alone{parts_.order_mutex};
-        const std::scoped_lock guard{parts_.upkeep_mutex};  // nor is it compacted, or deleted
-        if (is_closed()) {
-            return refusal();
-        }
-        segment_pin mended;
-        segment* home = nullptr;
-        // Recovery does not look at what lies before the checkpoint's place, and holds what another boot has written for what the disk has: from here
-        // on the place is in front of what is written, and that is this boot's.
-        failure why = frame_repair{parts_.files, parts_.source}.mend(frames, mended, [&](segment& one, mapped_segment& memory) {
-            home = &one;
-            failure untold = parts_.kept.begin_at(one.base);
-            return untold ? std::move(untold) : segment_directory::sign(memory, name());
-        });
-        if (mended) {
-            parts_.durable.alone([&] {  // the system tells one of those that sync that it could not
-                if (const auto code = mended->sync()) {
-                    why = {code, name().text() + ": cannot sync " + mended->path() + " after it was repaired"};
-                    failure told{errc::partition_failed, why.text + "; close the broker, see to the disk, open again"};
-                    parts_.durable.give_up(told);
-                    parts_.durable.distrust(*home);
-                    parts_.appends.stop(append_state::failed, std::move(told));
-                }
-            });
-            if (!why) {
-                static_cast<void>(parts_.save_checkpoint());  // else recovery reads more
-            }
-        }
-        parts_.epochs.look_again(log_start_offset(), log_end_offset());
-        return parts_.judged(std::move(why));
-    }
+    [[nodiscard]] failure repair(bytes frames);
 
     /// In which leader epochs the records of a replicated log were appended, and where each begins. It ends with last_epoch(); empty where
     /// there are no records.
     ///
     /// Errors    `why`, beside what is known: corrupt_record, where an epoch begins cannot be told, since what stands there is damaged. The
     ///           log must not lead as long as it is so.
-    [[nodiscard]] format::epoch_history epochs(failure& why) {
-        const auto uncut = parts_.keep_uncut();
-        return parts_.epochs.history(log_start_offset(), log_end_offset(), why);
-    }
+    [[nodiscard]] format::epoch_history epochs(failure& why);
 
     /// Of its last record; of a log without any, of what was in front.
     [[nodiscard]] std::uint32_t last_epoch() const noexcept { return leader_epoch(); }
@@ -572,44 +350,7 @@ public:
     void end_deleted() noexcept { end(true); }
 
 private:
-    void end(bool is_deleted) noexcept {
-        if (parts_.appends.is_forked()) {
-            upkeep_.forget_compaction();
-        }
-        if (!parts_.life.end(is_deleted) || parts_.appends.is_forked()) {
-            return;  // a child lets go of nothing: the files are its parent's
-        }
-        if (parts_.segments.count() == 0) {
-            return;  // it did not open
-        }
-        if (!is_deleted) {
-            write_producers();
-        }
-        parts_.appends.stop(append_state::closed, reason_to_end(is_deleted));
-        const std::scoped_lock guard{parts_.upkeep_mutex};
-        parts_.claims.close([this](const claim& taken) { abandon(taken, 1); });
-        drain();
-        if (parts_.options.promises_durability() && !is_deleted) {
-            if_memory_allows([&] { static_cast<void>(parts_.durable.wait(parts_.prefix.advance().next, parts_.durable.cuts())); });  // who waits is told; nobody else was promised
-        }
-        parts_.claims.detach();
-        if_memory_allows([&] { upkeep_.stop_compaction(); });  // else what it has made is removed by recovery
-        if_memory_allows([&] { parts_.appends.discard_spare(); });
-        if (is_deleted) {
-            parts_.source.close();
-            for (std::size_t i = 0; i < parts_.segments.count(); ++i) {
-                parts_.let_go(*parts_.segments.at(i));
-            }
-            return;
-        }
-        if_memory_allows([&] { static_cast<void>(parts_.appends.name_taken_spare()); });  // else recovery does it
-        if_memory_allows([&] { upkeep_.give_space_back(); });
-        if_memory_allows([&] { static_cast<void>(parts_.save_checkpoint()); });  // else recovery reads more
-        parts_.source.close();
-        for (std::size_t i = 0; i < parts_.segments.count(); ++i) {
-            parts_.segments.at(i)->release();
-        }
-    }
+    void end(bool is_deleted) noexcept;
 
     /// What closing leaves to the next opening where there is no memory: an end does not fail.
     template <class Work>
@@ -622,111 +363,24 @@ private:
     }
 
     /// Without memory it is the code alone.
-    [[nodiscard]] failure reason_to_end(bool is_deleted) const noexcept {
-        try {
-            return is_deleted ? refusal() : failure{errc::closed, name().text() + ": closed"};
-        } catch (const std::bad_alloc&) {
-            return {is_deleted ? errc::unknown_topic_or_partition : errc::closed, {}};
-        }
-    }
+    [[nodiscard]] failure reason_to_end(bool is_deleted) const noexcept;
 
     log(segment_directory files, log_options options, event_count& events, event_count& upkeep, const transaction_table* transactions)
         : parts_{std::move(files), options, events, upkeep, transactions} {}
 
-    [[nodiscard]] failure recover() {
-        parts_.files.count_in(parts_.options.budget);
-        recovered_log found;
-        if (failure why = recovery{parts_.files, parts_.options.segment_bytes, parts_.options.is_replicated}.run(found)) {
-            return why;
-        }
-        report_ = std::move(found.report);
-        parts_.kept.start(found.checkpoint);
-        const format::checkpoint& saved = parts_.kept.saved();
-        parts_.last_epoch.store(saved.leader_epoch, std::memory_order_relaxed);
-        const offset first = found.segments.front()->base;
-        const offset start = saved.log_start_offset > first ? saved.log_start_offset : first;
-        segment* const unsynced = found.segments[found.first_unsynced].get();
-        parts_.segments.adopt(std::move(found.segments), start);
-        parts_.prefix.start({parts_.segments.last(), found.append_at, found.end});
-        parts_.durable.start(saved.durable_offset, unsynced);
-        if (parts_.options.is_replicated) {
-            start_replicated();
-        }
-        if ((saved.flags & format::checkpoint_flag::producers) != 0) {
-            if (failure why = parts_.producers.recall(parts_.whole_reader(), parts_.segments)) {
-                return why;
-            }
-            if (parts_.producers.table().empty()) {
-                parts_.kept.forget_flag(format::checkpoint_flag::producers);
-            }
-        }
-        parts_.kept.show_flags();
-        parts_.appends.start();
-        upkeep_.start(found.first_unsynced, {parts_.segments.last(), found.append_at, found.end});
-        if (parts_.options.heeds_budget) {
-            parts_.files.heed_budget();  // not before: what is there can always be opened
-        }
-        upkeep_.remove_deleted();
-        if (found.not_moved) {
-            const failure told{errc::partition_failed, found.not_moved.text + " (" + found.not_moved.code.message() + "); until then it is read on, and takes no more appends"};
-            parts_.durable.give_up(told);
-            parts_.appends.stop(append_state::failed, told);
-        }
-        return {};
-    }
+    [[nodiscard]] failure recover();
 
     // ---- a replicated log ----
 
-    void start_replicated() {
-        const offset start = log_start_offset();
-        const offset end = log_end_offset();
-        offset watermark = parts_.kept.saved().high_watermark < end ? parts_.kept.saved().high_watermark : end;
-        frame_view last;
-        log_reader looking = parts_.whole_reader();
-        if (watermark > start && looking.find(watermark - 1, last)) {
-            watermark = last.header.base_offset + last.offsets_taken();  // it was saved before some frames were compacted into one
-        }
-        parts_.source.limit_to(parts_.prefix, watermark < start ? start : watermark);
-        parts_.last_epoch.store(parts_.epochs.recall(parts_.kept.saved(), start, end), std::memory_order_relaxed);
-    }
+    void start_replicated();
 
     /// In front of a close.
-    void write_producers() noexcept {
-        try {
-            const std::scoped_lock guard{parts_.upkeep_mutex};
-            parts_.producers.write(parts_.segments, parts_.appends, durable_offset());
-        } catch (const std::exception&) {
-            // No memory for it: the next opening reads more.
-        }
-    }
+    void write_producers() noexcept;
 
-    [[nodiscard]] std::shared_ptr<time_index> times_of(segment& home) {
-        const std::scoped_lock guard{parts_.times_mutex};
-        if (!home.times) {
-            home.times = std::make_shared<time_index>();
-        }
-        return home.times;
-    }
+    [[nodiscard]] std::shared_ptr<time_index> times_of(segment& home);
 
     /// Waits for the claims of appends that are under way.
-    void drain() {
-        for (log_place before = parts_.prefix.advance();;) {
-            const segment_pin pin = before.home->pin();
-            if (!pin || (before.home == parts_.segments.last() && before.at >= parts_.appends.claimed().end())) {
-                return;
-            }
-            const bool was_published = pin->word(before.at).is_published();
-            const log_place now = parts_.prefix.advance();
-            const bool has_moved = now.home != before.home || now.at != before.at;
-            if (was_published && !has_moved) {
-                return;  // sealed, and there was no room for the next segment
-            }
-            if (!has_moved) {
-                platform().yield();
-            }
-            before = now;
-        }
-    }
+    void drain();
 
     log_parts parts_;
     recovery_report report_;
@@ -738,3 +392,7 @@ private:
 };
 
 }  // namespace brook::inline BROOK_ABI::storage
+
+#if !BROOK_SEPARATE_COMPILATION
+#include <brook/storage/bodies/log.hpp>
+#endif
