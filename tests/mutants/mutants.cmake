@@ -2046,6 +2046,12 @@ brook_mutant(voters_forgotten_with_the_tail
         voters_.drop_ghosts();  // announced]=]
   CAUGHT_BY test replication/replica "a suspect keeps to the voters that it knows of, although its log has lost the record")
 
+brook_mutant(voters_of_a_lost_epoch_waited_for
+  FILE replication/bodies/voter_history.hpp
+  FIND [=[    while (ghosts_ > 0 && ghost()->epoch < epoch) {]=]
+  REPLACE [=[    while (!BROOK_MUTANT(voters_of_a_lost_epoch_waited_for) && ghosts_ > 0 && ghost()->epoch < epoch) {]=]
+  CAUGHT_BY test replication/replica "a suspect lets go of voters that its log has no record of once it has one of a later epoch in front of there")
+
 brook_mutant(all_are_the_latest_voters
   FILE replication/bodies/voter_history.hpp
   FIND [=[        if (log_end{set.epoch, set.at + 1} == committed) {]=]

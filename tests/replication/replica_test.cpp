@@ -411,6 +411,20 @@ TEST_CASE("a suspect keeps to the voters that it knows of, although its log has 
     CHECK(one.disk.voters.size() == 1);
 }
 
+TEST_CASE("a suspect lets go of voters that its log has no record of once it has one of a later epoch in front of there", "[replication][replica]") {
+    ballot saved = voted(2, no_node, true);
+    saved.voters.push_back({5, 2, {1, 2, 3, 4}});
+    desk one{1, {.saved = saved, .log = records({{3, 1}})}};
+    message answer = answered(followed(one, 2, 3), fetch_outcome::records);
+    const std::uint32_t epoch = GENERATE(2u, 3u);  // of the second there is nothing of the first behind it
+    const std::vector<desk::record> more = records({{1, epoch}});
+    answer.frames = std::as_bytes(std::span{more});
+    one.hear(2, answer);
+    CHECK(one.machine.end() == 4);
+    CHECK(one.machine.voters().size() == (epoch == 2 ? 4 : 3));
+    CHECK(one.disk.voters.size() == (epoch == 2 ? 2 : 1));
+}
+
 TEST_CASE("a suspect gives no vote to who has not heard of voters that were committed", "[replication][replica]") {
     ballot saved = voted(2, no_node, true, {1, 2});
     saved.voters.push_back({5, 2, {1, 2, 3}});

@@ -90,6 +90,11 @@ public:
     /// Returns   true: there were some below `until`, and are no more.
     bool drop_ghosts(offset until = largest_offset);
 
+    /// The log has come to `end` by records of `epoch`: those in front of there are not in it, and those of older epochs will not be, since an epoch
+    /// has nothing of an older one behind it.
+    /// Returns   true: there were some, and are no more.
+    bool drop_ghosts_before(std::uint32_t epoch, offset end);
+
 private:
     [[nodiscard]] std::vector<voter_set>::iterator ghost() noexcept { return sets_.end() - static_cast<std::ptrdiff_t>(ghosts_); }
 

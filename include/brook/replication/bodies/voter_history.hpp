@@ -117,6 +117,16 @@ BROOK_INLINE void voter_history::find_committed_ghosts(std::size_t known, offset
     }
 }
 
+BROOK_INLINE bool voter_history::drop_ghosts_before(std::uint32_t epoch, offset end) {
+    bool has_changed = drop_ghosts(end);
+    while (ghosts_ > 0 && ghost()->epoch < epoch) {
+        sets_.erase(ghost());
+        --ghosts_;
+        has_changed = true;
+    }
+    return has_changed;
+}
+
 BROOK_INLINE bool voter_history::drop_ghosts(offset until) {
     bool has_changed = false;
     while (ghosts_ > 0 && ghost()->at < until) {
