@@ -117,6 +117,10 @@ private:
         if (details_.empty() && delta == 0 && headers == 0) {
             return;
         }
+        add_detail(delta, headers);
+    }
+
+    [[gnu::noinline]] void add_detail(std::int64_t delta, std::uint32_t headers) {
         fill_details(count_);
         details_.push_back({delta, count_, headers});
     }
