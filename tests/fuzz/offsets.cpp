@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <brook/broker/committed_offsets.hpp>
+#include <brook/broker/topic_replay.hpp>
 #include <brook/format/record.hpp>
 #include <brook/storage/log.hpp>
 
