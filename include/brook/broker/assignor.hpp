@@ -87,7 +87,7 @@ class range_assignor final : public partition_assignor {
 public:
     [[nodiscard]] std::string_view name() const noexcept override { return "range"; }
 
-    [[nodiscard]] assignment assign(const assignment_request& request) const override;
+    [[nodiscard]] BROOK_INLINE assignment assign(const assignment_request& request) const override;
 };
 
 /// All partitions of all topics in one row, dealt out one by one.
@@ -95,7 +95,7 @@ class round_robin_assignor final : public partition_assignor {
 public:
     [[nodiscard]] std::string_view name() const noexcept override { return "roundrobin"; }
 
-    [[nodiscard]] assignment assign(const assignment_request& request) const override;
+    [[nodiscard]] BROOK_INLINE assignment assign(const assignment_request& request) const override;
 
 private:
     [[nodiscard]] static bool reads(const assignment_request::member& member, std::uint32_t topic);
@@ -109,7 +109,7 @@ class cooperative_sticky_assignor final : public partition_assignor {
 public:
     [[nodiscard]] std::string_view name() const noexcept override { return "cooperative-sticky"; }
 
-    [[nodiscard]] assignment assign(const assignment_request& request) const override;
+    [[nodiscard]] BROOK_INLINE assignment assign(const assignment_request& request) const override;
 
 private:
     static void keep(const assignment_request& request, const std::vector<std::vector<std::uint32_t>>& readers, detail::share_table& table);

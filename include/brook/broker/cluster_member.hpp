@@ -109,13 +109,13 @@ public:
 
     ~cluster_member() override { stop(); }
 
-    void start() override;
+    BROOK_INLINE void start() override;
 
-    void stop() noexcept override;
+    BROOK_INLINE void stop() noexcept override;
 
     // ---- topics ----
 
-    topic_handle create_topic(std::string_view name, const topic_options& options, const schema& key, const schema& value) override;
+    BROOK_INLINE topic_handle create_topic(std::string_view name, const topic_options& options, const schema& key, const schema& value) override;
 
     void delete_topic(std::string_view name) override { admin_.delete_topic(name); }
 
@@ -123,35 +123,35 @@ public:
 
     [[nodiscard]] std::size_t largest_frame() const noexcept override { return out_.largest_frame(); }
 
-    void produce(const partition_id& to, std::shared_ptr<produce_request> batch) override;
+    BROOK_INLINE void produce(const partition_id& to, std::shared_ptr<produce_request> batch) override;
 
     // ---- what others want to know, and have done ----
 
-    [[nodiscard]] std::optional<replication_state> state_of(const partition_id& which) const override;
+    [[nodiscard]] BROOK_INLINE std::optional<replication_state> state_of(const partition_id& which) const override;
 
     /// With the cluster's own topics, which nobody can name, where they have no leader either: nothing is known of a topic without them.
-    void force_unclean(const partition_id& which) override;
+    BROOK_INLINE void force_unclean(const partition_id& which) override;
 
-    [[nodiscard]] failure transfer(const partition_id& which, int to) override;
+    [[nodiscard]] BROOK_INLINE failure transfer(const partition_id& which, int to) override;
 
-    [[nodiscard]] std::string why_unknown(std::string_view topic) const override;
+    [[nodiscard]] BROOK_INLINE std::string why_unknown(std::string_view topic) const override;
 
     // ---- groups ----
 
     [[nodiscard]] group_service& groups() noexcept override { return groups_.service(); }
     [[nodiscard]] bool coordinates() const noexcept override { return groups_.coordinates(); }
 
-    [[nodiscard]] std::vector<failure> conditions() const override;
+    [[nodiscard]] BROOK_INLINE std::vector<failure> conditions() const override;
 
     // ---- upkeep ----
 
-    std::optional<std::chrono::nanoseconds> look_after(std::chrono::nanoseconds now) override;
+    BROOK_INLINE std::optional<std::chrono::nanoseconds> look_after(std::chrono::nanoseconds now) override;
 
-    std::chrono::nanoseconds pump() override;
+    BROOK_INLINE std::chrono::nanoseconds pump() override;
 
     // ---- waiting ----
 
-    void await(std::uint32_t seen, std::chrono::nanoseconds until) override;
+    BROOK_INLINE void await(std::uint32_t seen, std::chrono::nanoseconds until) override;
 
     [[nodiscard]] std::uint32_t changes() const noexcept override { return changed_.load(std::memory_order_seq_cst); }
 
@@ -170,7 +170,7 @@ private:
 
     // ---- what comes ----
 
-    void receive(int from, bytes whole) noexcept override;
+    BROOK_INLINE void receive(int from, bytes whole) noexcept override;
 
     void wake_round() noexcept;
 
@@ -243,7 +243,7 @@ private:
 
     void prepare(std::chrono::nanoseconds now) override { replicas_.reopen_unsure(now); }
 
-    void doubt() noexcept override;
+    BROOK_INLINE void doubt() noexcept override;
 
     void settle(std::chrono::nanoseconds now) override { replicas_.settle(now); }
 
@@ -252,7 +252,7 @@ private:
     void expect_delivery() noexcept override { rounds_.wake(); }
 
     /// Whatever is thrown by one who is told, the others are told.
-    void deliver(departures::load& leaving) override;
+    BROOK_INLINE void deliver(departures::load& leaving) override;
 
     void send_off(departures::load& leaving);
 
@@ -303,25 +303,25 @@ private:
 
     void hosted(const hosted_partition& one) override { groups_.hosted(one); }
 
-    void progressed(hosted_partition& one, bool has_committed, std::chrono::nanoseconds now) override;
+    BROOK_INLINE void progressed(hosted_partition& one, bool has_committed, std::chrono::nanoseconds now) override;
 
-    void was_cut(hosted_partition& one) override;
+    BROOK_INLINE void was_cut(hosted_partition& one) override;
 
     // ---- request_board::route ----
 
-    [[nodiscard]] std::int32_t leader_of(const partition_id& which) const noexcept override;
+    [[nodiscard]] BROOK_INLINE std::int32_t leader_of(const partition_id& which) const noexcept override;
 
-    void doubt_leader(const partition_id& which, std::int32_t node, std::chrono::nanoseconds now) override;
+    BROOK_INLINE void doubt_leader(const partition_id& which, std::int32_t node, std::chrono::nanoseconds now) override;
 
-    [[nodiscard]] const std::string* deleted_topic_of(const partition_id& which) const noexcept override;
+    [[nodiscard]] BROOK_INLINE const std::string* deleted_topic_of(const partition_id& which) const noexcept override;
 
-    [[nodiscard]] std::optional<offset> shown_here(const partition_id& which) const noexcept override;
+    [[nodiscard]] BROOK_INLINE std::optional<offset> shown_here(const partition_id& which) const noexcept override;
 
     void note_late(const partition_id& which, offset end) noexcept override { replicas_.find(which)->late_until = end; }
 
-    [[nodiscard]] std::string name_of(const partition_id& which) const override;
+    [[nodiscard]] BROOK_INLINE std::string name_of(const partition_id& which) const override;
 
-    void append_own(const answer_to& to, const partition_id& target, replicated_acks acks, bool follows_another, std::vector<std::byte>& frame, std::chrono::nanoseconds now) override;
+    BROOK_INLINE void append_own(const answer_to& to, const partition_id& target, replicated_acks acks, bool follows_another, std::vector<std::byte>& frame, std::chrono::nanoseconds now) override;
 
     void serve_own(const answer_to& to, request_kind kind, bytes body, std::chrono::nanoseconds now) override { serve(to, kind, body, now); }
 

@@ -57,7 +57,7 @@ public:
     // ---- members ----
 
     /// Errors    inconsistent_group_protocol: its members share out by another assignor.
-    [[nodiscard]] group_seat join(std::string_view name, const member_options& options, std::vector<group_topic> topics, group_inquiries* = nullptr) override;
+    [[nodiscard]] BROOK_INLINE group_seat join(std::string_view name, const member_options& options, std::vector<group_topic> topics, group_inquiries* = nullptr) override;
 
     /// The same for a member of another broker, which has a number of its own: asked twice it has joined once. 0: it gets one.
     [[nodiscard]] group_seat join_as(group::member_id wanted, std::string_view name, const member_options& options, std::vector<group_topic> topics);
@@ -71,30 +71,30 @@ public:
     /// Null: it is no member any more.
     [[nodiscard]] std::shared_ptr<membership> find_membership(std::string_view name, group::member_id member);
 
-    [[nodiscard]] std::optional<committed_position> committed(std::string_view name, const format::topic_id& topic, std::int32_t partition, group_inquiries* = nullptr) override;
+    [[nodiscard]] BROOK_INLINE std::optional<committed_position> committed(std::string_view name, const format::topic_id& topic, std::int32_t partition, group_inquiries* = nullptr) override;
 
-    void subscribe(std::string_view name, group::member_id member, std::vector<group_topic> topics, group_inquiries* = nullptr) override;
+    BROOK_INLINE void subscribe(std::string_view name, group::member_id member, std::vector<group_topic> topics, group_inquiries* = nullptr) override;
 
-    void leave(std::string_view name, group::member_id member) override;
+    BROOK_INLINE void leave(std::string_view name, group::member_id member) override;
 
-    [[nodiscard]] bool is_member(std::string_view name, group::member_id member) override;
+    [[nodiscard]] BROOK_INLINE bool is_member(std::string_view name, group::member_id member) override;
 
     /// A member with this instance id is there.
-    [[nodiscard]] bool has_instance(std::string_view name, std::string_view instance, group_inquiries* = nullptr) override;
+    [[nodiscard]] BROOK_INLINE bool has_instance(std::string_view name, std::string_view instance, group_inquiries* = nullptr) override;
 
-    [[nodiscard]] std::vector<group_place> to_release(std::string_view name, group::member_id member, group_inquiries* = nullptr) override;
+    [[nodiscard]] BROOK_INLINE std::vector<group_place> to_release(std::string_view name, group::member_id member, group_inquiries* = nullptr) override;
 
-    void release(std::string_view name, group::member_id member, const std::vector<group_place>& places, group_inquiries* = nullptr) override;
+    BROOK_INLINE void release(std::string_view name, group::member_id member, const std::vector<group_place>& places, group_inquiries* = nullptr) override;
 
     /// `awaits_more`: others still have what it is to read.
-    [[nodiscard]] std::vector<group_place> take(std::string_view name, group::member_id member, bool& awaits_more, group_inquiries* = nullptr) override;
+    [[nodiscard]] BROOK_INLINE std::vector<group_place> take(std::string_view name, group::member_id member, bool& awaits_more, group_inquiries* = nullptr) override;
 
     // ---- commits ----
 
     /// Errors    illegal_generation: who commits has been put out of the group, or the partition is not its own; a consumer
     ///           that is no member, where there are members; unknown_topic_or_partition for a topic that was deleted; what
     ///           appending says.
-    [[nodiscard]] failure commit(std::string_view name, group::member_id member, const std::vector<committed_position>& positions, group_inquiries* = nullptr) override;
+    [[nodiscard]] BROOK_INLINE failure commit(std::string_view name, group::member_id member, const std::vector<committed_position>& positions, group_inquiries* = nullptr) override;
 
     /// Commits of several groups by `act`, which is given them, while none of them can change. What is of topics that were
     /// deleted is left out.
@@ -122,19 +122,19 @@ public:
     // ---- what others want to know ----
 
     /// Names of groups with members or commits, sorted.
-    [[nodiscard]] std::vector<std::string> names() override;
+    [[nodiscard]] BROOK_INLINE std::vector<std::string> names() override;
 
     /// `topics` are the broker's.
     /// Errors    group_id_not_found.
-    [[nodiscard]] group_description describe(std::string_view name, const std::vector<topic_handle>& topics) override;
+    [[nodiscard]] BROOK_INLINE group_description describe(std::string_view name, const std::vector<topic_handle>& topics) override;
 
     /// Forgets what a group has committed.
     /// Errors    non_empty_group, group_id_not_found, what appending says.
-    [[nodiscard]] failure remove(std::string_view name) override;
+    [[nodiscard]] BROOK_INLINE failure remove(std::string_view name) override;
 
     /// Commits for a group without members.
     /// Errors    non_empty_group, unknown_topic_or_partition for a topic that was deleted, what appending says.
-    [[nodiscard]] failure reset(std::string_view name, const std::vector<committed_position>& positions) override;
+    [[nodiscard]] BROOK_INLINE failure reset(std::string_view name, const std::vector<committed_position>& positions) override;
 
     // ---- upkeep ----
 

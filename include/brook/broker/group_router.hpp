@@ -48,34 +48,34 @@ public:
                  std::chrono::nanoseconds patience)
         : shared_{shared}, ask_{std::move(ask)}, tell_{std::move(tell)}, begin_{std::move(begin)}, look_{std::move(look)}, epoch_{std::move(epoch)}, patience_{patience} {}
 
-    [[nodiscard]] group_seat join(std::string_view name, const member_options& options, std::vector<group_topic> topics, group_inquiries* later = nullptr) override;
+    [[nodiscard]] BROOK_INLINE group_seat join(std::string_view name, const member_options& options, std::vector<group_topic> topics, group_inquiries* later = nullptr) override;
 
-    void subscribe(std::string_view name, group::member_id member, std::vector<group_topic> topics, group_inquiries* later = nullptr) override;
+    BROOK_INLINE void subscribe(std::string_view name, group::member_id member, std::vector<group_topic> topics, group_inquiries* later = nullptr) override;
 
-    void leave(std::string_view name, group::member_id member) override;
+    BROOK_INLINE void leave(std::string_view name, group::member_id member) override;
 
     /// As far as its coordinator has told: a heartbeat says so when it has put it out.
-    [[nodiscard]] bool is_member(std::string_view, group::member_id member) override;
+    [[nodiscard]] BROOK_INLINE bool is_member(std::string_view, group::member_id member) override;
 
-    [[nodiscard]] bool has_instance(std::string_view name, std::string_view instance, group_inquiries* later = nullptr) override;
+    [[nodiscard]] BROOK_INLINE bool has_instance(std::string_view name, std::string_view instance, group_inquiries* later = nullptr) override;
 
-    [[nodiscard]] std::vector<group_place> to_release(std::string_view name, group::member_id member, group_inquiries* later = nullptr) override;
+    [[nodiscard]] BROOK_INLINE std::vector<group_place> to_release(std::string_view name, group::member_id member, group_inquiries* later = nullptr) override;
 
-    void release(std::string_view name, group::member_id member, const std::vector<group_place>& places, group_inquiries* later = nullptr) override;
+    BROOK_INLINE void release(std::string_view name, group::member_id member, const std::vector<group_place>& places, group_inquiries* later = nullptr) override;
 
-    [[nodiscard]] std::vector<group_place> take(std::string_view name, group::member_id member, bool& awaits_more, group_inquiries* later = nullptr) override;
+    [[nodiscard]] BROOK_INLINE std::vector<group_place> take(std::string_view name, group::member_id member, bool& awaits_more, group_inquiries* later = nullptr) override;
 
-    [[nodiscard]] failure commit(std::string_view name, group::member_id member, const std::vector<committed_position>& positions, group_inquiries* later = nullptr) override;
+    [[nodiscard]] BROOK_INLINE failure commit(std::string_view name, group::member_id member, const std::vector<committed_position>& positions, group_inquiries* later = nullptr) override;
 
-    [[nodiscard]] std::optional<committed_position> committed(std::string_view name, const format::topic_id& topic, std::int32_t partition, group_inquiries* later = nullptr) override;
+    [[nodiscard]] BROOK_INLINE std::optional<committed_position> committed(std::string_view name, const format::topic_id& topic, std::int32_t partition, group_inquiries* later = nullptr) override;
 
-    [[nodiscard]] std::vector<std::string> names() override;
+    [[nodiscard]] BROOK_INLINE std::vector<std::string> names() override;
 
-    [[nodiscard]] group_description describe(std::string_view name, const std::vector<topic_handle>&) override;
+    [[nodiscard]] BROOK_INLINE group_description describe(std::string_view name, const std::vector<topic_handle>&) override;
 
     [[nodiscard]] failure remove(std::string_view name) override { return ask_as_loner(group_call::remove, name, {}); }
 
-    [[nodiscard]] failure reset(std::string_view name, const std::vector<committed_position>& positions) override;
+    [[nodiscard]] BROOK_INLINE failure reset(std::string_view name, const std::vector<committed_position>& positions) override;
 
     // ---- heartbeats ----
 

@@ -44,7 +44,7 @@ class replicated_batch final : public pending_delivery, public broker_room::prod
 public:
     explicit replicated_batch(std::shared_ptr<replicated_lane> lane) noexcept : lane_{std::move(lane)} {}
 
-    [[nodiscard]] failure wait(appended& done) override;
+    [[nodiscard]] BROOK_INLINE failure wait(appended& done) override;
     void settle(const failure& why, offset first, std::int64_t timestamp) noexcept override;
 
     [[nodiscard]] bool is_known() const noexcept { return is_known_.load(std::memory_order_acquire); }

@@ -155,7 +155,7 @@ public:
     /// Flushes, and refuses what comes after.
     [[nodiscard]] failure close();
 
-    std::optional<std::chrono::nanoseconds> run_due(std::chrono::nanoseconds now) override;
+    BROOK_INLINE std::optional<std::chrono::nanoseconds> run_due(std::chrono::nanoseconds now) override;
 
     void close_batch(std::int32_t partition, const gathered_batch& batch) override {
         finish(lanes_[static_cast<std::size_t>(partition)].gathered->close(&batch));
@@ -187,7 +187,7 @@ private:
         sync_wait(const embedded_sender& sender, std::int32_t partition) noexcept
             : topic_{sender.topic_}, timeout_{sender.options_.delivery_timeout}, partition_{partition} {}
 
-        [[nodiscard]] failure wait(appended& done) override;
+        [[nodiscard]] BROOK_INLINE failure wait(appended& done) override;
 
     private:
         embedded_topic topic_;

@@ -54,11 +54,11 @@ public:
     ~posix_mapping() override { ::munmap(data(), size()); }
 
     /// EFAULT where `allocate` has not covered the range, or the disk is full; EINVAL before Linux 5.14. madvise(2).
-    std::error_code populate(std::size_t begin, std::size_t size) noexcept override;
+    BROOK_INLINE std::error_code populate(std::size_t begin, std::size_t size) noexcept override;
 
     /// Maps the same bytes once more, private, over the same addresses: one step to whoever stores there meanwhile,
     /// since faults wait until mmap(2) is done. Contents the process has not stored to stay the file's, and follow it.
-    std::error_code detach() noexcept override;
+    BROOK_INLINE std::error_code detach() noexcept override;
 
 private:
     std::shared_ptr<descriptor> file_;  // what detach maps again; the file object may be gone by then
@@ -68,21 +68,21 @@ class posix_file final : public file {
 public:
     explicit posix_file(std::shared_ptr<descriptor> opened) noexcept : opened_{std::move(opened)} {}
 
-    [[nodiscard]] std::error_code size(std::uint64_t& bytes) const noexcept override;
+    [[nodiscard]] BROOK_INLINE std::error_code size(std::uint64_t& bytes) const noexcept override;
 
-    [[nodiscard]] std::error_code read_at(std::uint64_t position, mutable_bytes into) const noexcept override;
+    [[nodiscard]] BROOK_INLINE std::error_code read_at(std::uint64_t position, mutable_bytes into) const noexcept override;
 
-    [[nodiscard]] std::error_code write_at(std::uint64_t position, bytes from) noexcept override;
+    [[nodiscard]] BROOK_INLINE std::error_code write_at(std::uint64_t position, bytes from) noexcept override;
 
     /// O_DIRECT, by a descriptor of its own; not where the file system says that it would answer from the page cache all the same, as ext4 does
     /// that journals data (statx(2), STATX_DIOALIGN, Linux 6.1). What is in memory alone (tmpfs) is its own disk.
-    [[nodiscard]] std::error_code read_from_disk(std::uint64_t position, std::uint64_t size, piece_reader& to) const noexcept override;
+    [[nodiscard]] BROOK_INLINE std::error_code read_from_disk(std::uint64_t position, std::uint64_t size, piece_reader& to) const noexcept override;
 
     /// fallocate(2), without a substitute where the file system has none (EOPNOTSUPP): zeros written promise less.
     /// Only success says anything: after ENOSPC or EDQUOT the file may be longer, with part of the space taken (ext4).
-    [[nodiscard]] std::error_code allocate(std::uint64_t begin, std::uint64_t size) noexcept override;
+    [[nodiscard]] BROOK_INLINE std::error_code allocate(std::uint64_t begin, std::uint64_t size) noexcept override;
 
-    [[nodiscard]] std::error_code punch(std::uint64_t begin, std::uint64_t size) noexcept override;
+    [[nodiscard]] BROOK_INLINE std::error_code punch(std::uint64_t begin, std::uint64_t size) noexcept override;
 
     /// fdatasync(2): contents, stores through mappings among them, and of the metadata what reading them back needs,
     /// which includes a changed size. Any failure is final, EINTR too: ext4, XFS and tmpfs never give it, and elsewhere
@@ -90,12 +90,12 @@ public:
     [[nodiscard]] std::error_code sync() noexcept override { return outcome(::fdatasync(number())); }
 
     /// SYNC_FILE_RANGE_WRITE alone: the flags that wait would also take a write-back error that `sync` has to hear.
-    void start_writeback(std::uint64_t begin, std::uint64_t size) noexcept override;
+    BROOK_INLINE void start_writeback(std::uint64_t begin, std::uint64_t size) noexcept override;
 
-    [[nodiscard]] std::unique_ptr<mapping> map(std::size_t size, std::error_code& code) noexcept override;
+    [[nodiscard]] BROOK_INLINE std::unique_ptr<mapping> map(std::size_t size, std::error_code& code) noexcept override;
 
     /// A file system that keeps no birth time answers 0 for it. statx(2).
-    [[nodiscard]] std::error_code identity(file_identity& id) const noexcept override;
+    [[nodiscard]] BROOK_INLINE std::error_code identity(file_identity& id) const noexcept override;
 
 private:
     [[nodiscard]] int number() const noexcept { return opened_->number(); }
@@ -110,7 +110,7 @@ private:
 class posix_lock final : public lock {
 public:
     posix_lock() noexcept : owner_{::getpid()} {}
-    ~posix_lock() override;
+    BROOK_INLINE ~posix_lock() override;
 
     descriptor held;
 
@@ -131,65 +131,65 @@ public:
     posix_platform() noexcept = default;
 
     /// Memory is taken first, so that running out of it leaves no file behind.
-    [[nodiscard]] std::unique_ptr<file> open(const std::string& path, open_mode mode, std::error_code& code) override;
+    [[nodiscard]] BROOK_INLINE std::unique_ptr<file> open(const std::string& path, open_mode mode, std::error_code& code) override;
 
     /// renameat2(2) with RENAME_NOREPLACE. A file system without it (EINVAL) gets link(2) and unlink(2): a crash
     /// between them leaves both names.
-    [[nodiscard]] std::error_code rename_to_new(const std::string& from, const std::string& to) override;
+    [[nodiscard]] BROOK_INLINE std::error_code rename_to_new(const std::string& from, const std::string& to) override;
 
-    [[nodiscard]] std::error_code rename_over(const std::string& from, const std::string& to) override;
+    [[nodiscard]] BROOK_INLINE std::error_code rename_over(const std::string& from, const std::string& to) override;
 
-    [[nodiscard]] std::error_code remove(const std::string& path) override;
+    [[nodiscard]] BROOK_INLINE std::error_code remove(const std::string& path) override;
 
-    [[nodiscard]] std::error_code make_directory(const std::string& path) override;
+    [[nodiscard]] BROOK_INLINE std::error_code make_directory(const std::string& path) override;
 
-    [[nodiscard]] std::error_code remove_directory(const std::string& path) override;
+    [[nodiscard]] BROOK_INLINE std::error_code remove_directory(const std::string& path) override;
 
     /// fsync(2) on the directory. As with a file's `sync`, any failure is final.
-    [[nodiscard]] std::error_code sync_directory(const std::string& path) override;
+    [[nodiscard]] BROOK_INLINE std::error_code sync_directory(const std::string& path) override;
 
     /// `entries` become the directory's, in no order, without "." and ".."; none when it fails.
-    [[nodiscard]] std::error_code list(const std::string& path, std::vector<directory_entry>& entries) override;
+    [[nodiscard]] BROOK_INLINE std::error_code list(const std::string& path, std::vector<directory_entry>& entries) override;
 
     /// flock(2), so never held by a stale file: it ends with the process. A child forked meanwhile, unless it calls
     /// exec, keeps it past the death of its parent; past the destructor it does not.
-    [[nodiscard]] std::unique_ptr<lock> lock_file(const std::string& path, std::error_code& code) override;
+    [[nodiscard]] BROOK_INLINE std::unique_ptr<lock> lock_file(const std::string& path, std::error_code& code) override;
 
-    [[nodiscard]] std::error_code disk_bytes(const std::string& path, std::uint64_t& bytes) override;
+    [[nodiscard]] BROOK_INLINE std::error_code disk_bytes(const std::string& path, std::uint64_t& bytes) override;
 
-    [[nodiscard]] std::error_code free_bytes(const std::string& path, std::uint64_t& bytes) override;
+    [[nodiscard]] BROOK_INLINE std::error_code free_bytes(const std::string& path, std::uint64_t& bytes) override;
 
-    [[nodiscard]] filesystem filesystem_of(const std::string& path) override;
+    [[nodiscard]] BROOK_INLINE filesystem filesystem_of(const std::string& path) override;
 
     /// Where the kernel takes its time from the processor's counter, so does this, from an anchor per thread that is
     /// renewed every millisecond: it keeps within a microsecond of the kernel's clock, and shows a step of it within a
     /// millisecond. In one thread it goes back only when somebody set the clock back, by a millisecond or more.
     ///
     /// Cost      9 ns, of which rdtsc is 8, where clock_gettime(2) costs 18 (AMD EPYC Milan, virtual, g++ 12 -O2).
-    [[nodiscard]] timestamp now() noexcept override;
+    [[nodiscard]] BROOK_INLINE timestamp now() noexcept override;
 
-    [[nodiscard]] std::chrono::nanoseconds monotonic() noexcept override;
+    [[nodiscard]] BROOK_INLINE std::chrono::nanoseconds monotonic() noexcept override;
 
     [[nodiscard]] std::uint64_t random() override { return detail::random_word(); }
 
     /// futex(2), private to the process. Times beyond a year are cut to one: waking without reason is allowed.
-    void wait(std::atomic<std::uint32_t>& word, std::uint32_t expected,
+    BROOK_INLINE void wait(std::atomic<std::uint32_t>& word, std::uint32_t expected,
               std::optional<std::chrono::nanoseconds> timeout) noexcept override;
 
-    void wake_all(std::atomic<std::uint32_t>& word) noexcept override;
+    BROOK_INLINE void wake_all(std::atomic<std::uint32_t>& word) noexcept override;
 
     void yield() noexcept override { ::sched_yield(); }
 
     /// membarrier(2), MEMBARRIER_CMD_PRIVATE_EXPEDITED, Linux 4.14; not everywhere inside containers.
-    [[nodiscard]] bool has_thread_fence() const noexcept override;
-    void fence_all_threads() noexcept override;
+    [[nodiscard]] BROOK_INLINE bool has_thread_fence() const noexcept override;
+    BROOK_INLINE void fence_all_threads() noexcept override;
 
     /// madvise(2), MADV_WIPEONFORK, Linux 4.14. Where it is refused the memory is handed out all the same, and a child
     /// does not find out that it is one.
     /// Errors    std::bad_alloc.
-    [[nodiscard]] void* allocate_wiped_on_fork(std::size_t size) override;
+    [[nodiscard]] BROOK_INLINE void* allocate_wiped_on_fork(std::size_t size) override;
 
-    void release_wiped_on_fork(void* memory, std::size_t size) noexcept override;
+    BROOK_INLINE void release_wiped_on_fork(void* memory, std::size_t size) noexcept override;
 
 private:
     /// A directory that is being read, closed by the destructor. Null: none.

@@ -24,7 +24,7 @@ class comparison final : public os::piece_reader {
 public:
     comparison(const mapped_segment& memory, position from, bytes first = {}) noexcept : memory_{memory}, at_{from}, first_{first} {}
 
-    [[nodiscard]] bool see(bytes piece) noexcept override;
+    [[nodiscard]] BROOK_INLINE bool see(bytes piece) noexcept override;
 
     [[nodiscard]] bool is_same() const noexcept { return is_same_; }
 
