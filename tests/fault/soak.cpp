@@ -1,4 +1,4 @@
-// T15: does it last? Steady load for as long as you like, with a fault a second.
+// T15: does it last? Steady load for as long as you like, with a fault a second, in every other turn.
 //
 // A writer sends numbers as fast as it can, a reader of a group reads and commits them, the broker's own thread rolls, syncs, deletes old
 // segments. By turns there are some seconds without a fault, and as many with one in each: a call of the system that fails, a disk that is

@@ -1,5 +1,5 @@
-// The whole library once more, in every test binary beside its own files, so that a function that is neither inline
-// nor a template fails to link.
+// The whole library once more, beside a program that includes it, too, so that a function that is neither inline nor a template, in a header
+// or in its bodies, fails to link.
 #include <brook/brook.hpp>
 #include <brook/lz4.hpp>
 #include <brook/replication.hpp>

@@ -2048,8 +2048,8 @@ brook_mutant(voters_forgotten_with_the_tail
 
 brook_mutant(voters_of_a_lost_epoch_waited_for
   FILE replication/bodies/voter_history.hpp
-  FIND [=[    while (ghosts_ > 0 && ghost()->epoch < epoch) {]=]
-  REPLACE [=[    while (!BROOK_MUTANT(voters_of_a_lost_epoch_waited_for) && ghosts_ > 0 && ghost()->epoch < epoch) {]=]
+  FIND [=[ || ghost()->epoch < epoch)]=]
+  REPLACE [=[ || (!BROOK_MUTANT(voters_of_a_lost_epoch_waited_for) && ghost()->epoch < epoch))]=]
   CAUGHT_BY test replication/replica "a suspect lets go of voters that its log has no record of once it has one of a later epoch in front of there")
 
 brook_mutant(all_are_the_latest_voters

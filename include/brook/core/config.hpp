@@ -38,7 +38,8 @@
 #define BROOK_SEPARATE_COMPILATION 0
 #endif
 
-/// In front of the functions below ROOM/bodies.
+/// In front of the functions below ROOM/bodies; and of their declarations where they are virtual, or the table of their class would be in each file that
+/// includes it (tests/layout/bodies.cmake), or are not to be inlined, of which GCC wants to know both at once.
 #if BROOK_SEPARATE_COMPILATION
 #define BROOK_INLINE
 #else

@@ -45,7 +45,7 @@ public:
     explicit replicated_batch(std::shared_ptr<replicated_lane> lane) noexcept : lane_{std::move(lane)} {}
 
     [[nodiscard]] BROOK_INLINE failure wait(appended& done) override;
-    void settle(const failure& why, offset first, std::int64_t timestamp) noexcept override;
+    inline void settle(const failure& why, offset first, std::int64_t timestamp) noexcept override;
 
     [[nodiscard]] bool is_known() const noexcept { return is_known_.load(std::memory_order_acquire); }
 

@@ -87,13 +87,10 @@ public:
     /// Where the record ends of the latest of them that is known to be committed.
     [[nodiscard]] const log_end& committed_ghost() const noexcept { return committed_ghost_; }
 
-    /// Returns   true: there were some below `until`, and are no more.
-    bool drop_ghosts(offset until = largest_offset);
-
-    /// The log has come to `end` by records of `epoch`: those in front of there are not in it, and those of older epochs will not be, since an epoch
-    /// has nothing of an older one behind it.
+    /// Those below `until` are not in the log, nor are those of epochs before `epoch`, since its last record is of that one, and an epoch has nothing of
+    /// an older one behind it.
     /// Returns   true: there were some, and are no more.
-    bool drop_ghosts_before(std::uint32_t epoch, offset end);
+    bool drop_ghosts(offset until = largest_offset, std::uint32_t epoch = 0);
 
 private:
     [[nodiscard]] std::vector<voter_set>::iterator ghost() noexcept { return sets_.end() - static_cast<std::ptrdiff_t>(ghosts_); }

@@ -146,8 +146,8 @@ BROOK_INLINE void replica::grown(std::uint32_t epoch, offset end, std::chrono::n
     }
     bool has_changed = voters_.pass(epoch, end_, end);
     end_ = end;
-    if (role_ != role::leader) {  // where ghosts would be the log has come, and they are not there
-        has_changed = voters_.drop_ghosts_before(epoch, end) || has_changed;
+    if (role_ != role::leader) {  // where ghosts would be the log has come, or a later epoch has, and they are not there
+        has_changed = voters_.drop_ghosts(end, epoch) || has_changed;
     }
     if (has_changed) {
         save();

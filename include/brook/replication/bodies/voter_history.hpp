@@ -117,19 +117,9 @@ BROOK_INLINE void voter_history::find_committed_ghosts(std::size_t known, offset
     }
 }
 
-BROOK_INLINE bool voter_history::drop_ghosts_before(std::uint32_t epoch, offset end) {
-    bool has_changed = drop_ghosts(end);
-    while (ghosts_ > 0 && ghost()->epoch < epoch) {
-        sets_.erase(ghost());
-        --ghosts_;
-        has_changed = true;
-    }
-    return has_changed;
-}
-
-BROOK_INLINE bool voter_history::drop_ghosts(offset until) {
+BROOK_INLINE bool voter_history::drop_ghosts(offset until, std::uint32_t epoch) {
     bool has_changed = false;
-    while (ghosts_ > 0 && ghost()->at < until) {
+    while (ghosts_ > 0 && (ghost()->at < until || ghost()->epoch < epoch)) {
         sets_.erase(ghost());
         --ghosts_;
         has_changed = true;
