@@ -4,7 +4,8 @@
 // a call, acknowledged before the next where a socket lies between; "batches" are 100 records at once, by whatever the peer
 // has for that. Nobody syncs. brook's segment is prepared before the clock starts, as its upkeep does it for a busy topic. Peers that
 // write through a mapping take part as they are documented, and once more with files that are prepared alike ("prepared file"); the aims
-// stand beside the former. "bare pwrite" is no peer but a bound: the same frames, one call to the system a record or a batch.
+// stand beside the former. Two are no peers but bounds: "the bare loop", the same frames into memory that is ready, and "bare pwrite", one call to the
+// system a record or a batch. How the bare loop stands to each peer is printed beside the aim: no log of such records can have more of it.
 // benchmarks/peers/README.md says how each is used, and why.
 #include <brook/brook.hpp>
 
@@ -42,7 +43,8 @@ struct numbers {
         std::size_t batched;
     };
     std::vector<theirs> others;
-    theirs bound{};
+    theirs loop{};
+    theirs pwrite{};
 
     /// Those whose name begins like that, as documented or with files prepared behind their backs.
     [[nodiscard]] std::vector<std::size_t> of(std::string_view name, bool in_batches, bool is_prepared = false) const {
@@ -56,7 +58,12 @@ struct numbers {
     }
 };
 
-numbers enter(peer_contest& all, peer& ours, peer& bound, const peers& others, workload what) {
+struct bounds {
+    bare_loop loop;
+    bare_pwrite pwrite;
+};
+
+numbers enter(peer_contest& all, peer& ours, bounds& bare, const peers& others, workload what) {
     const auto lone = [&](peer& who) {
         what.batch = 1;
         return all.add(who, who.name() + ", lone", what);
@@ -68,7 +75,8 @@ numbers enter(peer_contest& all, peer& ours, peer& bound, const peers& others, w
     numbers found;
     found.lone = lone(ours);
     found.batched = batched(ours);
-    found.bound = {bound.name(), lone(bound), batched(bound)};
+    found.loop = {bare.loop.name(), lone(bare.loop), batched(bare.loop)};
+    found.pwrite = {bare.pwrite.name(), lone(bare.pwrite), batched(bare.pwrite)};
     for (const auto& one : others) {
         const std::size_t by_one = lone(*one);
         found.others.push_back({one->name(), by_one, one->has_batches() ? batched(*one) : peer_contest::none});
@@ -79,7 +87,7 @@ numbers enter(peer_contest& all, peer& ours, peer& bound, const peers& others, w
 template <std::size_t Bytes>
 void appends(run& bench, const sizes& size, const peers& others, unsigned writers) {
     brook_peer<Bytes> ours{size.segment_bytes};
-    bare_peer bound;
+    bounds bare;
     const value_store values{Bytes};
     workload what;
     what.value_bytes = Bytes;
@@ -88,11 +96,11 @@ void appends(run& bench, const sizes& size, const peers& others, unsigned writer
     what.seconds = size.seconds;
     what.values = values.data();
     peer_contest all{bench, std::to_string(Bytes) + " B, " + (writers == 1 ? "one producer" : std::to_string(writers) + " producers")};
-    const numbers who = enter(all, ours, bound, others, what);
+    const numbers who = enter(all, ours, bare, others, what);
     all.go(size.rounds);
     all.show_reads();
-    all.show(who.lone, {who.bound.lone});
-    all.show(who.batched, {who.bound.batched});
+    all.show(who.lone, {who.loop.lone, who.pwrite.lone});
+    all.show(who.batched, {who.loop.batched, who.pwrite.batched});
     if (writers == 1) {
         all.chart("append by record size, visible", "bytes a record", Bytes);
         all.chart("read everything by record size", "bytes a record", Bytes, true);
@@ -101,14 +109,19 @@ void appends(run& bench, const sizes& size, const peers& others, unsigned writer
         if (writers != 1) {
             return;
         }
-        all.at_least(who.lone, who.of("Chronicle", false), "Chronicle's fastest mode", 1.5);
-        all.at_least(who.batched, who.of("Chronicle", false), "Chronicle's fastest mode", 4);
+        const std::string chronicle = "Chronicle's fastest mode";
+        all.at_least(who.lone, who.of("Chronicle", false), chronicle, 1.5);
+        all.show_best(who.loop.lone, who.of("Chronicle", false), chronicle);
+        all.at_least(who.batched, who.of("Chronicle", false), chronicle, 4);
+        all.show_best(who.loop.batched, who.of("Chronicle", false), chronicle);
         struct aim {
             const char* name;
             double least;
         };
         for (const aim& one : {aim{"LMDB", 8}, aim{"LevelDB", 25}, aim{"RocksDB", 25}, aim{"SQLite", 60}, aim{"Redis", 100}, aim{"NATS", 150}, aim{"Kafka", 15}}) {
-            all.at_least(who.lone, who.of(one.name, true), std::string{one.name} + " in batches of 100", one.least);
+            const std::string them = std::string{one.name} + " in batches of 100";
+            all.at_least(who.lone, who.of(one.name, true), them, one.least);
+            all.show_best(who.loop.lone, who.of(one.name, true), them);
         }
         all.show(who.lone, who.of("", true, true));
         all.show(who.batched, who.of("", true, true));
@@ -119,10 +132,17 @@ void appends(run& bench, const sizes& size, const peers& others, unsigned writer
                 all.show_reading(ours_so, who.of(language, in_batches));
             }
         }
-        all.reading_at_least(who.lone, who.of("Chronicle", false), "Chronicle's fastest mode", 1.2);
-        all.reading_at_least(who.lone, who.of("LMDB", true), "LMDB", 2);
-        all.reading_at_least(who.batched, who.of("Chronicle", false), "Chronicle's fastest mode", 1.2);
-        all.reading_at_least(who.batched, who.of("LMDB", true), "LMDB", 2);
+        struct reading {
+            std::vector<std::size_t> theirs;
+            std::string them;
+            double least;
+        };
+        for (const reading& one : {reading{who.of("Chronicle", false), chronicle, 1.2}, reading{who.of("LMDB", true), "LMDB", 2}}) {
+            all.reading_at_least(who.lone, one.theirs, one.them, one.least);
+            all.show_best_reading(who.loop.lone, one.theirs, one.them);
+            all.reading_at_least(who.batched, one.theirs, one.them, one.least);
+            all.show_best_reading(who.loop.batched, one.theirs, one.them);
+        }
     }
 }
 
@@ -137,8 +157,10 @@ int main(int argc, char** argv) {
         bench.print_baselines();
         const brook_peer<100> us{size.segment_bytes};
         bench.peer(us.name(), us.version(), us.how());
-        const bare_peer bound;
-        bench.peer(bound.name(), bound.version(), bound.how());
+        const bounds bare;
+        for (const peer* const bound : {static_cast<const peer*>(&bare.loop), static_cast<const peer*>(&bare.pwrite)}) {
+            bench.peer(bound->name(), bound->version(), bound->how());
+        }
         const peers others = peers_present(bench);
         appends<100>(bench, size, others, 1);
         if (!bench.is_smoke()) {  // nothing new in them but figures

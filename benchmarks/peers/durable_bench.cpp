@@ -47,7 +47,7 @@ int main(int argc, char** argv) {
         bench.print_baselines();
         brook_peer<value_bytes> ours{0};
         bench.peer(ours.name(), ours.version(), ours.how());
-        bare_peer bound;
+        bare_pwrite bound;
         bench.peer(bound.name(), bound.version(), bound.how());
         const auto others = peers_present(bench);
         const value_store values{value_bytes};

@@ -123,6 +123,12 @@ public:
         }
     }
 
+    void show_best_reading(std::size_t ours, const std::vector<std::size_t>& theirs, const std::string& them) {
+        if (!present(theirs).empty()) {
+            bench_.show(entries_[ours]->name + " / " + them + ", read everything: " + title_, reading_over_best(ours, theirs));
+        }
+    }
+
     /// How we stand to one of them, where nobody has set an aim.
     void show(std::size_t ours, const std::vector<std::size_t>& theirs) const {
         for (const std::size_t one : present(theirs)) {
