@@ -83,6 +83,88 @@ TEST_CASE("a batch of records can be walked more than once, by more than one", "
     CHECK(nothing.begin() == nothing.end());
 }
 
+TEST_CASE("an iterator is equal to those that stand at its record, and to no other", "[client][records]") {
+    world here;
+    const auto topic = here.broker->create_topic<no_key, std::string>("texts", {.segment_bytes = 4'096});
+    brook::producer producer{topic};
+    for (int time = 0; time < 2; ++time) {  // bare ones, and others among them, in several parts
+        producer.send("alone");
+        producer.send("alone");
+        producer.send("another");
+        producer.send_batch(0, std::vector<std::string>{"a", "b", "c"});
+        producer.send({.value = "with a header", .headers = {{"name", "value"}}});
+        { auto sealed = topic.partition(0); sealed.roll(); }
+    }
+    brook::consumer consumer{topic};
+    const auto records = consumer.poll(0s);
+    REQUIRE(records.size() == 14);
+    std::vector<text_records::iterator> all;
+    for (auto at = records.begin(); at != records.end(); ++at) {
+        all.push_back(at);
+    }
+    all.push_back(records.end());
+    REQUIRE(all.size() == 15);
+    for (std::size_t i = 0; i < all.size(); ++i) {
+        for (std::size_t j = 0; j < all.size(); ++j) {
+            CAPTURE(i, j);
+            CHECK((all[i] == all[j]) == (i == j));
+        }
+        CHECK(static_cast<std::size_t>(std::distance(all[i], records.end())) == all.size() - 1 - i);
+    }
+}
+
+TEST_CASE("records of one length are read like those of several, wherever another one stands among them", "[client][records]") {
+    world here;
+    const auto topic = here.broker->create_topic<std::string, std::string>("texts", {.segment_bytes = 65'536});
+    struct shape {
+        std::size_t key;
+        std::size_t value;
+    };
+    constexpr shape usual{5, 30};
+    // Longer; shorter; as long, with another share of it for the key; all key; all value.
+    const shape other = GENERATE(shape{5, 60}, shape{5, 3}, shape{13, 22}, shape{20, 16}, shape{35, 0}, shape{0, 35});
+    const std::size_t before = GENERATE(0u, 1u, 7u, 8u, 9u, 10u, 30u);
+    std::vector<std::string> sent;
+    {
+        brook::producer producer{topic};
+        const auto send = [&](shape which) {
+            const std::string letters(100, static_cast<char>('a' + sent.size() % 26));
+            const std::string key = letters.substr(0, which.key);
+            const std::string value = letters.substr(0, which.value);
+            producer.send(key, value);
+            sent.push_back(key + '=' + value + '@' + std::to_string(sent.size()));
+        };
+        for (std::size_t i = 0; i < before; ++i) {
+            send(usual);
+        }
+        send(other);
+        for (std::size_t i = 0; i < 20; ++i) {
+            send(usual);
+        }
+    }
+    topic.partition(0).sync();
+    const bool is_from_disk = GENERATE(false, true);
+    const bool is_verified = GENERATE(false, true);
+    std::optional<brook::topic<std::string, std::string>> read{topic};
+    if (is_from_disk) {
+        here.broker.reset();
+        here.broker.emplace(here.directory.path(), brook::broker_options{.maintenance = brook::maintenance::manual});
+        read.emplace(here.broker->topic<std::string, std::string>("texts"));
+    }
+    for (const std::int32_t at_once : {500, 11, 3}) {
+        CAPTURE(other.key, other.value, before, is_from_disk, is_verified, at_once);
+        brook::consumer consumer{*read, {.max_poll_records = at_once, .check_crcs = is_verified}};
+        std::vector<std::string> all;
+        while (!consumer.caught_up()) {
+            const auto records = consumer.poll(0s);
+            for (const auto& record : records) {
+                all.push_back(std::string{record.key()} + '=' + std::string{record.value()} + '@' + std::to_string(record.offset()));
+            }
+        }
+        CHECK(all == sent);
+    }
+}
+
 TEST_CASE("a batch moves, and what it was moved from is empty", "[client][records]") {
     world here;
     const auto topic = here.broker->create_topic<no_key, std::string>("texts");

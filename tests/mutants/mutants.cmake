@@ -777,6 +777,24 @@ brook_mutant(lone_records_not_verified
   REPLACE [=[                (Verifies && !BROOK_MUTANT(lone_records_not_verified) && !format::has_checksum(seed, here.at, word, frame))) {]=]
   CAUGHT_BY test storage/log_reader "what comes from the disk is verified before it is handed out, unless the reader forgoes it")
 
+brook_mutant(like_records_not_verified
+  FILE storage/log_reader.hpp
+  FIND [=[ != key || (Verifies && !format]=]
+  REPLACE [=[ != key || (Verifies && !BROOK_MUTANT(like_records_not_verified) && !format]=]
+  CAUGHT_BY test storage/log_reader "a record among others of its length that is not as it should be ends a fetch")
+
+brook_mutant(key_of_the_like_taken_for_granted
+  FILE storage/log_reader.hpp
+  FIND [=[                load<std::uint32_t>(frame + 36) != key ||]=]
+  REPLACE [=[                (!BROOK_MUTANT(key_of_the_like_taken_for_granted) && load<std::uint32_t>(frame + 36) != key) ||]=]
+  CAUGHT_BY test storage/log_reader "a record among others of its length that is not as it should be ends a fetch")
+
+brook_mutant(first_length_for_all
+  FILE storage/log_reader.hpp
+  FIND [=[stride = stride == 0 || stride == length ? length : record_range::many_strides;]=]
+  REPLACE [=[stride = stride == 0 || stride == length ? length : BROOK_MUTANT(first_length_for_all) ? stride : record_range::many_strides;]=]
+  CAUGHT_BY test client/records "records of one length are read like those of several, wherever another one stands among them")
+
 brook_mutant(batches_not_verified
   FILE storage/log_reader.hpp
   FIND [=[        const bool is_due = verify && at_ >= verified_to;]=]

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <fstream>
+#include <limits>
 #include <random>
 #include <string>
 #include <vector>
@@ -228,6 +229,76 @@ TEST_CASE("a range names the offsets that are meant, also where it begins or end
     CHECK_FALSE(reader.fetch(0, true, none));
     CHECK_FALSE(reader.fetch(5, true, none));
     CHECK(none.empty());
+}
+
+TEST_CASE("a range tells whether its records have one length", "[storage][log_reader]") {
+    partition orders;
+    storage::log& log = orders.open();
+    failure why;
+    constexpr offset count = 20;
+    const offset another = GENERATE(-1, 0, 5, 8, 12, 19);
+    for (offset i = 0; i < count; ++i) {
+        REQUIRE(append(log, "key", std::string(i == another ? 70 : 40, 'v'), i, why) == i);
+    }
+    REQUIRE(append_batch(log, 3, count, why) == count);
+    storage::log_reader reader = log.reader();
+    std::vector<storage::record_range> ranges;
+    REQUIRE_FALSE(reader.fetch(100, true, ranges));
+    REQUIRE(ranges.size() == 2);
+    CAPTURE(another);
+    CHECK(ranges.front().count == count);
+    CHECK(ranges.front().is_bare());
+    CHECK(ranges.front().bare_stride == (another < 0 ? frame_header_size + 8 + 40 : storage::record_range::many_strides));
+    CHECK(ranges.back().count == 3);
+    CHECK_FALSE(ranges.back().is_bare());
+}
+
+TEST_CASE("a record among others of its length that is not as it should be ends a fetch", "[storage][log_reader]") {
+    partition orders;
+    orders.open();
+    failure why;
+    for (offset i = 0; i < 20; ++i) {
+        REQUIRE(append(*orders.log, "key", std::string(40, 'v'), i, why) == i);
+    }
+    REQUIRE(orders.log->sync().text == "");
+    orders.close();
+    image files = orders.files();
+    std::string& content = files.at("00000000000000000000.log");
+    const std::size_t length = frame_header_size + 8 + 40;
+    const offset bad = GENERATE(3, 12);
+    const std::size_t at = segment_header_size + static_cast<std::size_t>(bad) * length;
+    const std::string what = GENERATE(as<std::string>{}, "its offset", "a key that ends outside of it", "a size that ends outside of the file", "the file ends in it",
+                                      "a byte of its value");
+    format::frame_header header = peek<format::frame_header>(content, at);
+    if (what == "its offset") {
+        header.base_offset += 1;
+    } else if (what == "a key that ends outside of it") {
+        header.count = 1'000'000;
+    } else if (what == "a size that ends outside of the file") {
+        header.size = std::numeric_limits<std::int32_t>::max() - 7;
+    }
+    poke(content, at, header);
+    if (what == "the file ends in it") {
+        content.resize(at + frame_header_size + 8);
+    } else if (what == "a byte of its value") {
+        content[at + frame_header_size + 20] = 'w';
+    }
+    orders.become(files);
+    orders.open();
+    CAPTURE(bad, what);
+    storage::log_reader reader = orders.log->reader();
+    std::vector<storage::record_range> ranges;
+    REQUIRE_FALSE(reader.fetch(100, what == "a byte of its value", ranges));  // what the others forgo is not what they need
+    std::uint32_t count = 0;
+    bool has_bare_bad = false;
+    for (const auto& range : ranges) {
+        has_bare_bad = has_bare_bad || (range.is_bare() && range.first <= bad && bad < range.last);
+        count += range.count;
+    }
+    CHECK_FALSE(has_bare_bad);  // who reads a bare one does not look at its key's size again
+    CHECK(ranges.front().first == 0);
+    CHECK(ranges.front().last == bad);
+    CHECK(count >= static_cast<std::uint32_t>(bad));
 }
 
 TEST_CASE("a reader at the end goes on with what is appended, and steps over the log's own marks", "[storage][log_reader]") {

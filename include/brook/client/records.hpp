@@ -148,7 +148,6 @@ public:
         }
 
         iterator& operator++() noexcept {
-            --here_.left;
             step();
             return *this;
         }
@@ -158,27 +157,30 @@ public:
             return before;
         }
 
-        [[nodiscard]] bool operator==(const iterator& other) const noexcept { return here_.left == other.here_.left; }
+        [[nodiscard]] bool operator==(const iterator& other) const noexcept {
+            return here_.frame == other.here_.frame && here_.entry == other.here_.entry;
+        }
 
     private:
         friend class records;
 
         /// Where the iterator stands. Handed to functions and back by value, so that a loop can keep it in registers.
         struct place {
-            const std::byte* frame = nullptr;
+            const std::byte* frame = nullptr;     ///< null: behind the last record
             const std::byte* entry = nullptr;     ///< in a batch: the record; null: a bare lone frame; itself: another lone one
             const std::byte* next = nullptr;      ///< the frame behind it
             const std::byte* bare_end = nullptr;  ///< end of the part, where it has bare lone frames alone
+            std::uint32_t stride = 0;             ///< there: the part's bare_stride
+            const std::byte* entry_end = nullptr; ///< in a batch without details
             std::uint32_t index = 0;              ///< in a batch
             std::uint32_t entries_left = 0;       ///< in a batch without details, of which all records are meant: those behind it
-            std::uint32_t left = 0;               ///< this record and those behind it
             std::uint32_t part = 0;
             const partition_name* of = nullptr;
         };
 
         explicit iterator(const records& batch) noexcept : batch_{&batch} {
             if (batch.count_ > 0) {
-                here_ = enter(batch, 0, batch.count_);
+                here_ = enter(batch, 0);
                 step();
             }
         }
@@ -187,7 +189,7 @@ public:
         [[gnu::always_inline]] void step() noexcept {
             if (here_.next < here_.bare_end) [[likely]] {
                 here_.frame = here_.next;
-                const std::uint32_t length = load<format::frame_word>(here_.next).length();
+                const std::uint32_t length = here_.stride != range::many_strides ? here_.stride : load<format::frame_word>(here_.next).length();
                 here_.next += length;
                 if (here_.bare_end - here_.next > format::read_ahead_distance) {
                     format::read_ahead(here_.next, length);
@@ -198,15 +200,20 @@ public:
         }
 
         [[nodiscard, gnu::always_inline]] static bool step_in_batch(place& here) noexcept {
-            const std::byte* const entry = here.entry + format::entry_bytes(format::entry_sizes(here.entry));
+            const std::byte* const entry = here.entry_end;
             const auto room = static_cast<std::uint64_t>(here.next - entry);
-            if (room < format::entry_size || room < format::entry_bytes(format::entry_sizes(entry))) [[unlikely]] {
+            if (room < format::entry_size) [[unlikely]] {
+                return false;
+            }
+            const std::uint64_t size = format::entry_bytes(format::entry_sizes(entry));
+            if (room < size) [[unlikely]] {
                 return false;
             }
             if (room > std::uint64_t{format::read_ahead_distance}) {
-                format::read_ahead(entry, static_cast<std::size_t>(entry - here.entry));
+                format::read_ahead(entry, size);
             }
             here.entry = entry;
+            here.entry_end = entry + size;
             ++here.index;
             --here.entries_left;
             return true;
@@ -222,14 +229,14 @@ public:
             }
             here.entry = nullptr;
             here.entries_left = 0;
-            while (here.left > 0) {
+            for (;;) {
                 const range& now = batch.part_at(here.part);
                 if (here.next < now.data + now.end) {
                     here.frame = here.next;
                     const auto word = load<format::frame_word>(here.frame);
                     here.next += word.length();
-                    if (now.is_bare) {
-                        break;
+                    if (now.is_bare()) {
+                        return here;
                     }
                     if (word.kind() != format::frame_kind::data || (word.attributes() & format::attribute::codec_mask) != 0) {
                         continue;
@@ -237,28 +244,27 @@ public:
                     if ((word.attributes() & format::attribute::lone) != 0) {
                         if (format::record_slice one; one.look_at_lone(here.frame, word)) {
                             here.entry = here.frame;
-                            break;
+                            return here;
                         }
                         continue;
                     }
                     if (format::record_walk entries{format::load_header(here.frame), here.frame}; find_in_batch(batch, entries, here)) {
-                        break;
+                        return here;
                     }
                 } else if (here.part < batch.more_.size()) {
-                    here = enter(batch, here.part + 1, here.left);
+                    here = enter(batch, here.part + 1);
                 } else {
-                    here.left = 0;  // a batch says that it has more records than it has: only a hostile file does
+                    return {};
                 }
             }
-            return here;
         }
 
-        [[nodiscard]] static place enter(const records& batch, std::uint32_t index, std::uint32_t left) noexcept {
+        [[nodiscard]] static place enter(const records& batch, std::uint32_t index) noexcept {
             const range& entered = batch.part_at(index);
             place here;
             here.next = entered.data + entered.begin;
-            here.bare_end = entered.is_bare ? entered.data + entered.end : nullptr;
-            here.left = left;
+            here.bare_end = entered.is_bare() ? entered.data + entered.end : nullptr;
+            here.stride = entered.bare_stride;
             here.part = index;
             here.of = &entered.pin->of();
             return here;
@@ -272,6 +278,7 @@ public:
                     const auto header = format::load_header(here.frame);
                     const bool is_simple = (header.extension & format::extension::detail) == 0 && header.count <= now.last - header.base_offset;
                     here.entries_left = is_simple ? header.count - here.index - 1 : 0;
+                    here.entry_end = walk.entry();
                     return true;
                 }
             }

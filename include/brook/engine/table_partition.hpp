@@ -256,7 +256,7 @@ private:
         for (position at = range.begin; at < range.end;) {
             const std::byte* const frame = range.frame(at);
             const auto word = load<format::frame_word>(frame);
-            if (range.is_bare) {
+            if (range.is_bare()) {
                 use(found_record{format::record_slice{frame}, &range, at, 0, 0});
             } else if (word.kind() == format::frame_kind::data) {
                 const bool is_lone = (word.attributes() & format::attribute::lone) != 0;

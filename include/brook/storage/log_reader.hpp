@@ -40,7 +40,10 @@ struct record_range {
     offset first = 0;
     offset last = 0;
     std::uint32_t count = 0;
-    bool is_bare = false;  ///< nothing but bare lone frames, each of which was seen to hold its key: no need to look again
+    std::uint32_t bare_stride = 0;  ///< not 0: bare lone frames alone, each of which was seen to hold its key: no need to look again. The bytes of each
+
+    static constexpr std::uint32_t many_strides = 1;  ///< as bare_stride: they are not of one length
+    [[nodiscard]] bool is_bare() const noexcept { return bare_stride != 0; }
 
     [[nodiscard]] const std::byte* frame(position at) const noexcept { return data + at; }
 };
@@ -310,12 +313,11 @@ private:
             return false;
         }
         walk_lone<true>(most, verify, range);
-        range.is_bare = range.count > 0;
         while (range.count < most) {
             if (next_ >= limit_ || sees_nothing()) {
                 return false;
             }
-            if (range.is_bare && pin_->word(at_).kind() != format::frame_kind::seal) {
+            if (range.is_bare() && pin_->word(at_).kind() != format::frame_kind::seal) {
                 return true;  // what follows is a range of its own
             }
             if (walk_lone<false>(most, verify, range); range.count == most) {
@@ -381,6 +383,13 @@ private:
         position at;
         offset next;
         position passed;  ///< of the frame that was passed last
+        std::uint32_t stride = 0;  ///< of those that were passed, as record_range::bare_stride
+
+        void pass(std::uint32_t length) noexcept {
+            stride = stride == 0 || stride == length ? length : record_range::many_strides;
+            passed = at;
+            at += length;
+        }
     };
 
     /// Steps over lone frames, as long as each is as it should be: to where frames begin at or behind `to`, or to an offset.
@@ -391,6 +400,12 @@ private:
         to = to <= last ? to : last + 1;
         const offset far = here.next + 8;  // who reads one by one what is just being written leaves to the writer the lines that it will need
         for (; here.next < stop && here.at < to; ++here.next) {
+            if (OnlyBare && here.next == far) {
+                here = step_over_alike<Verifies>(data, here, to, last, stop, seed);
+                if (here.next >= stop || here.at >= to) {
+                    break;
+                }
+            }
             std::byte* const frame = data + here.at;
             const format::frame_word word{atomic_at<std::uint64_t>(frame).load(std::memory_order_acquire)};
             // Both ends are aligned, so a size within them has room for its padding, too.
@@ -399,11 +414,34 @@ private:
                 (Verifies && !format::has_checksum(seed, here.at, word, frame))) {
                 break;
             }
-            here.passed = here.at;
-            here.at += word.length();
+            here.pass(word.length());
             if (here.next >= far) {
                 format::read_ahead(frame + word.length(), word.length());
             }
+        }
+        return here;
+    }
+
+    /// The same for bare ones of the size that the last one had: what somebody sends who sends one type. Where the next one begins is known
+    /// before this one is looked at, so that the processor looks at several at once.
+    ///
+    /// Requires  that a bare one has been passed.
+    template <bool Verifies>
+    [[nodiscard, gnu::always_inline]] static lone_place step_over_alike(std::byte* data, lone_place here, position to, position last, offset stop, std::uint64_t seed) noexcept {
+        const format::frame_word word{load<std::uint64_t>(data + here.passed)};
+        const auto key = load<std::uint32_t>(data + here.passed + 36);
+        const std::uint32_t length = word.length();
+        const std::uint32_t body = word.size() - format::frame_header_size;
+        const position end = body > last ? 0 : to <= last - body ? to : last - body + 1;
+        for (; here.next < stop && here.at < end; ++here.next) {
+            std::byte* const frame = data + here.at;
+            if (atomic_at<std::uint64_t>(frame).load(std::memory_order_acquire) != word.raw() || load<offset>(frame + 16) != here.next ||
+                load<std::uint32_t>(frame + 36) != key || (Verifies && !format::has_checksum(seed, here.at, word, frame))) {
+                break;
+            }
+            here.passed = here.at;
+            here.at += length;
+            format::read_ahead(frame + length, length);
         }
         return here;
     }
@@ -431,7 +469,7 @@ private:
             const offset last_here = after != nullptr && after->base < counted ? after->base : counted;
             stop = last_here < stop ? last_here : stop;
         }
-        const lone_place begin{at_, next_, at_};
+        const lone_place begin{.at = at_, .next = next_, .passed = at_};
         lone_place here = begin;
         // Three stretches: verified before; to be verified, since it came from the disk; written by this process.
         if (here.at < verified_to && verified_to < from_disk) {
@@ -454,6 +492,7 @@ private:
         if (range.count == 0) {
             range.begin = begin.at;
             range.first = begin.next;
+            range.bare_stride = OnlyBare ? here.stride : 0;
         }
         range.count += static_cast<std::uint32_t>(here.next - begin.next);
         range.end = here.at;
