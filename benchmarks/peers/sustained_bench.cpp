@@ -28,7 +28,7 @@ constexpr std::size_t value_bytes = 100;
 using value_type = payload<value_bytes>;
 
 outcome through_brook(run& bench, const workload& what, std::uint64_t segment_bytes) {
-    warm_memory(what.records * frame_bytes(0, value_bytes));
+    warm_memory(2 * what.records * frame_bytes(0, value_bytes));
     const scratch_directory directory{bench.directory()};
     brook::broker broker{directory.path()};
     const auto topic = broker.create_topic<brook::no_key, value_type>("sustained", {.segment_bytes = static_cast<std::int64_t>(segment_bytes)});
