@@ -772,8 +772,8 @@ private:
         broker_room::shared_state& shared = *shared_;
         std::optional<std::chrono::nanoseconds> deadline;
         bool is_settled = keep_up();
-        for (;;) {
-            records<Key, Value, Broker> found = fetch();
+        for (records<Key, Value, Broker> found;;) {
+            fetch(found);
             if (!found.empty() || wakeups_->take() || (longest && longest->count() <= 0 && !partitions_.empty())) {
                 return found;
             }
@@ -855,9 +855,21 @@ private:
         return false;
     }
 
+    /// Takes what a reader gives, and counts.
+    struct collected {
+        records<Key, Value, Broker>& into;
+        std::uint32_t count = 0;
+        std::uint64_t decoded = 0;
+
+        void push_back(typename engine_type::range&& part) {
+            count += part.count;
+            decoded += part.decoded.length();
+            into.add(std::move(part));
+        }
+    };
+
     /// One look at each partition, beginning where the last look ended, so that none is starved.
-    [[nodiscard]] records<Key, Value, Broker> fetch() {
-        records<Key, Value, Broker> found;
+    void fetch(records<Key, Value, Broker>& found) {
         auto left = static_cast<std::uint32_t>(options_.max_poll_records);
         std::uint64_t decoded_left = engine_type::reader::default_most_decoded;
         for (std::size_t i = 0, at = next_partition_; i < partitions_.size() && left > 0 && decoded_left > 0;
@@ -872,29 +884,27 @@ private:
             if (one.is_paused || one.is_untold || !one.has_position || !has_come(one) || one.reader.sees_nothing()) {
                 continue;
             }
-            ranges_.clear();
-            failure why = one.reader.fetch(left, options_.check_crcs, ranges_, decoded_left);
-            if (why && !found.empty()) {
-                break;  // what was found first is given first
+            collected here{found};
+            failure why = one.reader.fetch(left, options_.check_crcs, here, decoded_left);
+            if (why) [[unlikely]] {
+                if (!found.empty()) {
+                    break;  // what was found first is given first
+                }
+                if (why.code == errc::offset_out_of_range) {
+                    reset(one, "there is no offset " + std::to_string(one.reader.position_offset()));
+                    why = one.reader.fetch(left, options_.check_crcs, here, decoded_left);
+                }
+                if (why.code == errc::unknown_topic_or_partition && subscription_.is_there()) {
+                    continue;  // it is being deleted: settled as soon as that is done
+                }
+                if (why && why.code != errc::offset_out_of_range) {  // else the start has moved again: the next poll looks
+                    why.raise();
+                }
             }
-            if (why.code == errc::offset_out_of_range) {
-                reset(one, "there is no offset " + std::to_string(one.reader.position_offset()));
-                why = one.reader.fetch(left, options_.check_crcs, ranges_, decoded_left);
-            }
-            if (why.code == errc::unknown_topic_or_partition && subscription_.is_there()) {
-                continue;  // it is being deleted: settled as soon as that is done
-            }
-            if (why && why.code != errc::offset_out_of_range) {  // else the start has moved again: the next poll looks
-                why.raise();
-            }
-            for (auto& range : ranges_) {
-                left -= range.count;
-                decoded_left -= range.decoded.length() < decoded_left ? range.decoded.length() : decoded_left;
-                found.add(std::move(range));
-            }
+            left -= here.count;
+            decoded_left -= here.decoded < decoded_left ? here.decoded : decoded_left;
         }
         next_partition_ = next_partition_ + 1 < partitions_.size() ? next_partition_ + 1 : 0;
-        return found;
     }
 
     template <class Rep, class Period>
@@ -1087,7 +1097,6 @@ private:
     detail::subscription subscription_;
     std::uint64_t told_changes_ = 0;            // of what it reads, that the group knows of
     std::vector<assigned> partitions_;
-    std::vector<typename engine_type::range> ranges_;  // reused by each fetch
     std::size_t next_partition_ = 0;
     std::vector<sought> sought_;                // by its owner, before the group had settled
     std::vector<brook::partition> came_;        // the listener has not been told yet

@@ -324,7 +324,7 @@ public:
     [[nodiscard]] std::size_t size() const noexcept { return count_; }
 
     /// Used by the consumer.
-    void add(range part) {
+    void add(range&& part) {
         const std::uint32_t count = part.count;
         if (empty()) {
             first_ = std::move(part);

@@ -204,7 +204,10 @@ public:
     ///
     /// Errors    returned only when it is the first thing that the fetch meets: corrupt_record, offset_out_of_range
     ///           (behind the end, or deleted), unsupported_compression_type, or what the disk said. The reader stays in front of it.
-    [[nodiscard]] failure fetch(std::uint32_t most, bool verify, std::vector<record_range>& ranges, std::uint64_t most_decoded = default_most_decoded) {
+    ///
+    /// `ranges`: takes them by push_back, in their order.
+    template <class Ranges>
+    [[nodiscard]] failure fetch(std::uint32_t most, bool verify, Ranges& ranges, std::uint64_t most_decoded = default_most_decoded) {
         failure why;
         ask_for_limit();
         leave_given_up();
