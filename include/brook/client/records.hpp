@@ -194,6 +194,8 @@ public:
                 if (here_.bare_end - here_.next > format::read_ahead_distance) {
                     format::read_ahead(here_.next, length);
                 }
+            } else if (here_.bare_end != nullptr && here_.part == batch_->more_.size()) {
+                here_.frame = nullptr;
             } else if (here_.entries_left == 0 || !step_in_batch(here_)) {
                 here_ = search(*batch_, here_);
             }
