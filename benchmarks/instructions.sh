@@ -30,8 +30,8 @@ if [ $# -eq 0 ]; then
   # shellcheck disable=SC2046  # one word a number
   set -- $(sed -n 's/^work \([0-9]*\):.*/\1/p' "$scratch/all")
 fi
-# Whose processor it is does not matter: valgrind shows programs one of its own.
-made_by="$(uname -m), $(sed -n 's/^brook .*| \(.* [0-9]*\.[0-9]*\)\.[0-9]* |.*/\1/p' "$scratch/all" | head -n 1)"
+# Whose processor it is does not matter, but for what valgrind shows of it to programs, and the C library goes by.
+made_by="$(uname -m)$(grep -qsw avx2 /proc/cpuinfo && echo ' avx2'), $(sed -n 's/^brook .*| \(.* [0-9]*\.[0-9]*\)\.[0-9]* |.*/\1/p' "$scratch/all" | head -n 1)"
 if [ "$how" = check ] && ! grep -qxF "# $made_by" "$expected"; then
   echo "skipped: the counts in benchmarks/instructions.expected are of another machine or compiler than $made_by"
   exit 77

@@ -5,7 +5,7 @@
 // has for that. Nobody syncs. brook's segment is prepared before the clock starts, as its upkeep does it for a busy topic. Peers that
 // write through a mapping take part as they are documented, and once more with files that are prepared alike ("prepared file"); the aims
 // stand beside the former. Two are no peers but bounds: "the bare loop", the same frames into memory that is ready, and "bare pwrite", one call to the
-// system a record or a batch. How the bare loop stands to each peer is printed beside the aim: no log of such records can have more of it.
+// system a record or a batch. How the bare loop stands to each peer is printed beside the aim: it is what a loop takes of the peer that does no more than that.
 // benchmarks/peers/README.md says how each is used, and why.
 #include <brook/brook.hpp>
 

@@ -1,6 +1,6 @@
 /// \file peers/bare_peer.hpp
 /// Bounds that take part like peers: brook's frames, and no library. No claims, no index, no recovery, no group commit; the file is prepared before
-/// the clock starts. What none of them reaches beside a peer, no log reaches that writes such frames in that way.
+/// the clock starts. What they reach beside a peer is what writing such frames, and no more, reaches in that way.
 #pragma once
 
 #include <unistd.h>

@@ -41,6 +41,35 @@ struct tick {
     double price;
 };
 
+/// A batch of records "v", at the offsets base + each delta, which takes `last_delta` + 1 offsets, as its header says. `first_size`: what the
+/// first record says of its value.
+void append_batch_of(brook::storage::log& log, const std::vector<std::uint32_t>& deltas, std::uint32_t last_delta, std::uint32_t first_size = 1) {
+    using namespace brook::format;
+    std::uint64_t size = frame_header_size + 16 + deltas.size() * (sizeof(record_detail) + entry_bytes({null_size, 1, 0}));
+    brook::storage::claim taken;
+    REQUIRE(log.try_take(frame_length(static_cast<std::uint32_t>(size)), last_delta + 1, taken));
+    std::byte* at = taken.data + frame_header_size;
+    brook::store(at, std::uint64_t{last_delta});
+    brook::store(at + 8, std::int64_t{0});
+    at += 16;
+    for (const std::uint32_t delta : deltas) {
+        brook::store(at, record_detail{delta, delta, 0});
+        at += sizeof(record_detail);
+    }
+    std::byte* const first = at;
+    for (std::size_t i = 0; i < deltas.size(); ++i) {
+        const auto layout = lay_out_entry(at, {null_size, 1, 0});
+        *layout.value = std::byte{'v'};
+        at = layout.end;
+    }
+    brook::store(first, first_size);
+    frame_header header{};
+    header.size = static_cast<std::int32_t>(size);
+    header.extension = extension::detail;
+    header.count = static_cast<std::uint32_t>(deltas.size());
+    log.publish(taken, header);
+}
+
 using text_records = brook::records<no_key, std::string>;
 static_assert(std::forward_iterator<text_records::iterator>);
 
@@ -163,6 +192,39 @@ TEST_CASE("records of one length are read like those of several, wherever anothe
         }
         CHECK(all == sent);
     }
+}
+
+TEST_CASE("a batch whose records are not what it says of them gives no more than were counted", "[client][records]") {
+    world here;
+    const auto topic = here.broker->create_topic<no_key, std::string>("texts");
+    brook::storage::log& log = brook::detail::access::engine(topic).log(0);
+    std::vector<std::uint32_t> deltas;
+    const std::string what = GENERATE(as<std::string>{}, "as they should be", "all at one offset", "back and forth", "the first ends outside of it");
+    for (std::uint32_t i = 0; i < 100; ++i) {
+        deltas.push_back(what == "all at one offset" ? 0 : what == "back and forth" ? i ^ 1u : i);
+    }
+    append_batch_of(log, deltas, 99, what == "the first ends outside of it" ? 0x7fff'ffff : 1);
+    brook::producer producer{topic};
+    producer.send("behind");
+    const std::int32_t most = GENERATE(1, 3, 50, 500);
+    CAPTURE(what, most);
+    brook::consumer consumer{topic, {.max_poll_records = most}};
+    std::size_t given = 0;
+    for (int time = 0; time < 300 && !consumer.caught_up(); ++time) {
+        const auto records = consumer.poll(0s);
+        std::size_t count = 0;
+        for (const auto& record : records) {
+            CHECK(record.value() == (record.offset() < 100 ? "v" : "behind"));
+            ++count;
+        }
+        CHECK(count <= records.size());
+        CHECK(records.size() <= static_cast<std::size_t>(most));
+        CHECK((records.begin() == records.end()) == (count == 0));
+        given += count;
+    }
+    CHECK(consumer.caught_up());
+    CHECK(given >= 1);
+    CHECK((what != "as they should be" || given == 101));
 }
 
 TEST_CASE("a batch moves, and what it was moved from is empty", "[client][records]") {

@@ -109,7 +109,7 @@ private:
 };
 
 /// Records from one poll, partition by partition, in the order of their offsets. Holds the memory they lie in, so that
-/// they outlive retention, the consumer and the broker; move it where they are needed longest.
+/// they outlive retention, the consumer and the broker; move it where they are needed longest: views go on, iterators do not.
 ///
 /// Threads   immutable.
 /// Cost      iterating walks the segment; nothing is copied. What was compressed has been decoded by poll, into memory that this
@@ -171,9 +171,10 @@ public:
             const std::byte* next = nullptr;      ///< the frame behind it
             const std::byte* bare_end = nullptr;  ///< end of the part, where it has bare lone frames alone
             std::uint32_t stride = 0;             ///< there: the part's bare_stride
-            const std::byte* entry_end = nullptr; ///< in a batch without details
+            const std::byte* entry_end = nullptr; ///< in a batch: behind the record; where details come, nobody asks
             std::uint32_t index = 0;              ///< in a batch
             std::uint32_t entries_left = 0;       ///< in a batch without details, of which all records are meant: those behind it
+            std::uint32_t left = 0;               ///< records of the part behind this one and `entries_left`; of a bare part nobody counts
             std::uint32_t part = 0;
             const partition_name* of = nullptr;
         };
@@ -194,10 +195,12 @@ public:
                 if (here_.bare_end - here_.next > format::read_ahead_distance) {
                     format::read_ahead(here_.next, length);
                 }
-            } else if (here_.bare_end != nullptr && here_.part == batch_->more_.size()) {
-                here_.frame = nullptr;
             } else if (here_.entries_left == 0 || !step_in_batch(here_)) {
-                here_ = search(*batch_, here_);
+                if (here_.bare_end != nullptr && here_.part == batch_->more_.size()) {
+                    here_.frame = nullptr;
+                } else {
+                    here_ = search(*batch_, here_);
+                }
             }
         }
 
@@ -222,7 +225,7 @@ public:
         }
 
         [[nodiscard, gnu::noinline]] static place search(const records& batch, place here) noexcept {
-            if (here.entry != nullptr && here.entry != here.frame) {
+            if (here.left > 0 && here.entry != nullptr && here.entry != here.frame) {
                 format::record_walk rest{here.frame, here.entry, here.index};
                 format::record_slice passed;
                 if (rest.next(passed) && find_in_batch(batch, rest, here)) {
@@ -233,7 +236,7 @@ public:
             here.entries_left = 0;
             for (;;) {
                 const range& now = batch.part_at(here.part);
-                if (here.next < now.data + now.end) {
+                if (here.left > 0 && here.next < now.data + now.end) {  // no more than were counted: frames of an enemy may hold others, which nobody wants
                     here.frame = here.next;
                     const auto word = load<format::frame_word>(here.frame);
                     here.next += word.length();
@@ -246,6 +249,7 @@ public:
                     if ((word.attributes() & format::attribute::lone) != 0) {
                         if (format::record_slice one; one.look_at_lone(here.frame, word)) {
                             here.entry = here.frame;
+                            --here.left;
                             return here;
                         }
                         continue;
@@ -267,6 +271,7 @@ public:
             here.next = entered.data + entered.begin;
             here.bare_end = entered.is_bare() ? entered.data + entered.end : nullptr;
             here.stride = entered.bare_stride;
+            here.left = entered.count;
             here.part = index;
             here.of = &entered.pin->of();
             return here;
@@ -279,7 +284,9 @@ public:
                 if (const auto at = one.offset(); at >= now.first && at < now.last) {
                     const auto header = format::load_header(here.frame);
                     const bool is_simple = (header.extension & format::extension::detail) == 0 && header.count <= now.last - header.base_offset;
-                    here.entries_left = is_simple ? header.count - here.index - 1 : 0;
+                    const std::uint32_t behind = is_simple ? header.count - here.index - 1 : 0;
+                    here.entries_left = behind < here.left ? behind : here.left - 1;
+                    here.left -= 1 + here.entries_left;
                     here.entry_end = walk.entry();
                     return true;
                 }
@@ -317,11 +324,12 @@ public:
     // A temporary's views would die with it: `for (auto const& record : consumer.poll(1s))` keeps it, poll().begin() does not.
     [[nodiscard]] iterator begin() const& noexcept { return iterator{*this}; }
     [[nodiscard]] iterator end() const& noexcept { return {}; }
-    [[nodiscard]] value_type front() const& noexcept { return *begin(); }  ///< Requires  not empty
+    [[nodiscard]] value_type front() const& noexcept { return *begin(); }  ///< Requires  begin() != end()
     iterator begin() const&& = delete;
     iterator end() const&& = delete;
     value_type front() const&& = delete;
 
+    /// Of what is damaged, and was not verified, there may be fewer than these say, and none at all; never more.
     [[nodiscard]] bool empty() const noexcept { return count_ == 0; }
     [[nodiscard]] std::size_t size() const noexcept { return count_; }
 

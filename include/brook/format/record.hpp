@@ -244,12 +244,16 @@ private:
     std::uint32_t index_ = 0;  // in a batch
 };
 
-/// True where the key of a bare lone frame lies within it; the value is the rest.
+/// True where a key of that size, or null_size, lies within a bare lone frame's body of `body` bytes; the value is the rest.
+[[nodiscard]] inline bool key_fits(std::uint32_t key, std::uint32_t body) noexcept {
+    return align_up(record_sizes{key, 0, 0}.key_bytes(), std::uint64_t{8}) <= body;
+}
+
+/// True where the key of a bare lone frame lies within it.
 ///
 /// Requires  the word of a bare lone frame whose size, a header or more, lies within the memory at `frame`.
 [[nodiscard]] inline bool bare_lone_fits(const std::byte* frame, frame_word word) noexcept {
-    const record_sizes sizes{load<std::uint32_t>(frame + 36), 0, 0};
-    return align_up(sizes.key_bytes(), std::uint64_t{8}) <= word.size() - frame_header_size;
+    return key_fits(load<std::uint32_t>(frame + 36), word.size() - frame_header_size);
 }
 
 /// Walks the records of one data frame, in the order of their offsets. Bounds are checked against the frame's size at

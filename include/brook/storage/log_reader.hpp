@@ -40,9 +40,11 @@ struct record_range {
     offset first = 0;
     offset last = 0;
     std::uint32_t count = 0;
-    std::uint32_t bare_stride = 0;  ///< not 0: bare lone frames alone, each of which was seen to hold its key: no need to look again. The bytes of each
+    /// Not 0: bare lone frames alone, each of which was seen to hold its key, so that there is no need to look again. Then the bytes from one
+    /// to the next, or `many_strides`.
+    std::uint32_t bare_stride = 0;
 
-    static constexpr std::uint32_t many_strides = 1;  ///< as bare_stride: they are not of one length
+    static constexpr std::uint32_t many_strides = 1;  ///< they are not of one length
     [[nodiscard]] bool is_bare() const noexcept { return bare_stride != 0; }
 
     [[nodiscard]] const std::byte* frame(position at) const noexcept { return data + at; }
@@ -323,8 +325,10 @@ private:
             if (range.is_bare() && pin_->word(at_).kind() != format::frame_kind::seal) {
                 return true;  // what follows is a range of its own
             }
-            if (walk_lone<false>(most, verify, range); range.count == most) {
-                break;
+            if (!range.is_bare()) {
+                if (walk_lone<false>(most, verify, range); range.count == most) {
+                    break;
+                }
             }
             frame_view found;
             switch (look_here(verify, found)) {
@@ -345,6 +349,9 @@ private:
                 }
                 left_behind = std::move(before);
                 return true;
+            }
+            if (range.is_bare()) [[unlikely]] {
+                return true;  // a seal stood there, until the log was cut: what follows is a range of its own
             }
             if (found.kind() == format::frame_kind::data && next_ + found.offsets_taken() > wanted_) {
                 const transaction_fate fate = fate_of(found);
@@ -401,7 +408,8 @@ private:
     template <bool OnlyBare, bool Verifies>
     [[nodiscard, gnu::noinline]] static lone_place step_over(std::byte* data, lone_place here, position to, position last, offset stop, std::uint64_t seed) noexcept {
         to = to <= last ? to : last + 1;
-        const offset far = here.next + 8;  // who reads one by one what is just being written leaves to the writer the lines that it will need
+        // From there on it looks ahead. Who reads one by one what is just being written leaves to the writer the lines that it will need.
+        const offset far = here.next + 8;
         for (; here.next < stop && here.at < to; ++here.next) {
             if (OnlyBare && here.next == far) {
                 here = step_over_alike<Verifies>(data, here, to, last, stop, seed);
@@ -425,8 +433,8 @@ private:
         return here;
     }
 
-    /// The same for bare ones of the size that the last one had: what somebody sends who sends one type. Where the next one begins is known
-    /// before this one is looked at, so that the processor looks at several at once.
+    /// The same for bare ones of the size that the last one had, whose stride is known: what somebody sends who sends one type. Where the next one
+    /// begins is known before this one is looked at, so that the processor looks at several at once.
     ///
     /// Requires  that a bare one has been passed.
     template <bool Verifies>
@@ -435,7 +443,10 @@ private:
         const auto key = load<std::uint32_t>(data + here.passed + 36);
         const std::uint32_t length = word.length();
         const std::uint32_t body = word.size() - format::frame_header_size;
-        const position end = body > last ? 0 : to <= last - body ? to : last - body + 1;
+        if (!word.is_bare_lone() || body > last || !format::key_fits(key, body)) {  // it was, a moment ago
+            return here;
+        }
+        const position end = to <= last - body ? to : last - body + 1;
         for (; here.next < stop && here.at < end; ++here.next) {
             std::byte* const frame = data + here.at;
             if (atomic_at<std::uint64_t>(frame).load(std::memory_order_acquire) != word.raw() || load<offset>(frame + 16) != here.next ||
