@@ -7,8 +7,11 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include <brook/client/broker.hpp>
+#include <brook/client/records.hpp>
 #include <brook/format/record.hpp>
 #include <brook/lz4.hpp>
 #include <brook/storage/log.hpp>
@@ -152,6 +155,32 @@ bool read_all(const opened& log, offset from, std::string_view wanted) {
     return is_last;
 }
 
+/// As a poll gives them.
+void read_as_polled(const opened& log, std::uint32_t most, bool verifies) {
+    storage::log_reader reader = log->reader();
+    reader.seek(log->log_start_offset());
+    for (int rounds = 0; rounds < 64; ++rounds) {
+        std::vector<storage::record_range> ranges;
+        if (const failure why = reader.fetch(most, verifies, ranges); why || ranges.empty()) {
+            use(why.text);
+            return;
+        }
+        records<no_key, std::string> polled;
+        for (auto& range : ranges) {
+            polled.add(std::move(range));
+        }
+        demand(polled.size() <= most, "a fetch gives no more than it is asked for");
+        std::size_t count = 0;
+        for (const auto& one : polled) {
+            use(static_cast<std::uint64_t>(one.offset()));
+            use(one.key_bytes());
+            use(one.value_bytes());
+            ++count;
+        }
+        demand(count <= polled.size(), "no more records come than were counted");
+    }
+}
+
 [[nodiscard]] offset append(const opened& log, std::string_view value) {
     const format::record_sizes sizes{format::null_size, static_cast<std::uint32_t>(value.size()), 0};
     const auto size = static_cast<std::uint32_t>(format::lone_frame_size(sizes));
@@ -193,6 +222,10 @@ void run(bytes input) {
         }
         demand(log->log_start_offset() >= 0 && log->log_start_offset() <= log->log_end_offset(), "a log begins before it ends");
         static_cast<void>(read_all(log, log->log_start_offset(), value));
+        for (const std::uint32_t most : {3u, 1'000u}) {
+            read_as_polled(log, most, true);
+            read_as_polled(log, most, false);
+        }
         at = append(log, value);
         demand(at < 0 || read_all(log, at, value), "what was appended can be read");
         use(log->upkeep(std::chrono::nanoseconds{1}).why.text);
