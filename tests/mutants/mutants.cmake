@@ -779,14 +779,14 @@ brook_mutant(lone_records_not_verified
 
 brook_mutant(like_records_not_verified
   FILE storage/log_reader.hpp
-  FIND [=[ != key || (Verifies && !format]=]
-  REPLACE [=[ != key || (Verifies && !BROOK_MUTANT(like_records_not_verified) && !format]=]
+  FIND [=[ || (Verifies && !format]=]
+  REPLACE [=[ || (Verifies && !BROOK_MUTANT(like_records_not_verified) && !format]=]
   CAUGHT_BY test storage/log_reader "a record among others of its length that is not as it should be ends a fetch")
 
 brook_mutant(key_of_the_like_taken_for_granted
   FILE storage/log_reader.hpp
-  FIND [=[                load<std::uint32_t>(frame + 36) != key ||]=]
-  REPLACE [=[                (!BROOK_MUTANT(key_of_the_like_taken_for_granted) && load<std::uint32_t>(frame + 36) != key) ||]=]
+  FIND [=[load<std::uint32_t>(frame + 36) != key]=]
+  REPLACE [=[(!BROOK_MUTANT(key_of_the_like_taken_for_granted) && load<std::uint32_t>(frame + 36) != key)]=]
   CAUGHT_BY test storage/log_reader "a record among others of its length that is not as it should be ends a fetch")
 
 brook_mutant(first_length_for_all
@@ -794,6 +794,14 @@ brook_mutant(first_length_for_all
   FIND [=[stride = stride == 0 || stride == length ? length : record_range::many_strides;]=]
   REPLACE [=[stride = stride == 0 || stride == length ? length : BROOK_MUTANT(first_length_for_all) ? stride : record_range::many_strides;]=]
   CAUGHT_BY test client/records "records of one length are read like those of several, wherever another one stands among them")
+
+brook_mutant(more_than_were_counted
+  FILE client/records.hpp
+  FIND [=[                    here.entries_left = behind < here.left ? behind : here.left - 1;
+                    here.left -= 1 + here.entries_left;]=]
+  REPLACE [=[                    here.entries_left = BROOK_MUTANT(more_than_were_counted) || behind < here.left ? behind : here.left - 1;
+                    here.left -= BROOK_MUTANT(more_than_were_counted) ? 0 : 1 + here.entries_left;]=]
+  CAUGHT_BY test client/records "a batch whose records are not what it says of them gives no more than were counted")
 
 brook_mutant(batches_not_verified
   FILE storage/log_reader.hpp
