@@ -772,7 +772,8 @@ private:
         broker_room::shared_state& shared = *shared_;
         std::optional<std::chrono::nanoseconds> deadline;
         bool is_settled = keep_up();
-        for (records<Key, Value, Broker> found;;) {
+        records<Key, Value, Broker> found;  // here, so that it is made where it is returned
+        for (;;) {
             fetch(found);
             if (!found.empty() || wakeups_->take() || (longest && longest->count() <= 0 && !partitions_.empty())) {
                 return found;

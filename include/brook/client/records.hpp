@@ -337,7 +337,7 @@ public:
     void add(range&& part) {
         const std::uint32_t count = part.count;
         if (empty()) {
-            first_ = std::move(part);
+            first_.emplace(std::move(part));
         } else {
             more_.push_back(std::move(part));
         }
@@ -345,9 +345,9 @@ public:
     }
 
 private:
-    [[nodiscard]] const range& part_at(std::size_t index) const noexcept { return index == 0 ? first_ : more_[index - 1]; }
+    [[nodiscard]] const range& part_at(std::size_t index) const noexcept { return index == 0 ? *first_ : more_[index - 1]; }
 
-    range first_;  // most have no other, and allocate nothing
+    std::optional<range> first_;  // most have no other, and allocate nothing
     std::vector<range> more_;
     std::uint32_t count_ = 0;
 };
