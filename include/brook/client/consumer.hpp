@@ -856,14 +856,12 @@ private:
         return false;
     }
 
-    /// Takes what a reader gives, and counts.
+    /// Takes what a reader gives.
     struct collected {
         records<Key, Value, Broker>& into;
-        std::uint32_t count = 0;
-        std::uint64_t decoded = 0;
+        std::uint64_t decoded = 0;  ///< bytes of what was compressed
 
         void push_back(typename engine_type::range&& part) {
-            count += part.count;
             decoded += part.decoded.length();
             into.add(std::move(part));
         }
@@ -871,9 +869,9 @@ private:
 
     /// One look at each partition, beginning where the last look ended, so that none is starved.
     void fetch(records<Key, Value, Broker>& found) {
-        auto left = static_cast<std::uint32_t>(options_.max_poll_records);
+        const auto most = static_cast<std::uint32_t>(options_.max_poll_records);
         std::uint64_t decoded_left = engine_type::reader::default_most_decoded;
-        for (std::size_t i = 0, at = next_partition_; i < partitions_.size() && left > 0 && decoded_left > 0;
+        for (std::size_t i = 0, at = next_partition_; i < partitions_.size() && found.size() < most && decoded_left > 0;
              ++i, at = at + 1 < partitions_.size() ? at + 1 : 0) {
             assigned& one = partitions_[at];
             if (one.log->is_closed()) [[unlikely]] {
@@ -886,6 +884,7 @@ private:
                 continue;
             }
             collected here{found};
+            const std::uint32_t left = most - static_cast<std::uint32_t>(found.size());
             failure why = one.reader.fetch(left, options_.check_crcs, here, decoded_left);
             if (why) [[unlikely]] {
                 if (!found.empty()) {
@@ -902,7 +901,6 @@ private:
                     why.raise();
                 }
             }
-            left -= here.count;
             decoded_left -= here.decoded < decoded_left ? here.decoded : decoded_left;
         }
         next_partition_ = next_partition_ + 1 < partitions_.size() ? next_partition_ + 1 : 0;

@@ -322,9 +322,6 @@ private:
             if (next_ >= limit_ || sees_nothing()) {
                 return false;
             }
-            if (range.is_bare() && pin_->word(at_).kind() != format::frame_kind::seal) {
-                return true;  // what follows is a range of its own
-            }
             if (!range.is_bare()) {
                 if (walk_lone<false>(most, verify, range); range.count == most) {
                     break;
@@ -350,8 +347,8 @@ private:
                 left_behind = std::move(before);
                 return true;
             }
-            if (range.is_bare()) [[unlikely]] {
-                return true;  // a seal stood there, until the log was cut: what follows is a range of its own
+            if (range.is_bare()) {
+                return true;  // what follows is a range of its own
             }
             if (found.kind() == format::frame_kind::data && next_ + found.offsets_taken() > wanted_) {
                 const transaction_fate fate = fate_of(found);
