@@ -416,6 +416,65 @@ TEST_CASE("a disk that is full aborts a transaction, and the next one goes on", 
     check();
 }
 
+TEST_CASE("a transaction's records are seen when its own record is there, and not before", "[client][transaction]") {
+    world here;
+    const auto texts = here.texts();
+    std::size_t committed = 0;
+    std::vector<std::size_t> seen_between;
+    here.platform.on_call([&](operation which, const std::string& path) {
+        if (which == operation::allocate && path.find("/__transaction_state/") != std::string::npos) {  // room for that record
+            seen_between.push_back(read(texts).size() - committed);
+        }
+    });
+    while (seen_between.size() < 3) {
+        auto tx = here.begin();
+        send_large(tx, texts, 't');
+        tx.set_state(std::string(100'000, 's'));
+        tx.commit();
+        committed += 3;
+    }
+    here.platform.on_call(nullptr);
+    CHECK(seen_between == std::vector<std::size_t>(seen_between.size(), 0));
+    CHECK(read(texts).size() == committed);
+}
+
+TEST_CASE("offsets of a transaction that failed behind them are not committed, by the next opening neither", "[client][transaction]") {
+    world here;
+    const auto texts = here.texts();
+    brook::producer input{texts};
+    input.send("a").get();
+    brook::consumer consumer{texts, {.group_id = "readers"}};
+    REQUIRE(consumer.poll().size() == 1);
+    consumer.commit();
+    input.send("b").get();
+    REQUIRE(consumer.poll().size() == 1);
+    const std::string state(100'000, 's');
+    const auto committed = [&] { return here.broker->group("readers").partitions.front().committed; };
+    const auto commit_state = [&](auto&... consumers) {
+        auto tx = here.begin();
+        tx.set_state(state);
+        (tx.commit_offsets(consumers), ...);
+        tx.commit();
+    };
+    commit_state();
+    here.platform.inject({.on = operation::allocate, .number = ENOSPC, .lasting = true, .path = "/__transaction_state/"});
+    std::error_code full;
+    while (!full) {
+        full = code_of([&] { commit_state(); });
+    }
+    CHECK(full == std::errc::no_space_on_device);
+    CHECK(code_of([&] { commit_state(consumer); }) == std::errc::no_space_on_device);
+    CHECK(committed() == 1);
+    here.open();
+    CHECK(committed() == 1);
+    here.platform.heal();
+    brook::consumer again{here.texts(), {.group_id = "readers"}};
+    REQUIRE(again.poll(0s).size() == 1);
+    commit_state(again);
+    here.open();
+    CHECK(committed() == 2);
+}
+
 TEST_CASE("a commit waits for the disk where a topic of it has flush_messages", "[client][transaction]") {
     const int is_promised = GENERATE(0, 1);
     world here;

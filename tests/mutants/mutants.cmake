@@ -1143,11 +1143,9 @@ brook_mutant(transaction_shown_before_its_record
   FIND [=[        if (failure why = append(in.transactional_id_, told)) {]=]
   REPLACE [=[        if (BROOK_MUTANT(transaction_shown_before_its_record)) {
             shared_.transactions.commit(in.producer_id_, in.epoch_, std::vector<std::uint16_t>{of.aborted});
-            for (const auto until = shared_.platform.monotonic() + std::chrono::microseconds{100}; shared_.platform.monotonic() < until;) {  // for a reader to come
-            }
         }
         if (failure why = append(in.transactional_id_, told)) {]=]
-  CAUGHT_BY fault exactly_once)
+  CAUGHT_BY test client/transaction "a transaction's records are seen when its own record is there, and not before")
 
 brook_mutant(epoch_of_an_aborted_transaction_again
   FILE broker/bodies/transaction_coordinator.hpp
@@ -1221,7 +1219,7 @@ brook_mutant(offsets_of_the_aborted_committed
   FILE broker/topic_replay.hpp
   FIND [=[    reader.read_committed(true);]=]
   REPLACE [=[    reader.read_committed(!BROOK_MUTANT(offsets_of_the_aborted_committed));]=]
-  CAUGHT_BY fault exactly_once)
+  CAUGHT_BY test client/transaction "offsets of a transaction that failed behind them are not committed, by the next opening neither")
 
 brook_mutant(numbers_behind_the_table_forgotten
   FILE storage/producer_memory.hpp
@@ -1229,7 +1227,7 @@ brook_mutant(numbers_behind_the_table_forgotten
   REPLACE [=[                if (!BROOK_MUTANT(numbers_behind_the_table_forgotten)) {
                     table_.note(format::load_stamp(found.data), found.offsets_taken(), found.header.base_offset);
                 }]=]
-  CAUGHT_BY fault exactly_once)
+  CAUGHT_BY test client/idempotence "a producer with a name goes on where it was, after a close or a kill")
 
 brook_mutant(checkpoint_before_its_segment
   FILE storage/checkpoint_file.hpp
