@@ -105,6 +105,56 @@ brook_mutant(grown_without_disk_space
             if (!BROOK_MUTANT(grown_without_disk_space) && !write_zeros(memory, begin, end, why)) {]=]
   CAUGHT_BY fault full_disk)
 
+brook_mutant(room_waited_for_by_turns
+  FILE storage/bodies/appender.hpp
+  FIND [=[        if (home.ready.load(std::memory_order_acquire) >= end) {
+            return true;  // somebody else has
+        }]=]
+  REPLACE [=[        if (home.ready.load(std::memory_order_acquire) >= end && !BROOK_MUTANT(room_waited_for_by_turns)) {
+            return true;  // somebody else has
+        }]=]
+  CAUGHT_BY test storage/appender "who needs room waits for a step of what upkeep makes, and not for all of it"
+  HANGS)
+
+brook_mutant(next_turn_waited_for
+  FILE os/turn_lock.hpp
+  FIND [=[        while (is_taken(seen) && now() == seen) {]=]
+  REPLACE [=[        while (is_taken(BROOK_MUTANT(next_turn_waited_for) ? seen = now() : seen) && now() == seen) {]=]
+  CAUGHT_BY test os/turn_lock "turn_lock tells who waits that a turn is over, also when the next has begun"
+  HANGS)
+
+brook_mutant(sealed_synced_at_once
+  FILE storage/bodies/durability.hpp
+  FIND [=[            static_cast<void>(sync_to(published, &mapped_segment::sync_in_pieces));]=]
+  REPLACE [=[            static_cast<void>(sync_to(published, BROOK_MUTANT(sealed_synced_at_once) ? &mapped_segment::sync : &mapped_segment::sync_in_pieces));]=]
+  CAUGHT_BY test storage/durability "upkeep syncs sealed segments whatever the flush policy, and leaves the newest alone")
+
+brook_mutant(pages_kept_while_synced
+  FILE storage/segment.hpp
+  FIND [=[            log_->release_pages();]=]
+  REPLACE [=[            if (!BROOK_MUTANT(pages_kept_while_synced)) {
+                log_->release_pages();
+            }]=]
+  CAUGHT_BY test storage/durability "upkeep syncs sealed segments whatever the flush policy, and leaves the newest alone")
+
+brook_mutant(pieces_not_synced
+  FILE os/bodies/posix.hpp
+  FIND [=[            if (!is_unknown) {
+                return last_error();
+            }
+            break;
+        }
+    }
+    return sync();]=]
+  REPLACE [=[            if (!is_unknown || BROOK_MUTANT(pieces_not_synced)) {
+                return last_error();
+            }
+            break;
+        }
+    }
+    return sync();]=]
+  CAUGHT_BY test os/posix "a sync in pieces is a sync, and says what one says")
+
 brook_mutant(spare_over_a_segment
   FILE storage/bodies/segment_directory.hpp
   FIND [=[    if (const auto code = platform_->rename_to_new(from + ".log", to + ".log")) {]=]
@@ -297,10 +347,10 @@ brook_mutant(identity_without_file WITH identity_without_boot
 
 brook_mutant(acknowledged_before_sync
   FILE storage/bodies/durability.hpp
-  FIND [=[            if (const auto code = pin->sync()) {]=]
-  REPLACE [=[            const bool is_retried = BROOK_MUTANT(failed_sync_retried) && pin->sync();
+  FIND [=[            if (const auto code = ((*pin).*sync)()) {]=]
+  REPLACE [=[            const bool is_retried = BROOK_MUTANT(failed_sync_retried) && ((*pin).*sync)();
             if (const auto code = BROOK_MUTANT(acknowledged_before_sync) || (BROOK_MUTANT(failed_sync_retried) && !is_retried)
-                                      ? std::error_code{} : pin->sync()) {]=]
+                                      ? std::error_code{} : ((*pin).*sync)()) {]=]
   CAUGHT_BY test storage/durability "a sync makes durable what was published before it began, and not a record more")
 
 brook_mutant(failed_sync_retried WITH acknowledged_before_sync

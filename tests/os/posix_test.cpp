@@ -17,6 +17,7 @@
 #include <span>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "support/catch.hpp"
@@ -68,6 +69,22 @@ std::string text_at(const mapping& mapped, std::size_t position, std::size_t siz
 
 void put(const mapping& mapped, std::size_t position, std::string_view text) {
     std::memcpy(mapped.data() + position, text.data(), text.size());
+}
+
+/// How many pages of [begin, end) are in the process' page tables, and how many are not; neither where that is not to be seen.
+/// Not mincore(2): that would count what readahead brought into the page cache. proc(5), pagemap.
+std::pair<std::size_t, std::size_t> pages_of(const mapping& mapped, std::size_t begin, std::size_t end) {
+    const std::size_t page = brook::os::detail::page_size();
+    const brook::os::detail::descriptor pagemap{::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC)};
+    std::pair<std::size_t, std::size_t> found{};
+    for (std::size_t at = begin / page * page; at < end; at += page) {
+        const std::uint64_t number = std::bit_cast<std::uintptr_t>(mapped.data() + at) / page;
+        std::uint64_t entry = 0;
+        if (::pread(pagemap.number(), &entry, sizeof entry, static_cast<off_t>(number * sizeof entry)) > 0) {
+            ++(entry >> 63 != 0 ? found.first : found.second);
+        }
+    }
+    return found;
 }
 
 struct stat status_of(const std::string& path) {
@@ -417,26 +434,50 @@ TEST_CASE("populate brings whole pages into memory, and fails where no disk spac
     REQUIRE_FALSE(code);
     CHECK_FALSE(mapped->populate(0, 0));
 
-    // Page tables, not mincore(2): that would count what readahead brought into the page cache. proc(5), pagemap.
-    const std::size_t page = brook::os::detail::page_size();
-    const brook::os::detail::descriptor pagemap{::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC)};
-    std::size_t looked_at = 0;
-    std::size_t missing = 0;
-    for (std::size_t at = 100'000 / page * page; at < 300'000; at += page) {
-        const std::uint64_t number = std::bit_cast<std::uintptr_t>(mapped->data() + at) / page;
-        std::uint64_t entry = 0;
-        if (::pread(pagemap.number(), &entry, sizeof entry, static_cast<off_t>(number * sizeof entry)) > 0) {
-            ++looked_at;
-            missing += entry >> 63 == 0 ? 1u : 0u;
-        }
-    }
+    const auto [there, missing] = pages_of(*mapped, 100'000, 300'000);
     CHECK(missing == 0);
-    if (looked_at == 0) {
+    if (there == 0) {
         WARN("skipped: no page tables to be seen here");
     }
+    const std::size_t page = brook::os::detail::page_size();
 
     CHECK(mapped->populate(mib, page) == std::errc::bad_address);
     CHECK(text_at(*mapped, 100'000, 4) == std::string(4, '\0'));
+}
+
+TEST_CASE("pages that are released are in no page table, and keep what was stored", "[os][posix]") {
+    const temp_directory directory;
+    const auto opened = create(directory / "file");
+    const auto mapped = map(*opened, 2 * mib);
+    REQUIRE_FALSE(opened->allocate(0, mib));
+    put(*mapped, 5, "before");
+    put(*mapped, mib - 6, "at end");
+    mapped->release_pages();
+    const auto [there, missing] = pages_of(*mapped, 0, mib);
+    CHECK(there == 0);
+    if (missing == 0) {
+        WARN("skipped: no page tables to be seen here");
+    }
+    CHECK(text_of(*opened, 5, 6) == "before");
+    CHECK(text_at(*mapped, 5, 6) == "before");
+    CHECK(text_at(*mapped, mib - 6, 6) == "at end");
+    put(*mapped, 5, "behind");
+    CHECK_FALSE(opened->sync_in_pieces(mib));
+    CHECK(text_of(*opened, 5, 6) == "behind");
+}
+
+TEST_CASE("a sync in pieces is a sync, and says what one says", "[os][posix]") {
+    const temp_directory directory;
+    const auto opened = create(directory / "file");
+    REQUIRE_FALSE(opened->allocate(0, 5 * mib));
+    REQUIRE_FALSE(opened->write_at(5 * mib - 3, brook::as_bytes("end")));
+    CHECK_FALSE(opened->sync_in_pieces(5 * mib));
+    CHECK_FALSE(opened->sync_in_pieces(0));
+    CHECK(text_of(*opened, 5 * mib - 3, 3) == "end");
+    using brook::os::detail::descriptor;
+    brook::os::detail::posix_file device{std::make_shared<descriptor>(::open("/dev/null", O_RDWR | O_CLOEXEC))};
+    CHECK(device.sync_in_pieces(mib) == std::errc::invalid_argument);  // fdatasync's own; that there are no pieces to be had is no error
+    CHECK(device.sync() == std::errc::invalid_argument);
 }
 
 TEST_CASE("a detached mapping keeps its contents, and its stores never reach the file", "[os][posix]") {

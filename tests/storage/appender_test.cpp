@@ -700,6 +700,37 @@ TEST_CASE("where appends wait for the disk room is made in smaller steps, and no
     }
 }
 
+TEST_CASE("who needs room waits for a step of what upkeep makes, and not for all of it", "[storage][appender][threads]") {
+    for (int round = 0; round < 20; ++round) {
+        by_hand orders{64 * kib, 4 * mib};
+        std::atomic<bool> has_room{false};
+        std::thread writer;
+        int steps = 0;
+        orders.platform.on_call([&, upkeep = std::this_thread::get_id()](operation which, const std::string&) {
+            if (which != operation::allocate || std::this_thread::get_id() != upkeep) {
+                return;
+            }
+            if (++steps == 1) {
+                const std::uint64_t before = orders.platform.waits();
+                writer = std::thread{[&] {
+                    has_room = orders.take(100 * kib);  // more than there is, and less than the first step brings
+                }};
+                while (orders.platform.waits() == before) {
+                    std::this_thread::yield();
+                }
+            }
+            while (steps == 2 && !has_room) {
+                std::this_thread::yield();
+            }
+        });
+        CHECK_FALSE(orders.appends.prepare(4 * mib, mib));
+        orders.platform.on_call(nullptr);
+        writer.join();
+        CHECK(has_room);
+        CHECK(steps == 4);
+    }
+}
+
 TEST_CASE("where appends wait for the disk the zeros of a spare are there before it is taken", "[storage][appender][fault]") {
     const bool waits = GENERATE(false, true);
     by_hand orders{64 * kib, 1 * mib, waits ? storage::log_room::for_each_sync : storage::log_room::for_speed};

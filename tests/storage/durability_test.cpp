@@ -155,10 +155,18 @@ TEST_CASE("upkeep syncs sealed segments whatever the flush policy, and leaves th
     CHECK(newest > 100);
     CHECK(log.durable_offset() == newest);
     check_holds(log, 0, 200);
+    // In pieces, and with no page of them in a table; nobody waits for it.
+    CHECK(orders.platform.calls(operation::sync_in_pieces) == logs.size() - 1);
+    CHECK(orders.platform.calls(operation::release_pages) == logs.size() - 1);
     const std::uint64_t before = orders.platform.calls(operation::sync);
     orders.keep_up();
     orders.keep_up();
     CHECK(orders.platform.calls(operation::sync) == before);
+    append_range(log, 200, 400);
+    REQUIRE(log.sync().text == "");
+    CHECK(orders.platform.calls(operation::sync) > before + 2);  // who waits for it has it at once
+    CHECK(orders.platform.calls(operation::sync_in_pieces) == logs.size() - 1);
+    CHECK(orders.platform.calls(operation::release_pages) == logs.size() - 1);
 }
 
 TEST_CASE("flush_interval has upkeep sync what is older", "[storage][durability]") {

@@ -35,9 +35,11 @@ enum class operation : std::size_t {
     allocate,
     punch,
     sync,
+    sync_in_pieces,   ///< which is a sync, too
     start_writeback,  ///< failing it means not doing it
     map,
     populate,
+    release_pages,  ///< failing it means not doing it
     detach,
     identity,
     rename,
@@ -65,9 +67,11 @@ inline constexpr std::size_t operation_count = static_cast<std::size_t>(operatio
         "allocate",
         "punch",
         "sync",
+        "sync_in_pieces",
         "start_writeback",
         "map",
         "populate",
+        "release_pages",
         "detach",
         "identity",
         "rename",
@@ -232,6 +236,12 @@ public:
         return number != 0 ? system_code(number) : real_->populate(begin, size);
     }
 
+    void release_pages() noexcept override {
+        if (plan_->meet(operation::release_pages, path_) == 0) {
+            real_->release_pages();
+        }
+    }
+
     std::error_code detach() noexcept override {
         const int number = plan_->meet(operation::detach, path_);
         return number != 0 ? system_code(number) : real_->detach();
@@ -297,6 +307,12 @@ public:
     [[nodiscard]] std::error_code sync() noexcept override {
         const int number = plan_->meet(operation::sync, path_);
         return number != 0 ? system_code(number) : plan_->tell_sync(real_->sync());
+    }
+
+    [[nodiscard]] std::error_code sync_in_pieces(std::uint64_t size) noexcept override {
+        const int in_pieces = plan_->meet(operation::sync_in_pieces, path_);
+        const int number = plan_->meet(operation::sync, path_);
+        return in_pieces != 0 ? system_code(in_pieces) : number != 0 ? system_code(number) : plan_->tell_sync(real_->sync_in_pieces(size));
     }
 
     void start_writeback(std::uint64_t begin, std::uint64_t size) noexcept override {
@@ -499,8 +515,12 @@ public:
 
     void wait(std::atomic<std::uint32_t>& word, std::uint32_t expected,
               std::optional<std::chrono::nanoseconds> timeout) noexcept override {
+        waits_.fetch_add(1, std::memory_order_relaxed);
         real_.wait(word, expected, timeout);
     }
+
+    /// How often a thread has gone to sleep here, or been about to.
+    [[nodiscard]] std::uint64_t waits() const noexcept { return waits_.load(std::memory_order_relaxed); }
 
     void wake_all(std::atomic<std::uint32_t>& word) noexcept override { real_.wake_all(word); }
 
@@ -549,6 +569,7 @@ private:
 
     os::platform& real_;
     bool lacks_thread_fence_ = false;
+    std::atomic<std::uint64_t> waits_{0};
     const std::shared_ptr<detail::fault_plan> plan_ = std::make_shared<detail::fault_plan>();
     manual_clock now_;
     std::atomic<std::int64_t> now_shift_{0};

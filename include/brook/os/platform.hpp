@@ -53,6 +53,14 @@ public:
     /// Errors    returned; nothing is lost when it fails, the first store faults instead.
     virtual std::error_code populate(std::size_t begin, std::size_t size) noexcept = 0;
 
+    /// The process' own tables forget the pages, which stay as they are in the system's memory: whoever looks there next has a fault that
+    /// reads nothing from the disk. To be called before a sync of much that was stored here while other threads run: it costs one flush of
+    /// their TLBs a few MiB, and a sync that finds the pages mapped one each time that it makes a page read-only (madvise(2), MADV_DONTNEED).
+    ///
+    /// Requires  no `detach` before: what is private would be lost.
+    /// Errors    none: nothing has changed then.
+    virtual void release_pages() noexcept {}
+
     /// From here on stores through this mapping stay private to the process and never reach the file; the addresses
     /// keep their contents. Called when a broker lets go of a file while a user still holds a place to write in it.
     virtual std::error_code detach() noexcept = 0;
@@ -109,6 +117,10 @@ public:
     /// All written and stored bytes are on the disk when this returns success. A failure is final: pages that could
     /// not be written are clean now, and a second sync would lie (see RELIABILITY in brook/storage/README.md).
     [[nodiscard]] virtual std::error_code sync() noexcept = 0;
+
+    /// As `sync`, [0, size) in pieces of 2 MiB that are waited for one by one: of what others write and sync meanwhile nothing stands behind
+    /// more than a piece in the disk's queue. For much at once that nobody waits for.
+    [[nodiscard]] virtual std::error_code sync_in_pieces([[maybe_unused]] std::uint64_t size) noexcept { return sync(); }
 
     /// Starts writing back without waiting: a later `sync` has less to do. Promises nothing.
     virtual void start_writeback(std::uint64_t begin, std::uint64_t size) noexcept = 0;

@@ -17,6 +17,7 @@
 #include <brook/format/frame.hpp>
 #include <brook/format/wire_frame.hpp>
 #include <brook/os/platform.hpp>
+#include <brook/os/turn_lock.hpp>
 #include <brook/storage/event_count.hpp>
 #include <brook/storage/segment.hpp>
 #include <brook/storage/segment_chain.hpp>
@@ -306,7 +307,7 @@ private:
     void* hot_memory_;
     hot_words* hot_;
 
-    std::mutex growth_mutex_;       // guards each segment's `allocated`
+    os::turn_lock growth_{files_.platform()};  // guards each segment's `allocated`
     mutable std::mutex roll_mutex_;  // guards what follows, and the change of the current segment; taken before growth
     append_state state_ = append_state::open;
     failure reason_;

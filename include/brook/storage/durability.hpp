@@ -9,6 +9,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <system_error>
 
 #include <brook/core/config.hpp>
 #include <brook/core/error.hpp>
@@ -55,7 +56,9 @@ public:
     ///           for the thread that syncs.
     [[nodiscard]] failure wait(offset end, std::uint32_t cuts, std::optional<std::chrono::nanoseconds> deadline = std::nullopt);
 
-    /// Upkeep: syncs what has been sealed and published whole, leaves the newest segment alone.
+    /// Upkeep: syncs what has been sealed and published whole, in pieces, leaves the newest segment alone.
+    ///
+    /// Requires  that no mapping is detached meanwhile.
     /// Returns   true when something was synced; false when nothing was due or another thread is at it.
     bool sync_sealed();
 
@@ -129,8 +132,10 @@ private:
         return work();
     }
 
+    using segment_sync = std::error_code (mapped_segment::*)() noexcept;
+
     /// Syncs every segment up to the place. Only for the thread that leads the round.
-    [[nodiscard]] bool sync_to(const log_place& place);
+    [[nodiscard]] bool sync_to(const log_place& place, segment_sync sync = &mapped_segment::sync);
 
     /// Says in the log itself how far it was on the disk, for a recovery that finds the checkpoint behind or gone.
     /// Not needed for anything that was promised: without room for it the log goes on.

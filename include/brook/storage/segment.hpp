@@ -171,11 +171,18 @@ public:
     /// before the call until then it is, also for who opens it when this process has died: the system tells of a failure once, and
     /// perhaps a process that is dying.
     [[nodiscard]] std::error_code sync() noexcept {
-        const storage::doubt before = doubt();
-        set_doubt(before > storage::doubt::is_syncing ? before : storage::doubt::is_syncing);
-        const std::error_code code = log_file_->sync();
-        set_doubt(code ? storage::doubt::has_failed : before);
-        return code;
+        return sync_by([&] { return log_file_->sync(); });
+    }
+
+    /// The same for a segment that nobody claims in any more, a piece at a time, and with its pages released first: so that those who
+    /// append to the next one neither wait behind all of it in the disk's queue nor for their core's TLB.
+    ///
+    /// Cost     a fault for each 64 KiB to who reads there next.
+    [[nodiscard]] std::error_code sync_in_pieces() noexcept {
+        return sync_by([&] {
+            log_->release_pages();
+            return log_file_->sync_in_pieces(readable());
+        });
     }
 
     /// The graver of what index and header say. Without an index nobody knows.
@@ -205,6 +212,16 @@ public:
     std::atomic<position> written_from{std::numeric_limits<position>::max()};
 
 private:
+    /// From before the sync until it is known to have succeeded the segment says that it is in doubt.
+    template <class Sync>
+    [[nodiscard]] std::error_code sync_by(const Sync& sync_file) noexcept {
+        const storage::doubt before = doubt();
+        set_doubt(before > storage::doubt::is_syncing ? before : storage::doubt::is_syncing);
+        const std::error_code code = sync_file();
+        set_doubt(code ? storage::doubt::has_failed : before);
+        return code;
+    }
+
     [[nodiscard]] std::atomic_ref<std::uint64_t> slot_word(std::uint32_t number) const noexcept {
         return atomic_at<std::uint64_t>(index_->data() + std::size_t{number} * sizeof(index_slot));
     }

@@ -96,6 +96,10 @@ BROOK_INLINE std::error_code posix_mapping::populate(std::size_t begin, std::siz
     return outcome(uninterrupted([&] { return ::madvise(data() + first, begin + size - first, advice); }));
 }
 
+BROOK_INLINE void posix_mapping::release_pages() noexcept {
+    static_cast<void>(::madvise(data(), size(), MADV_DONTNEED));
+}
+
 BROOK_INLINE std::error_code posix_mapping::detach() noexcept {
     if (!file_) {
         return {};  // done before
@@ -184,6 +188,21 @@ BROOK_INLINE std::error_code posix_file::punch(std::uint64_t begin, std::uint64_
     constexpr int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
     return outcome(uninterrupted(
         [&] { return ::fallocate(number(), mode, static_cast<off_t>(begin), static_cast<off_t>(size)); }));
+}
+
+BROOK_INLINE std::error_code posix_file::sync_in_pieces(std::uint64_t size) noexcept {
+    constexpr std::uint64_t piece = std::uint64_t{2} << 20;
+    constexpr unsigned flags = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+    for (std::uint64_t at = 0; at < size; at += piece) {
+        if (::sync_file_range(number(), static_cast<off_t>(at), static_cast<off_t>(piece), flags) != 0) {
+            const bool is_unknown = errno == ENOSYS || errno == ESPIPE || errno == EINVAL || errno == EPERM;
+            if (!is_unknown) {
+                return last_error();
+            }
+            break;
+        }
+    }
+    return sync();
 }
 
 BROOK_INLINE void posix_file::start_writeback(std::uint64_t begin, std::uint64_t size) noexcept {

@@ -79,7 +79,7 @@ BROOK_INLINE void appender::stop(append_state state, failure reason) {
         reason_ = std::move(reason);
         hot_->current.store(nullptr, std::memory_order_release);
         seal_tail(*segments_.last());
-        const std::scoped_lock no_growth{growth_mutex_};  // who was writing zeros ahead is through, and whoever comes later sees the seal
+        const std::scoped_lock no_growth{growth_};  // who was writing zeros ahead is through, and whoever comes later sees the seal
     }
     events_.notify();
 }
@@ -102,7 +102,7 @@ BROOK_INLINE bool appender::resume(tail_word end) {
         return false;
     }
     {
-        const std::scoped_lock no_growth{growth_mutex_};
+        const std::scoped_lock no_growth{growth_};
         home.allocated = align_up(end.end(), page_size);
         home.ready.store(0, std::memory_order_relaxed);  // the first append takes what it needs
         home.tail.store(end.raw(), std::memory_order_release);
@@ -124,7 +124,7 @@ BROOK_INLINE failure appender::prepare(position target, std::uint32_t step) {
     segment* const home = hot_->current.load(std::memory_order_acquire);
     failure why;
     while (home != nullptr) {
-        const std::scoped_lock guard{growth_mutex_};
+        const std::scoped_lock guard{growth_};
         const position end = target < home->limit ? target : home->limit;
         if (home->ready.load(std::memory_order_relaxed) >= end) {
             break;
@@ -245,10 +245,17 @@ bool appender::take_slowly(std::uint32_t length, std::uint32_t offsets, claim& t
 }
 
 BROOK_INLINE bool appender::grow(segment& home, position end, failure& why) {
-    const std::scoped_lock guard{growth_mutex_};
-    if (home.ready.load(std::memory_order_relaxed) >= end) {
-        return true;  // somebody else has
+    for (;;) {
+        const os::turn_lock::turn now = growth_.now();
+        if (home.ready.load(std::memory_order_acquire) >= end) {
+            return true;  // somebody else has
+        }
+        if (growth_.try_lock(now)) {
+            break;
+        }
+        growth_.wait_for_end_of(now);  // of upkeep's, perhaps, which takes a turn for each MiB up to the segment's end
     }
+    const std::scoped_lock guard{std::adopt_lock, growth_};
     if (tail_word{home.tail.load(std::memory_order_acquire)}.is_sealed()) {
         return true;  // nobody claims there any more, and after a close the bytes may be another broker's: the caller looks again
     }
@@ -359,7 +366,7 @@ BROOK_INLINE bool appender::write_seal(segment& home, position at, offset end, f
         return true;  // an earlier attempt found no room for the next segment
     }
     {
-        const std::scoped_lock guard{growth_mutex_};
+        const std::scoped_lock guard{growth_};
         const std::uint64_t wanted = std::uint64_t{at} + format::frame_header_size;
         if ((wanted > home.allocated || wanted > pin->readable()) && !extend(home, *pin, wanted, why)) {
             return false;

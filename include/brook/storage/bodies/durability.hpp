@@ -77,7 +77,7 @@ BROOK_INLINE bool durability::sync_sealed() {
         if (is_due) {
             published.at = format::segment_header_size;
             published.next = published.home->base;
-            static_cast<void>(sync_to(published));
+            static_cast<void>(sync_to(published, &mapped_segment::sync_in_pieces));
         }
         return is_due;
     });
@@ -129,7 +129,7 @@ BROOK_INLINE failure durability::was_cut(offset end) const {
                                      "; the record is perhaps not there any more"};
 }
 
-BROOK_INLINE bool durability::sync_to(const log_place& place) {
+BROOK_INLINE bool durability::sync_to(const log_place& place, segment_sync sync) {
     if (sync_failure() || (place.next <= durable_offset() && place.home == synced_.home)) {
         return false;
     }
@@ -139,7 +139,7 @@ BROOK_INLINE bool durability::sync_to(const log_place& place) {
             break;  // nothing of it is wanted yet
         }
         if (const segment_pin pin = home->pin(); pin && !home->is_synced.load(std::memory_order_acquire)) {
-            if (const auto code = pin->sync()) {
+            if (const auto code = ((*pin).*sync)()) {
                 fail(code, pin->path());
                 return false;
             }
