@@ -118,7 +118,7 @@ public:
     /// not be written are clean now, and a second sync would lie (see RELIABILITY in brook/storage/README.md).
     [[nodiscard]] virtual std::error_code sync() noexcept = 0;
 
-    /// As `sync`, [0, size) in pieces of 2 MiB that are waited for one by one: of what others write and sync meanwhile nothing stands behind
+    /// As `sync`, [0, size) in pieces of 1 MiB that are waited for one by one: of what others write and sync meanwhile nothing stands behind
     /// more than a piece in the disk's queue. For much at once that nobody waits for.
     [[nodiscard]] virtual std::error_code sync_in_pieces([[maybe_unused]] std::uint64_t size) noexcept { return sync(); }
 

@@ -191,7 +191,7 @@ BROOK_INLINE std::error_code posix_file::punch(std::uint64_t begin, std::uint64_
 }
 
 BROOK_INLINE std::error_code posix_file::sync_in_pieces(std::uint64_t size) noexcept {
-    constexpr std::uint64_t piece = std::uint64_t{2} << 20;
+    constexpr std::uint64_t piece = std::uint64_t{1} << 20;
     constexpr unsigned flags = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
     for (std::uint64_t at = 0; at < size; at += piece) {
         if (::sync_file_range(number(), static_cast<off_t>(at), static_cast<off_t>(piece), flags) != 0) {
