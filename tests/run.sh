@@ -8,6 +8,7 @@
 #   BROOK_BUILD_DIR      where to build, .build/tests if not given
 #   BROOK_CMAKE_OPTIONS  for cmake, such as -DBROOK_SANITIZE=thread
 #   BROOK_TARGETS        what to build instead; tests of what was not built fail unless ctest is told to leave them out
+#   BROOK_TEST_JOBS      how many tests run at once, 2 if not given; some wait more than they compute
 #   BROOK_FAULT_SECONDS  how long the storms of faults may last; each test that makes one has a small default
 set -eu
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
@@ -26,4 +27,4 @@ cmake -S "$root" -B "$build" -G Ninja -Wno-dev -DCMAKE_CXX_COMPILER="${CXX:-g++}
   -DBROOK_BUILD_BENCHMARKS=OFF -DBROOK_BUILD_EXAMPLES=OFF ${BROOK_CMAKE_OPTIONS:-}
 # shellcheck disable=SC2086  # one word a target
 cmake --build "$build" --parallel 2 --target $targets
-ctest --test-dir "$build" --parallel 2 --output-on-failure --no-tests=error --no-label-summary --timeout 300 "$@"
+ctest --test-dir "$build" --parallel "${BROOK_TEST_JOBS:-2}" --output-on-failure --no-tests=error --no-label-summary --timeout 300 "$@"
