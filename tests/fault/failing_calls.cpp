@@ -105,7 +105,8 @@ public:
 private:
     void meet(operation which, const std::string& path) {
         ++count_;
-        if (which == operation::sync && poisoned_.contains(path)) {
+        const bool is_sync = which == operation::sync || which == operation::write_back;  // whose error is the sync's behind it
+        if (is_sync && poisoned_.contains(path)) {
             complaint_ = "a second sync of " + path;
         }
         if (which == operation::create || which == operation::open) {
@@ -114,7 +115,7 @@ private:
         if (which == operation::create) {
             headless_.insert(path);
         }
-        const bool is_of_log = which == operation::sync && path.find(".log") != std::string::npos;
+        const bool is_of_log = is_sync && path.find(".log") != std::string::npos;
         const bool is_of_records = is_of_log && headless_.erase(path) == 0;
         const std::string synced_before = std::exchange(synced_partition_, is_of_records ? path.substr(0, path.rfind('/')) : "");
         if (is_over_ || plan_.call == 0 || count_ < plan_.call || (count_ > plan_.call && !plan_.is_lasting)) {
@@ -124,7 +125,7 @@ private:
             met_ = std::string{name(which)} + ' ' + path;
             platform_.inject({.on = std::nullopt, .call = 1, .number = plan_.number, .lasting = plan_.is_lasting});
         }
-        if (which == operation::sync) {
+        if (is_sync) {
             poisoned_.insert(path);
         }
         if (is_of_records) {

@@ -118,16 +118,10 @@ brook_mutant(room_waited_for_by_turns
 
 brook_mutant(next_turn_waited_for
   FILE os/turn_lock.hpp
-  FIND [=[        while (is_taken(seen) && now() == seen) {]=]
-  REPLACE [=[        while (is_taken(BROOK_MUTANT(next_turn_waited_for) ? seen = now() : seen) && now() == seen) {]=]
+  FIND [=[        while (word_.load(std::memory_order_seq_cst) == seen) {]=]
+  REPLACE [=[        while (word_.load(std::memory_order_seq_cst) == seen || (BROOK_MUTANT(next_turn_waited_for) && is_taken(seen = now()))) {]=]
   CAUGHT_BY test os/turn_lock "turn_lock tells who waits that a turn is over, also when the next has begun"
   HANGS)
-
-brook_mutant(sealed_synced_at_once
-  FILE storage/bodies/durability.hpp
-  FIND [=[            static_cast<void>(sync_to(published, &mapped_segment::sync_in_pieces));]=]
-  REPLACE [=[            static_cast<void>(sync_to(published, BROOK_MUTANT(sealed_synced_at_once) ? &mapped_segment::sync : &mapped_segment::sync_in_pieces));]=]
-  CAUGHT_BY test storage/durability "upkeep syncs sealed segments whatever the flush policy, and leaves the newest alone")
 
 brook_mutant(pages_kept_while_synced
   FILE storage/segment.hpp
@@ -137,23 +131,41 @@ brook_mutant(pages_kept_while_synced
             }]=]
   CAUGHT_BY test storage/durability "upkeep syncs sealed segments whatever the flush policy, and leaves the newest alone")
 
-brook_mutant(pieces_not_synced
+brook_mutant(sealed_synced_at_once
+  FILE storage/segment.hpp
+  FIND [=[            for (position at = 0; at < readable() && !code && !is_awaited(); at += mib) {
+                code = log_file_->write_back(at, mib);
+            }
+            return code ? code : log_file_->sync();]=]
+  REPLACE [=[            for (position at = 0; at < readable() && !code && (BROOK_MUTANT(pieces_though_somebody_waits) || !is_awaited()) && !BROOK_MUTANT(sealed_synced_at_once);
+                 at += mib) {
+                code = log_file_->write_back(at, mib);
+                code = BROOK_MUTANT(error_of_a_piece_passed_over) ? std::error_code{} : code;
+            }
+            return code || BROOK_MUTANT(pieces_are_no_sync) ? code : log_file_->sync();]=]
+  CAUGHT_BY test storage/durability "upkeep syncs sealed segments whatever the flush policy, and leaves the newest alone")
+
+brook_mutant(pieces_though_somebody_waits WITH sealed_synced_at_once
+  CAUGHT_BY test storage/durability "a sealed segment is synced in pieces until somebody waits")
+
+brook_mutant(error_of_a_piece_passed_over WITH sealed_synced_at_once
+  CAUGHT_BY test storage/durability "a sync of a sealed segment that fails is as final")
+
+brook_mutant(pieces_are_no_sync WITH sealed_synced_at_once
+  CAUGHT_BY test storage/durability "a sync of a sealed segment that fails is as final")
+
+brook_mutant(no_pieces_taken_for_an_error
   FILE os/bodies/posix.hpp
-  FIND [=[            if (!is_unknown) {
-                return last_error();
-            }
-            break;
-        }
-    }
-    return sync();]=]
-  REPLACE [=[            if (!is_unknown || BROOK_MUTANT(pieces_not_synced)) {
-                return last_error();
-            }
-            break;
-        }
-    }
-    return sync();]=]
-  CAUGHT_BY test os/posix "a sync in pieces is a sync, and says what one says")
+  FIND [=[    return call(0) == 0 ? outcome(call(waiting)) : std::error_code{};]=]
+  REPLACE [=[    return call(0) == 0 || BROOK_MUTANT(no_pieces_taken_for_an_error) ? outcome(call(waiting)) : std::error_code{};]=]
+  CAUGHT_BY test os/posix "writing back changes nothing, and where there is no such call that is no error")
+
+brook_mutant(sealed_prepared_on
+  FILE storage/bodies/appender.hpp
+  FIND [=[        if (home->ready.load(std::memory_order_relaxed) >= end || tail_word{home->tail.load(std::memory_order_acquire)}.is_sealed()) {]=]
+  REPLACE [=[        if (home->ready.load(std::memory_order_relaxed) >= end ||
+            (tail_word{home->tail.load(std::memory_order_acquire)}.is_sealed() && !BROOK_MUTANT(sealed_prepared_on))) {]=]
+  CAUGHT_BY test storage/appender "what is sealed meanwhile is not prepared any further")
 
 brook_mutant(spare_over_a_segment
   FILE storage/bodies/segment_directory.hpp
@@ -347,10 +359,10 @@ brook_mutant(identity_without_file WITH identity_without_boot
 
 brook_mutant(acknowledged_before_sync
   FILE storage/bodies/durability.hpp
-  FIND [=[            if (const auto code = ((*pin).*sync)()) {]=]
-  REPLACE [=[            const bool is_retried = BROOK_MUTANT(failed_sync_retried) && ((*pin).*sync)();
+  FIND [=[            if (const auto code = sync(*pin)) {]=]
+  REPLACE [=[            const bool is_retried = BROOK_MUTANT(failed_sync_retried) && sync(*pin);
             if (const auto code = BROOK_MUTANT(acknowledged_before_sync) || (BROOK_MUTANT(failed_sync_retried) && !is_retried)
-                                      ? std::error_code{} : ((*pin).*sync)()) {]=]
+                                      ? std::error_code{} : sync(*pin)) {]=]
   CAUGHT_BY test storage/durability "a sync makes durable what was published before it began, and not a record more")
 
 brook_mutant(failed_sync_retried WITH acknowledged_before_sync

@@ -61,7 +61,7 @@ std::vector<operation> failures_of_a_tour(faulty_platform& platform, const std::
     note(operation::allocate, static_cast<bool>(file->allocate(0, 64 * kib)));
     note(operation::punch, static_cast<bool>(file->punch(0, 4 * kib)));
     note(operation::sync, static_cast<bool>(file->sync()));
-    note(operation::sync_in_pieces, static_cast<bool>(file->sync_in_pieces(64 * kib)));
+    note(operation::write_back, static_cast<bool>(file->write_back(0, 64 * kib)));
     file->start_writeback(0, 64 * kib);
     auto mapped = file->map(64 * kib, code);
     note(operation::map, !mapped);
@@ -107,9 +107,9 @@ TEST_CASE("a faulty platform without faults does what the real one does, and cou
     for (std::size_t i = 0; i < brook::test::operation_count; ++i) {
         const auto which = static_cast<operation>(i);
         CAPTURE(name(which));
-        CHECK(platform.calls(which) == (which == operation::sync ? 2u : 1u));  // one of them in pieces
+        CHECK(platform.calls(which) == 1);
     }
-    CHECK(platform.calls() == brook::test::operation_count + 1);
+    CHECK(platform.calls() == brook::test::operation_count);
     platform.forget_calls();
     CHECK(platform.calls() == 0);
 }
@@ -122,7 +122,7 @@ TEST_CASE("each operation can be made to fail, and fails alone", "[os][faulty_pl
     platform.fail(which);
 
     const std::vector<operation> failed = failures_of_a_tour(platform, directory.path());
-    CHECK(platform.calls(which) == (which == operation::sync ? 2u : 1u));
+    CHECK(platform.calls(which) == 1);
     if (which == operation::start_writeback || which == operation::release_pages || which == operation::filesystem_of) {
         CHECK(failed.empty());  // these have no way to say so
     } else {

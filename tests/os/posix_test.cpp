@@ -462,22 +462,21 @@ TEST_CASE("pages that are released are in no page table, and keep what was store
     CHECK(text_at(*mapped, 5, 6) == "before");
     CHECK(text_at(*mapped, mib - 6, 6) == "at end");
     put(*mapped, 5, "behind");
-    CHECK_FALSE(opened->sync_in_pieces(mib));
+    CHECK_FALSE(opened->write_back(0, mib));
     CHECK(text_of(*opened, 5, 6) == "behind");
 }
 
-TEST_CASE("a sync in pieces is a sync, and says what one says", "[os][posix]") {
+TEST_CASE("writing back changes nothing, and where there is no such call that is no error", "[os][posix]") {
     const temp_directory directory;
     const auto opened = create(directory / "file");
     REQUIRE_FALSE(opened->allocate(0, 5 * mib));
     REQUIRE_FALSE(opened->write_at(5 * mib - 3, brook::as_bytes("end")));
-    CHECK_FALSE(opened->sync_in_pieces(5 * mib));
-    CHECK_FALSE(opened->sync_in_pieces(0));
+    CHECK_FALSE(opened->write_back(0, 2 * mib));
+    CHECK_FALSE(opened->write_back(4 * mib, 2 * mib));  // beyond the end, too
     CHECK(text_of(*opened, 5 * mib - 3, 3) == "end");
     using brook::os::detail::descriptor;
     brook::os::detail::posix_file device{std::make_shared<descriptor>(::open("/dev/null", O_RDWR | O_CLOEXEC))};
-    CHECK(device.sync_in_pieces(mib) == std::errc::invalid_argument);  // fdatasync's own; that there are no pieces to be had is no error
-    CHECK(device.sync() == std::errc::invalid_argument);
+    CHECK_FALSE(device.write_back(0, mib));
 }
 
 TEST_CASE("a detached mapping keeps its contents, and its stores never reach the file", "[os][posix]") {

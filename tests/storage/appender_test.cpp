@@ -731,6 +731,20 @@ TEST_CASE("who needs room waits for a step of what upkeep makes, and not for all
     }
 }
 
+TEST_CASE("what is sealed meanwhile is not prepared any further", "[storage][appender]") {
+    by_hand orders{64 * kib, 4 * mib};
+    REQUIRE(orders.take(48));
+    storage::segment& home = *orders.chain.last();
+    orders.platform.on_call([&](operation which, const std::string&) {
+        if (which == operation::allocate) {
+            home.tail.fetch_or(storage::tail_word::sealed_bit);  // as who rolls does
+        }
+    });
+    CHECK_FALSE(orders.appends.prepare(4 * mib, mib));
+    orders.platform.on_call(nullptr);
+    CHECK(home.allocated == 64 * kib + mib);
+}
+
 TEST_CASE("where appends wait for the disk the zeros of a spare are there before it is taken", "[storage][appender][fault]") {
     const bool waits = GENERATE(false, true);
     by_hand orders{64 * kib, 1 * mib, waits ? storage::log_room::for_each_sync : storage::log_room::for_speed};

@@ -155,8 +155,8 @@ TEST_CASE("upkeep syncs sealed segments whatever the flush policy, and leaves th
     CHECK(newest > 100);
     CHECK(log.durable_offset() == newest);
     check_holds(log, 0, 200);
-    // In pieces, and with no page of them in a table; nobody waits for it.
-    CHECK(orders.platform.calls(operation::sync_in_pieces) == logs.size() - 1);
+    // In pieces, and with no page of them in a table.
+    CHECK(orders.platform.calls(operation::write_back) == logs.size() - 1);
     CHECK(orders.platform.calls(operation::release_pages) == logs.size() - 1);
     const std::uint64_t before = orders.platform.calls(operation::sync);
     orders.keep_up();
@@ -164,9 +164,43 @@ TEST_CASE("upkeep syncs sealed segments whatever the flush policy, and leaves th
     CHECK(orders.platform.calls(operation::sync) == before);
     append_range(log, 200, 400);
     REQUIRE(log.sync().text == "");
-    CHECK(orders.platform.calls(operation::sync) > before + 2);  // who waits for it has it at once
-    CHECK(orders.platform.calls(operation::sync_in_pieces) == logs.size() - 1);
+    CHECK(orders.platform.calls(operation::sync) > before + 2);  // who waits for a sync that he makes himself has it at once
+    CHECK(orders.platform.calls(operation::write_back) == logs.size() - 1);
     CHECK(orders.platform.calls(operation::release_pages) == logs.size() - 1);
+}
+
+TEST_CASE("a sealed segment is synced in pieces until somebody waits", "[storage][durability][threads]") {
+    partition orders{{.segment_bytes = 4 * mib}};
+    storage::log& log = orders.open();
+    const std::string value(60'000, 'v');
+    failure why;
+    while (names_in(orders.files(), ".log").size() < 2) {
+        REQUIRE(append(log, std::nullopt, value, 0, why) >= 0);
+    }
+    const offset end = log.log_end_offset();
+    std::thread waiter;
+    failure told;
+    std::uint64_t pieces = 0;
+    std::uint64_t syncs = 0;
+    orders.platform.on_call([&](operation which, const std::string& path) {
+        if (which == operation::sync && path.find("/00000000000000000000.log") != std::string::npos) {
+            ++syncs;
+        }
+        if (which == operation::write_back && ++pieces == 2) {
+            const std::uint64_t before = orders.platform.waits();
+            waiter = std::thread{[&] { told = log.wait_durable(end); }};
+            while (orders.platform.waits() == before) {  // for the end of this round
+                std::this_thread::yield();
+            }
+        }
+    });
+    orders.keep_up();
+    waiter.join();
+    orders.platform.on_call(nullptr);
+    CHECK(told.text == "");
+    CHECK(pieces == 2);  // of four
+    CHECK(syncs == 1);   // what is left of it
+    CHECK(log.durable_offset() >= end);
 }
 
 TEST_CASE("flush_interval has upkeep sync what is older", "[storage][durability]") {
@@ -483,7 +517,7 @@ TEST_CASE("a sync of a sealed segment that fails is as final", "[storage][durabi
     partition orders{{.segment_bytes = 4 * kib}};
     storage::log& log = orders.open();
     append_range(log, 0, 150);
-    orders.platform.fail(operation::sync, 2);
+    orders.platform.fail(GENERATE(operation::sync, operation::write_back), 2);
     CHECK(orders.keep_up().why.code == errc::partition_failed);
     orders.platform.heal();
     CHECK(log.sync().code == errc::partition_failed);

@@ -35,7 +35,7 @@ enum class operation : std::size_t {
     allocate,
     punch,
     sync,
-    sync_in_pieces,   ///< which is a sync, too
+    write_back,
     start_writeback,  ///< failing it means not doing it
     map,
     populate,
@@ -67,7 +67,7 @@ inline constexpr std::size_t operation_count = static_cast<std::size_t>(operatio
         "allocate",
         "punch",
         "sync",
-        "sync_in_pieces",
+        "write_back",
         "start_writeback",
         "map",
         "populate",
@@ -309,10 +309,9 @@ public:
         return number != 0 ? system_code(number) : plan_->tell_sync(real_->sync());
     }
 
-    [[nodiscard]] std::error_code sync_in_pieces(std::uint64_t size) noexcept override {
-        const int in_pieces = plan_->meet(operation::sync_in_pieces, path_);
-        const int number = plan_->meet(operation::sync, path_);
-        return in_pieces != 0 ? system_code(in_pieces) : number != 0 ? system_code(number) : plan_->tell_sync(real_->sync_in_pieces(size));
+    [[nodiscard]] std::error_code write_back(std::uint64_t begin, std::uint64_t size) noexcept override {
+        const int number = plan_->meet(operation::write_back, path_);
+        return number != 0 ? system_code(number) : real_->write_back(begin, size);
     }
 
     void start_writeback(std::uint64_t begin, std::uint64_t size) noexcept override {

@@ -58,7 +58,7 @@ public:
     /// their TLBs a few MiB, and a sync that finds the pages mapped one each time that it makes a page read-only (madvise(2), MADV_DONTNEED).
     ///
     /// Requires  no `detach` before: what is private would be lost.
-    /// Errors    none: nothing has changed then.
+    /// Errors    none: nothing has changed then, as where memory is locked (mlock(2)).
     virtual void release_pages() noexcept {}
 
     /// From here on stores through this mapping stay private to the process and never reach the file; the addresses
@@ -118,9 +118,9 @@ public:
     /// not be written are clean now, and a second sync would lie (see RELIABILITY in brook/storage/README.md).
     [[nodiscard]] virtual std::error_code sync() noexcept = 0;
 
-    /// As `sync`, [0, size) in pieces of 1 MiB that are waited for one by one: of what others write and sync meanwhile nothing stands behind
-    /// more than a piece in the disk's queue. For much at once that nobody waits for.
-    [[nodiscard]] virtual std::error_code sync_in_pieces([[maybe_unused]] std::uint64_t size) noexcept { return sync(); }
+    /// Writes [begin, begin + size) back and waits for that, so that a later `sync` has less to do. By itself it promises nothing.
+    /// Errors    as those of `sync`, and as final: a later `sync` may not hear of it any more. None where there is no such call.
+    [[nodiscard]] virtual std::error_code write_back([[maybe_unused]] std::uint64_t begin, [[maybe_unused]] std::uint64_t size) noexcept { return {}; }
 
     /// Starts writing back without waiting: a later `sync` has less to do. Promises nothing.
     virtual void start_writeback(std::uint64_t begin, std::uint64_t size) noexcept = 0;

@@ -56,6 +56,7 @@ public:
     /// EFAULT where `allocate` has not covered the range, or the disk is full; EINVAL before Linux 5.14. madvise(2).
     BROOK_INLINE std::error_code populate(std::size_t begin, std::size_t size) noexcept override;
 
+    /// MADV_DONTNEED, which leaves what is locked.
     BROOK_INLINE void release_pages() noexcept override;
 
     /// Maps the same bytes once more, private, over the same addresses: one step to whoever stores there meanwhile,
@@ -91,9 +92,9 @@ public:
     /// a second call could succeed because the first has taken the error with it.
     [[nodiscard]] std::error_code sync() noexcept override { return outcome(::fdatasync(number())); }
 
-    /// sync_file_range(2) with the flags that wait, and fdatasync(2) behind it. Those flags take a write-back error with them, so one that they
-    /// give counts as the sync's; where there is no such call (ENOSYS, ESPIPE, EINVAL, EPERM) fdatasync does it all.
-    [[nodiscard]] BROOK_INLINE std::error_code sync_in_pieces(std::uint64_t size) noexcept override;
+    /// sync_file_range(2) with the flags that wait. Those take a write-back error with them, whatever its number, so whether there is such a call
+    /// is asked before, without a flag.
+    [[nodiscard]] BROOK_INLINE std::error_code write_back(std::uint64_t begin, std::uint64_t size) noexcept override;
 
     /// SYNC_FILE_RANGE_WRITE alone: the flags that wait would also take a write-back error that `sync` has to hear.
     BROOK_INLINE void start_writeback(std::uint64_t begin, std::uint64_t size) noexcept override;

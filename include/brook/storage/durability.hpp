@@ -6,6 +6,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -56,9 +57,10 @@ public:
     ///           for the thread that syncs.
     [[nodiscard]] failure wait(offset end, std::uint32_t cuts, std::optional<std::chrono::nanoseconds> deadline = std::nullopt);
 
-    /// Upkeep: syncs what has been sealed and published whole, in pieces, leaves the newest segment alone.
+    /// Upkeep: syncs what has been sealed and published whole, leaves the newest segment alone. In pieces as long as nobody waits for
+    /// the round to end.
     ///
-    /// Requires  that no mapping is detached meanwhile.
+    /// Requires  that no mapping has been detached, nor is meanwhile.
     /// Returns   true when something was synced; false when nothing was due or another thread is at it.
     bool sync_sealed();
 
@@ -132,10 +134,8 @@ private:
         return work();
     }
 
-    using segment_sync = std::error_code (mapped_segment::*)() noexcept;
-
     /// Syncs every segment up to the place. Only for the thread that leads the round.
-    [[nodiscard]] bool sync_to(const log_place& place, segment_sync sync = &mapped_segment::sync);
+    [[nodiscard]] bool sync_to(const log_place& place, const std::function<std::error_code(mapped_segment&)>& sync);
 
     /// Says in the log itself how far it was on the disk, for a recovery that finds the checkpoint behind or gone.
     /// Not needed for anything that was promised: without room for it the log goes on.

@@ -174,14 +174,22 @@ public:
         return sync_by([&] { return log_file_->sync(); });
     }
 
-    /// The same for a segment that nobody claims in any more, a piece at a time, and with its pages released first: so that those who
-    /// append to the next one neither wait behind all of it in the disk's queue nor for their core's TLB.
+    /// The same for a segment that nobody claims in any more, a MiB at a time, and with its pages released first: so that those who append
+    /// to the next one neither wait behind all of it in the disk's queue nor for their core's TLB. What is left when `is_awaited`
+    /// comes in one piece: somebody waits for the round.
     ///
-    /// Cost     a fault for each 64 KiB to who reads there next.
-    [[nodiscard]] std::error_code sync_in_pieces() noexcept {
+    /// Requires  that the mapping has not been detached, nor is meanwhile.
+    /// Cost      one look through the page tables, a round trip to the disk for each MiB that is not there yet, and to who reads there next a
+    ///           fault for each 64 KiB.
+    template <class IsAwaited>
+    [[nodiscard]] std::error_code sync_in_pieces(const IsAwaited& is_awaited) noexcept {
         return sync_by([&] {
             log_->release_pages();
-            return log_file_->sync_in_pieces(readable());
+            std::error_code code;
+            for (position at = 0; at < readable() && !code && !is_awaited(); at += mib) {
+                code = log_file_->write_back(at, mib);
+            }
+            return code ? code : log_file_->sync();
         });
     }
 
@@ -297,7 +305,7 @@ public:
     std::atomic<segment*> next{nullptr};
 
     // ---- changed by recovery and upkeep ----
-    position allocated = 0;                    ///< disk space taken up to here; guarded by the appender's growth mutex
+    position allocated = 0;                    ///< disk space taken up to here; guarded by the appender's growth lock
     std::atomic<bool> is_synced{false};        ///< sealed, and all of it on the disk
     std::atomic<bool> ends_in_damage{false};   ///< recovery found no seal and went on in the next segment
     std::atomic<bool> is_replaced{false};      ///< what is left of it stands in another segment of the chain, if anything is: it was compacted, or the log has begun anew

@@ -190,19 +190,10 @@ BROOK_INLINE std::error_code posix_file::punch(std::uint64_t begin, std::uint64_
         [&] { return ::fallocate(number(), mode, static_cast<off_t>(begin), static_cast<off_t>(size)); }));
 }
 
-BROOK_INLINE std::error_code posix_file::sync_in_pieces(std::uint64_t size) noexcept {
-    constexpr std::uint64_t piece = std::uint64_t{1} << 20;
-    constexpr unsigned flags = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
-    for (std::uint64_t at = 0; at < size; at += piece) {
-        if (::sync_file_range(number(), static_cast<off_t>(at), static_cast<off_t>(piece), flags) != 0) {
-            const bool is_unknown = errno == ENOSYS || errno == ESPIPE || errno == EINVAL || errno == EPERM;
-            if (!is_unknown) {
-                return last_error();
-            }
-            break;
-        }
-    }
-    return sync();
+BROOK_INLINE std::error_code posix_file::write_back(std::uint64_t begin, std::uint64_t size) noexcept {
+    constexpr unsigned waiting = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+    const auto call = [&](unsigned flags) { return ::sync_file_range(number(), static_cast<off_t>(begin), static_cast<off_t>(size), flags); };
+    return call(0) == 0 ? outcome(call(waiting)) : std::error_code{};
 }
 
 BROOK_INLINE void posix_file::start_writeback(std::uint64_t begin, std::uint64_t size) noexcept {

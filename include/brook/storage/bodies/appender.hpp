@@ -126,7 +126,7 @@ BROOK_INLINE failure appender::prepare(position target, std::uint32_t step) {
     while (home != nullptr) {
         const std::scoped_lock guard{growth_};
         const position end = target < home->limit ? target : home->limit;
-        if (home->ready.load(std::memory_order_relaxed) >= end) {
+        if (home->ready.load(std::memory_order_relaxed) >= end || tail_word{home->tail.load(std::memory_order_acquire)}.is_sealed()) {
             break;
         }
         const std::uint64_t wanted = std::uint64_t{home->allocated} + step;

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <new>
 #include <optional>
@@ -51,7 +52,7 @@ BROOK_INLINE failure durability::wait(offset end, std::uint32_t cuts, std::optio
         if (here.is_in_company()) {
             platform.yield();  // let those who were answered by the last round append what this one will carry
         }
-        const bool has_moved = lead([&] { return sync_to(prefix_.advance()); });
+        const bool has_moved = lead([&] { return sync_to(prefix_.advance(), [](mapped_segment& memory) { return memory.sync(); }); });
         if (failure why = sync_failure()) {
             return why;
         }
@@ -77,7 +78,8 @@ BROOK_INLINE bool durability::sync_sealed() {
         if (is_due) {
             published.at = format::segment_header_size;
             published.next = published.home->base;
-            static_cast<void>(sync_to(published, &mapped_segment::sync_in_pieces));
+            const auto is_awaited = [&] { return waiting_.load(std::memory_order_relaxed) > 0; };
+            static_cast<void>(sync_to(published, [&](mapped_segment& memory) { return memory.sync_in_pieces(is_awaited); }));
         }
         return is_due;
     });
@@ -129,7 +131,7 @@ BROOK_INLINE failure durability::was_cut(offset end) const {
                                      "; the record is perhaps not there any more"};
 }
 
-BROOK_INLINE bool durability::sync_to(const log_place& place, segment_sync sync) {
+BROOK_INLINE bool durability::sync_to(const log_place& place, const std::function<std::error_code(mapped_segment&)>& sync) {
     if (sync_failure() || (place.next <= durable_offset() && place.home == synced_.home)) {
         return false;
     }
@@ -139,7 +141,7 @@ BROOK_INLINE bool durability::sync_to(const log_place& place, segment_sync sync)
             break;  // nothing of it is wanted yet
         }
         if (const segment_pin pin = home->pin(); pin && !home->is_synced.load(std::memory_order_acquire)) {
-            if (const auto code = ((*pin).*sync)()) {
+            if (const auto code = sync(*pin)) {
                 fail(code, pin->path());
                 return false;
             }
