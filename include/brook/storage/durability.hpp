@@ -6,7 +6,6 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <functional>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -134,8 +133,13 @@ private:
         return work();
     }
 
+    enum class manner {
+        at_once,
+        in_pieces,  ///< as long as nobody waits for the round to end
+    };
+
     /// Syncs every segment up to the place. Only for the thread that leads the round.
-    [[nodiscard]] bool sync_to(const log_place& place, const std::function<std::error_code(mapped_segment&)>& sync);
+    [[nodiscard]] bool sync_to(const log_place& place, manner how);
 
     /// Says in the log itself how far it was on the disk, for a recovery that finds the checkpoint behind or gone.
     /// Not needed for anything that was promised: without room for it the log goes on.

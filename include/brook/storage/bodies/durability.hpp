@@ -5,7 +5,6 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <functional>
 #include <mutex>
 #include <new>
 #include <optional>
@@ -52,7 +51,7 @@ BROOK_INLINE failure durability::wait(offset end, std::uint32_t cuts, std::optio
         if (here.is_in_company()) {
             platform.yield();  // let those who were answered by the last round append what this one will carry
         }
-        const bool has_moved = lead([&] { return sync_to(prefix_.advance(), [](mapped_segment& memory) { return memory.sync(); }); });
+        const bool has_moved = lead([&] { return sync_to(prefix_.advance(), manner::at_once); });
         if (failure why = sync_failure()) {
             return why;
         }
@@ -78,8 +77,7 @@ BROOK_INLINE bool durability::sync_sealed() {
         if (is_due) {
             published.at = format::segment_header_size;
             published.next = published.home->base;
-            const auto is_awaited = [&] { return waiting_.load(std::memory_order_relaxed) > 0; };
-            static_cast<void>(sync_to(published, [&](mapped_segment& memory) { return memory.sync_in_pieces(is_awaited); }));
+            static_cast<void>(sync_to(published, manner::in_pieces));
         }
         return is_due;
     });
@@ -131,10 +129,12 @@ BROOK_INLINE failure durability::was_cut(offset end) const {
                                      "; the record is perhaps not there any more"};
 }
 
-BROOK_INLINE bool durability::sync_to(const log_place& place, const std::function<std::error_code(mapped_segment&)>& sync) {
+BROOK_INLINE bool durability::sync_to(const log_place& place, manner how) {
     if (sync_failure() || (place.next <= durable_offset() && place.home == synced_.home)) {
         return false;
     }
+    const auto is_awaited = [&] { return waiting_.load(std::memory_order_relaxed) > 0; };
+    const auto sync = [&](mapped_segment& memory) { return how == manner::in_pieces ? memory.sync_in_pieces(is_awaited) : memory.sync(); };
     for (segment* home = synced_.home;; home = home->next.load(std::memory_order_acquire)) {
         const bool is_last = home == place.home;
         if (is_last && place.at == format::segment_header_size) {
