@@ -1,14 +1,12 @@
 #include <brook/os/turn_lock.hpp>  // first, so that it must stand alone
 
 #include <atomic>
-#include <cstdint>
-#include <mutex>
 #include <thread>
-#include <vector>
 
 #include <brook/os/posix.hpp>
 
 #include "support/catch.hpp"
+#include "support/counting_threads.hpp"
 
 namespace os_turn_lock_test {
 
@@ -16,26 +14,8 @@ using brook::os::posix;
 using brook::os::turn_lock;
 
 TEST_CASE("turn_lock lets one thread in at a time", "[os][turn_lock]") {
-    constexpr int threads = 4;
-    constexpr std::int64_t rounds = 10'000;
     turn_lock lock{posix()};
-    std::int64_t count = 0;
-    std::vector<std::thread> all;
-    for (int i = 0; i < threads; ++i) {
-        all.emplace_back([&] {
-            for (std::int64_t round = 0; round < rounds; ++round) {
-                const std::scoped_lock held{lock};
-                count = count + 1;
-                if (round % 100 == 0) {
-                    std::this_thread::yield();  // while it is held: the others go to sleep
-                }
-            }
-        });
-    }
-    for (auto& one : all) {
-        one.join();
-    }
-    CHECK(count == threads * rounds);
+    CHECK(brook::test::counted_by_four(lock, 10'000, 100) == 40'000);  // the others go to sleep
 }
 
 TEST_CASE("turn_lock tells who waits that a turn is over, also when the next has begun", "[os][turn_lock]") {
